@@ -1,0 +1,376 @@
+/**
+ * Every message of the wire, once. Encoders, strict decoders, types, `docs/wire.md` and `docs/wire.cddl` come from here.
+ * Labels never change their meaning; a new field gets a new label.
+ */
+import {
+  array,
+  bool,
+  bytes,
+  choice,
+  family,
+  message,
+  type OneOf,
+  optional,
+  required,
+  text,
+  uint,
+  type Value,
+} from './schema.ts';
+import { type KeyMode, SuiteSchema } from './suites.ts';
+import type { DeviceId, LinkId } from './units.ts';
+
+// ── Shared kinds of values ──────────────────────────────────────────────────────────────────────────────────────────
+
+export const NONCE_BYTES = 16;
+export const SID_BYTES = 8;
+export const INSTANCE_BYTES = 8;
+export const MAX_CERTIFICATE_BYTES = 4096;
+export const MAX_CHAIN = 5;
+export const MAX_PROPOSALS = 64;
+
+const nonce = bytes(NONCE_BYTES);
+const sid = bytes(SID_BYTES);
+const sha256 = bytes(32);
+const device = text<DeviceId>(1, 64);
+const lifetime = uint(1, 86_400);
+const keyMode = choice<KeyMode>({ key: 0, seed: 1 });
+const certificateChain = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN);
+const channelSuites = array(uint(0, 23), 1, 8);
+const payload = bytes(1, 12_288);
+
+/** Why a connect was refused, a session ended or a channel closed: the closed set of reasons that cross the wire. */
+export const Reason = choice({
+  done: 0,
+  unreachable: 1,
+  forbidden: 2,
+  'no-common-suite': 3,
+  'refused-by-policy': 4,
+  'refused-by-user': 5,
+  busy: 6,
+  timeout: 7,
+  self: 8,
+  expired: 9,
+  revoked: 10,
+  restarted: 11,
+  'not-registered': 12,
+  'bad-verdict': 13,
+  'verifier-away': 14,
+  'internal-error': 15,
+  'name-taken': 16,
+  'too-many': 17,
+  'authenticate-only': 18,
+  shutdown: 19,
+  withdrawn: 20,
+  'peer-gone': 21,
+});
+export type Reason = Value<typeof Reason>;
+
+/** What the verifier found; `good` is the only good one. */
+export const VerdictReason = choice({
+  good: 0,
+  expired: 1,
+  'not-yet-valid': 2,
+  revoked: 3,
+  'unknown-issuer': 4,
+  'bad-signature': 5,
+  'wrong-purpose': 6,
+  'not-a-leaf': 7,
+  malformed: 8,
+  'weak-key': 9,
+  'wrong-name': 10,
+  'chain-too-long': 11,
+  'constraint-violated': 12,
+  'unknown-critical-extension': 13,
+  'revocation-unknown': 14,
+  'weak-signature': 15,
+});
+export type VerdictReason = Value<typeof VerdictReason>;
+
+export const Purpose = choice({ device: 0, manager: 1, user: 2 });
+export type Purpose = Value<typeof Purpose>;
+
+export const Proposal = message('Proposal', null, 'one suite candidate that a device registers [patent 0091, 0151]', {
+  suite: required(1, SuiteSchema.type, 'every setting that must be equal on both sides'),
+  keyMode: required(2, keyMode, 'whether this device wants the keys as they are or a seed'),
+  priority: optional(3, uint(1, 1000), '1 is the first choice; without one it ranks after all that have one'),
+});
+export type Proposal = Value<typeof Proposal>;
+
+// ── Login: the payloads of the EAD items ────────────────────────────────────────────────────────────────────────────
+
+/** EAD labels, unassigned in the IANA registry, critical: -60001 to -60004 for message_1 to message_4. */
+export const EAD_LABELS = { offer: -60_001, choice: -60_002, request: -60_003, answer: -60_004 } as const;
+
+const sendChain = 'true: send the certificate chain; absent: the SHA-256 of the leaf is enough';
+const instance = 'drawn at the start of the process; another value tells the peer that keys in memory are gone';
+const verdict = bytes(1, 1024);
+
+export const LoginOffer = message('LoginOffer', null, 'EAD_1: what the initiator can and wants [patent 1000, 1008]', {
+  suites: required(
+    1,
+    channelSuites,
+    'candidates for the record suite of the channel, numbers of the channel suite table',
+  ),
+  sendChain: optional(2, bool, sendChain),
+  verdict: optional(
+    3,
+    choice({ cached: 1, fresh: 2 }),
+    "the responder's verdict is wanted: any that is young enough, or one bound to SHA-256(G_X) (no trusted clock) [patent 0088]",
+  ),
+  authenticateOnly: optional(4, bool, 'true: authenticate and do not encrypt [patent 0139]'),
+});
+export type LoginOffer = Value<typeof LoginOffer>;
+
+export const LoginChoice = message('LoginChoice', null, 'EAD_2: what the responder picked [patent 1004, 1014]', {
+  suite: required(1, uint(0, 23), 'the one of the candidates'),
+  sendChain: optional(2, bool, sendChain),
+  verdict: optional(3, verdict, "the verifier's verdict on the manager's certificate, COSE_Sign1"),
+  authenticateOnly: optional(4, bool, 'true: granted'),
+  instance: optional(5, bytes(INSTANCE_BYTES), instance),
+});
+export type LoginChoice = Value<typeof LoginChoice>;
+
+export const LoginRequest = message('LoginRequest', null, 'EAD_3: asks for data transfer [patent 1020, 1300]', {
+  instance: optional(1, bytes(INSTANCE_BYTES), instance),
+  verdict: optional(2, verdict, "the verifier's verdict on the manager's certificate, when the manager is initiator"),
+  messages: optional(3, payload, 'channel messages that ride along (Register)'),
+});
+export type LoginRequest = Value<typeof LoginRequest>;
+
+export const LoginAnswer = message(
+  'LoginAnswer',
+  null,
+  'EAD_4: permits data transfer and asks for it [patent 1024, 1304]',
+  {
+    permitted: required(1, bool, 'false: the login ends here'),
+    reason: optional(2, VerdictReason, "why not: the verifier's finding"),
+    refusal: optional(3, Reason, 'why not, where the verifier was not the cause'),
+    chainHeld: optional(4, bool, 'true: the SHA-256 of the leaf is enough from now on'),
+    messages: optional(5, payload, 'channel messages that ride along (Registered)'),
+  },
+);
+export type LoginAnswer = Value<typeof LoginAnswer>;
+
+// ── Resumption: frames D1 and D2 ────────────────────────────────────────────────────────────────────────────────────
+
+export const ResumeRequest = message('ResumeRequest', null, 'D1: continues a channel without public-key work', {
+  device: required(1, device, 'the device whose secret is meant, whoever of the two starts'),
+  generation: required(2, uint(0, 64), 'which secret in the chain of secrets'),
+  nonce: required(3, nonce, 'fresh'),
+  instance: optional(4, bytes(INSTANCE_BYTES), instance),
+  mac: required(5, bytes(16), 'HMAC over role, both identities, suite, mode and the fields above'),
+});
+export type ResumeRequest = Value<typeof ResumeRequest>;
+
+export const ResumeAnswer = message('ResumeAnswer', null, 'D2: permits data transfer and asks for it', {
+  nonce: required(1, nonce, 'fresh'),
+  instance: optional(2, bytes(INSTANCE_BYTES), instance),
+  mac: required(3, bytes(16), 'HMAC over the request and the fields above'),
+});
+export type ResumeAnswer = Value<typeof ResumeAnswer>;
+
+// ── Channel: what records between a device and the manager carry, one or several messages each ──────────────────────
+
+export const Permit = message('Permit', 1, 'permits data transfer and opens the channel [patent 1308]', {});
+
+export const Register = message(
+  'Register',
+  2,
+  'addresses and proposals; replaces what was there [patent 2002, 0146, 0155]',
+  {
+    requestId: required(1, nonce, 'a repeat gets the stored answer'),
+    addresses: required(2, array(text(1, 255), 0, 16), 'URIs: mqtt:, tcp:, udp:'),
+    proposals: required(3, array(Proposal.type, 1, MAX_PROPOSALS), 'the suites this device can run'),
+  },
+);
+export const Registered = message('Registered', 3, 'the registration is durable [patent 2010]', {
+  requestId: required(1, nonce, 'of the Register'),
+  version: required(2, uint(1), 'counts the registrations of this device'),
+});
+export const Delete = message('Delete', 4, 'removes addresses and proposals [patent 0100]', {
+  requestId: required(1, nonce, 'a repeat gets the stored answer'),
+});
+export const Done = message('Done', 5, 'what was asked is done and durable', {
+  requestId: required(1, nonce, 'of the request'),
+});
+export const Denied = message('Denied', 6, 'a request of a device is refused [patent 0111, 2124]', {
+  requestId: required(1, nonce, 'of the request; for a Connect the nonce of the caller'),
+  reason: required(2, Reason, 'why'),
+  detail: optional(3, text(1, 255), 'for people, such as the setting on which no suite matched'),
+});
+export const Connect = message('Connect', 7, 'a caller asks for a callee [patent 2102]', {
+  nonceA: required(1, nonce, 'request id, and the nonce of the caller in the grant'),
+  callee: required(2, text(1, 255), 'terminal id: name, MAC, mail address, SIP URI, FQDN [patent 0105]'),
+  lifetime: optional(3, lifetime, 'seconds that the caller wants; the manager may give less'),
+  allowUnencrypted: optional(4, bool, 'true: integrity-only suites count too'),
+});
+export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2114]', {
+  sid: required(1, sid, 'names the session to be'),
+  from: required(2, device, 'the caller'),
+  name: required(3, text(1, 255), 'the name by which the caller asked'),
+  nonceA: required(4, nonce, 'of the caller'),
+  suite: required(5, SuiteSchema.type, 'what the match gave'),
+  keyMode: required(6, keyMode, 'what the match gave'),
+  lifetime: required(7, lifetime, 'seconds from the grant'),
+});
+export const Answer = message('Answer', 9, "the callee's decision [patent 2120]", {
+  sid: required(1, sid, 'of the Ask'),
+  nonceB: optional(2, nonce, 'present: approved; goes into the grant'),
+  reason: optional(3, Reason, 'present: refused'),
+});
+export const Grant = message('Grant', 10, 'suite and key for a session [patent 2138]', {
+  sid: required(1, sid, 'of the session'),
+  role: required(2, choice({ caller: 0, callee: 1 }), 'of the device that reads this'),
+  epoch: required(3, uint(0, 0xffff_ffff), 'counts the grants of this session'),
+  peer: required(4, device, 'the other device'),
+  peerLeaf: required(5, sha256, "SHA-256 of the peer's leaf certificate"),
+  peerRegistration: required(6, sha256, "SHA-256 of the peer's last Register without its request id"),
+  suite: required(7, SuiteSchema.type, 'the agreed result'),
+  keyMode: required(8, keyMode, 'key: `secret` is the keys; seed: both derive them'),
+  secret: required(9, bytes(16, 160), 'key mode: caller key ‖ callee key ‖ common IV; seed mode: 32 bytes'),
+  nonceA: required(10, nonce, 'drawn by the caller'),
+  nonceB: required(11, nonce, 'drawn by the callee'),
+  lifetime: required(12, lifetime, 'seconds from receipt'),
+  addresses: required(13, array(text(1, 255), 0, 16), 'where the peer is'),
+  route: optional(14, uint(1, 255), 'tells several sessions of one pair apart in records; absent for the first'),
+});
+export const End = message('End', 11, 'ends a session through the manager [patent 2146, 2150]', {
+  sid: required(1, sid, 'of the session'),
+  reason: required(2, Reason, 'why'),
+});
+export const EndOk = message('EndOk', 12, 'the session is erased here [patent 2154, 2158]', {
+  sid: required(1, sid, 'of the session'),
+});
+export const Close = message('Close', 13, 'asks to close the channel [patent 1316]', {
+  reason: required(1, Reason, 'why'),
+});
+export const CloseOk = message('CloseOk', 14, 'permits the close; `ask` asks for the same [patent 1320, 1324]', {
+  ask: optional(1, bool, 'true: permits and asks; absent: permits'),
+});
+export const Approve = message('Approve', 15, 'a standing approval: grants may ride with the ask', {
+  requestId: required(1, nonce, 'a repeat gets the stored answer'),
+  caller: required(2, device, 'whose sessions are approved beforehand'),
+  lifetime: required(3, lifetime, 'longest lifetime of such a session, seconds'),
+  nonces: required(4, array(nonce, 0, 16), 'one for each grant, drawn by this process'),
+});
+export const Withdraw = message('Withdraw', 16, 'takes a standing approval back', {
+  requestId: required(1, nonce, 'a repeat gets the stored answer'),
+  caller: required(2, device, 'whose approval ends'),
+});
+export const Up = message('Up', 17, 'these sessions are open here; rides on another record', {
+  sids: required(1, array(sid, 1, 64), 'of the sessions'),
+});
+
+export const channelMessages = family('ChannelMessage', {
+  Permit,
+  Register,
+  Registered,
+  Delete,
+  Done,
+  Denied,
+  Connect,
+  Ask,
+  Answer,
+  Grant,
+  End,
+  EndOk,
+  Close,
+  CloseOk,
+  Approve,
+  Withdraw,
+  Up,
+});
+export type ChannelMessage = OneOf<typeof channelMessages.messages>;
+export type MessageOf<Kind extends ChannelMessage['kind']> = Extract<ChannelMessage, { kind: Kind }>;
+
+// ── Session: what control records between two devices carry ─────────────────────────────────────────────────────────
+
+export const Hello = message('Hello', 1, 'opens the session for whoever opens this record [patent 2142]', {});
+export const Bye = message('Bye', 2, 'ends a session without the manager [patent 0133]', {
+  reason: required(1, Reason, 'why'),
+});
+export const sessionMessages = family('SessionMessage', { Hello, Bye });
+export type SessionMessage = OneOf<typeof sessionMessages.messages>;
+
+// ── Verifier: questions and verdicts ────────────────────────────────────────────────────────────────────────────────
+
+export const Question = message('Question', null, 'asks the verifier about a certificate [patent 1100]', {
+  requestId: required(1, nonce, 'told back in the answer'),
+  purpose: required(2, Purpose, 'what the certificate is to be good for'),
+  chain: required(3, certificateChain, 'leaf first, each issued by the next; DER'),
+  nonce: optional(4, bytes(16, 32), 'to be signed with the verdict'),
+});
+export type Question = Value<typeof Question>;
+
+export const Judgement = message('Judgement', null, "the verifier's answer [patent 1108, 1110]", {
+  requestId: required(1, nonce, 'of the question'),
+  verdict: required(2, verdict, 'COSE_Sign1 over Verdict'),
+});
+export type Judgement = Value<typeof Judgement>;
+
+export const Verdict = message('Verdict', null, 'what the verifier signs', {
+  purpose: required(1, Purpose, 'of the question'),
+  leaf: required(2, sha256, 'SHA-256 of the leaf certificate'),
+  issuerAndSerial: required(
+    3,
+    bytes(1, 512),
+    'DER issuer Name ‖ DER serialNumber; empty certificates have none: one byte 00',
+  ),
+  reason: required(4, VerdictReason, 'good, or what is wrong'),
+  time: required(5, uint(0, 0xffff_ffff), "the verifier's time, seconds since 1970"),
+  maxAge: required(6, uint(1, 604_800), 'seconds from `time` for which it holds'),
+  nonce: optional(7, bytes(16, 32), 'of the question'),
+  policy: required(8, uint(0, 0xffff_ffff), "version of the verifier's policy"),
+});
+export type Verdict = Value<typeof Verdict>;
+
+// ── Broker control: what manager and broker tell each other ─────────────────────────────────────────────────────────
+
+const link = text<LinkId>(16, 32);
+const pair = message('Pair', null, 'two devices with a session', {
+  a: required(1, device, 'one'),
+  b: required(2, device, 'the other'),
+});
+const binding = message('Binding', null, 'a link and the device that logged in on it', {
+  link: required(1, link, 'client id of the link'),
+  device: optional(2, device, 'absent: nobody logged in yet'),
+});
+
+export const Attach = message('Attach', 1, 'manager to broker: I am here; tell me your links, forget your pairs', {});
+export const Promote = message('Promote', 2, 'manager to broker: this link is that device; close its older link', {
+  link: required(1, link, 'client id of the link'),
+  device: required(2, device, 'who logged in there'),
+});
+export const Drop = message('Drop', 3, 'manager to broker: close this link', {
+  link: required(1, link, 'client id of the link'),
+});
+export const Allow = message('Allow', 4, 'manager to broker: forward between these', {
+  pairs: required(1, array(pair.type, 1, 100), 'both directions'),
+});
+export const Forbid = message('Forbid', 5, 'manager to broker: forward no more between these', {
+  pairs: required(1, array(pair.type, 1, 100), 'both directions'),
+});
+export const brokerRequests = family('BrokerRequest', { Attach, Promote, Drop, Allow, Forbid });
+export type BrokerRequest = OneOf<typeof brokerRequests.messages>;
+
+export const Links = message('Links', 1, 'broker to manager: answers Attach, in several messages when there are many', {
+  bindings: required(1, array(binding.type, 0, 100), 'living links'),
+  last: required(2, bool, 'true: no more of them follow'),
+});
+export const Gone = message('Gone', 2, 'broker to manager: a link ended', {
+  link: required(1, link, 'client id of the link'),
+  device: optional(2, device, 'who had logged in there'),
+});
+export const brokerReports = family('BrokerReport', { Links, Gone });
+export type BrokerReport = OneOf<typeof brokerReports.messages>;
+
+/** The whole page for the generator of the wire documents: every place and what may stand there. */
+export const WIRE = {
+  login: { LoginOffer, LoginChoice, LoginRequest, LoginAnswer },
+  resumption: { ResumeRequest, ResumeAnswer },
+  channel: channelMessages.messages,
+  session: sessionMessages.messages,
+  verifier: { Question, Judgement, Verdict },
+  'broker control': { ...brokerRequests.messages, ...brokerReports.messages },
+  parts: { Suite: SuiteSchema, Proposal, Pair: pair, Binding: binding },
+} as const;
