@@ -25,7 +25,7 @@ const SERVICE: Layer = {
 
 export const LAYERS: Readonly<Record<string, Layer>> = {
   protocol: {
-    packages: ['cbor-x'],
+    packages: [],
     folders: [],
     because: 'the protocol runs on any device, in any test, in a browser: crypto and certificates arrive as arguments',
   },
