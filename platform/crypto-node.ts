@@ -77,7 +77,7 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
         'computeSecret' in agreement
           ? xOf(agreement)
           : plain(createPublicKey(agreement).export({ format: 'raw-public' }));
-      return keep(curve, agreement, publicKey, secretKey.slice());
+      return keep(curve, agreement, publicKey, new Uint8Array(secretKey));
     },
     agree(own, peerPublicKey) {
       counter.agree++;
