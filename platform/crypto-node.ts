@@ -333,13 +333,14 @@ export function signingKey(pkcs8PemOrDer: Uint8Array, counter: PublicKeyCounter)
     const isPem = key.includes('-----BEGIN ');
     return own(createPrivateKey(isPem ? { key, format: 'pem' } : { key, format: 'der', type: 'pkcs8' }), counter);
   } catch (error) {
-    throw error instanceof SigningKeyError ? error : faultOf(error);
+    throw error instanceof SigningKeyError ? error : faultOf(error, key.includes('ENCRYPTED'));
   }
 }
 
-function faultOf(error: unknown): SigningKeyError {
+/** @param saysEncrypted  a PEM header says so; OpenSSL's own code for that case differs between forms */
+function faultOf(error: unknown, saysEncrypted: boolean): SigningKeyError {
   const code = error instanceof Error && 'code' in error ? error.code : null;
-  if (code === 'ERR_MISSING_PASSPHRASE') {
+  if (saysEncrypted || code === 'ERR_MISSING_PASSPHRASE') {
     return new SigningKeyError('encrypted', 'the private key is encrypted: store it unencrypted (openssl pkey)');
   }
   return new SigningKeyError('unreadable', 'this is no private key in PKCS#8 form (PEM or DER)');

@@ -3,18 +3,14 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generateSigningKey, nodeCrypto, signingKey } from '../../platform/crypto-node.ts';
+import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { concat, EMPTY, encodeUtf8, equal, fromHex } from '../../protocol/bytes.ts';
 import { decodeSequence, encodeSequence } from '../../protocol/cbor.ts';
-import { type Crypto, publicKeyOperations } from '../../protocol/crypto.ts';
+import { publicKeyOperations } from '../../protocol/crypto.ts';
 import type { OwnCredential, PeerCredential } from '../../protocol/edhoc/authentication.ts';
-import { CIPHER_SUITES, type CipherSuite, cipherSuite } from '../../protocol/edhoc/cipher-suites.ts';
-import { connectionIdItem, parseConnectionId } from '../../protocol/edhoc/connection-id.ts';
-import { encodeIdCred, type IdCred, parseIdCred, thumbprintOf } from '../../protocol/edhoc/credential.ts';
-import { checkEad, type EadItem, encodeEad, parseEad } from '../../protocol/edhoc/ead.ts';
-import { decodeError, type EdhocError, encodeError } from '../../protocol/edhoc/error-message.ts';
+import { CIPHER_SUITES, cipherSuite } from '../../protocol/edhoc/cipher-suites.ts';
+import { decodeError, type EdhocError } from '../../protocol/edhoc/error-message.ts';
 import {
-  type AwaitingVerification2,
   nextSuite,
   readMessage2,
   readMessage4,
@@ -22,99 +18,15 @@ import {
   verifyMessage2,
   writeMessage3,
 } from '../../protocol/edhoc/initiator.ts';
-import { type Exporter, exportKey } from '../../protocol/edhoc/kdf.ts';
+import { exportKey } from '../../protocol/edhoc/kdf.ts';
 import {
-  type AwaitingVerification3,
   readMessage1,
   readMessage3,
   verifyMessage3,
   writeMessage2,
   writeMessage4,
 } from '../../protocol/edhoc/responder.ts';
-import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
-
-const ead = (label: number, text: string): EadItem => ({ label, critical: true, value: encodeUtf8(text) });
-const EADS = [1, 2, 3, 4].map((label) => [ead(label, `EAD_${label}`), { label: 900, critical: false, value: null }]);
-const [EAD_1, EAD_2, EAD_3, EAD_4] = EADS as [EadItem[], EadItem[], EadItem[], EadItem[]];
-
-interface Party {
-  readonly crypto: Crypto;
-  readonly own: OwnCredential;
-  readonly seen: PeerCredential;
-}
-
-/** A party whose "certificate" is a name and its public key: EDHOC itself does not look inside. */
-function party(suite: CipherSuite, name: string, naming: IdCred['kind'] = 'x5t'): Party {
-  const crypto = nodeCrypto();
-  const type = suite.key === 'ed25519' ? 'ed25519' : 'p256';
-  const { privatePkcs8Pem, publicSpki } = generateSigningKey(type);
-  const ownKey = signingKey(privatePkcs8Pem, crypto.counter);
-  const credential = concat(encodeUtf8(name), publicSpki);
-  const publicKey = crypto.publicKey(publicSpki);
-  assert.ok(publicKey);
-  const idCred: IdCred =
-    naming === 'x5t'
-      ? thumbprintOf(crypto, credential)
-      : { kind: 'x5chain', certificates: [credential, encodeUtf8('issuer')] };
-  return { crypto, own: { idCred, credential, signingKey: ownKey }, seen: { credential, publicKey } };
-}
-
-/** What lies between two parties: may alter message n. */
-type Wire = (number: 1 | 2 | 3 | 4, message: Uint8Array) => Uint8Array;
-const untouched: Wire = (_number, message) => message;
-
-interface Finished {
-  readonly initiator: Exporter;
-  readonly responder: Exporter;
-  readonly read2: AwaitingVerification2;
-  readonly read3: AwaitingVerification3;
-  readonly messages: readonly Uint8Array[];
-}
-
-/** Runs the whole exchange; each side looks the other's certificate up as `seen`. States pass through a clone. */
-function exchange(suite: CipherSuite, i: Party, r: Party, wire: Wire, seenR = r.seen, seenI = i.seen): Finished {
-  const ephemeral = i.crypto.generateKey(suite.curve);
-  const cI = fromHex('07');
-  const start = startInitiator(i.crypto, { suites: [suite.id], selected: suite.id, ephemeral, cI, ead1: EAD_1 });
-  const first = readMessage1(r.crypto, wire(1, start.message1), [suite.id]);
-  if (first.outcome !== 'accepted') throw new ProtocolError('noCommonSuite', 'the responder refused the suite');
-  checkEad(first.state.ead1, new Set([1]));
-  const second = writeMessage2(r.crypto, structuredClone(first.state), {
-    ephemeral: r.crypto.generateKey(suite.curve),
-    cR: fromHex('c0ffee'),
-    own: r.own,
-    ead2: EAD_2,
-  });
-  const read2 = readMessage2(i.crypto, structuredClone(start.state), wire(2, second.message2));
-  const verified2 = verifyMessage2(i.crypto, structuredClone(read2), seenR);
-  checkEad(read2.ead2, new Set([2]));
-  const third = writeMessage3(i.crypto, structuredClone(verified2), i.own, EAD_3);
-  const read3 = readMessage3(r.crypto, structuredClone(second.state), wire(3, third.message3));
-  const verified3 = verifyMessage3(r.crypto, structuredClone(read3), seenI);
-  checkEad(read3.ead3, new Set([3]));
-  const fourth = writeMessage4(r.crypto, structuredClone(verified3), EAD_4);
-  const done = readMessage4(i.crypto, structuredClone(third.state), wire(4, fourth.message4));
-  checkEad(done.ead4, new Set([4]));
-  assert.deepEqual([first.state.ead1, read2.ead2, read3.ead3, done.ead4], [EAD_1, EAD_2, EAD_3, EAD_4]);
-  return {
-    initiator: done.exporter,
-    responder: fourth.exporter,
-    read2,
-    read3,
-    messages: [start.message1, second.message2, third.message3, fourth.message4],
-  };
-}
-
-/** @returns the code of the refusal; anything but a ProtocolError fails the test */
-function refusal(run: () => unknown): ErrorCode | 'none' {
-  try {
-    run();
-    return 'none';
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.code;
-    throw error;
-  }
-}
+import { exchange, type Party, party, refusal, untouched, type Wire } from './edhoc-parties.ts';
 
 for (const suite of CIPHER_SUITES) {
   for (const naming of ['x5chain', 'x5t'] as const) {
@@ -349,154 +261,3 @@ for (const id of [6, 2, 0]) {
     assert.deepEqual(readMessage4(i.crypto, third.state, fourth.message4).exporter, fourth.exporter);
   });
 }
-
-test('RFC 9528 §5.2.1: message_1 of another method, with a low-order or short G_X, or oversized, is refused', () => {
-  const crypto = nodeCrypto();
-  const suite = cipherSuite(0)!;
-  const r = party(suite, 'manager');
-  const read = (...items: Parameters<typeof encodeSequence>[0]) => readMessage1(crypto, encodeSequence(items), [0]);
-  const gX = crypto.generateKey('x25519').publicKey;
-  assert.equal(read(0, 0, gX, 0).outcome, 'accepted');
-  for (const method of [1, 2, 3, -1, 'zero']) {
-    assert.equal(
-      refusal(() => read(method, 0, gX, 0)),
-      'malformed',
-    );
-  }
-  const bad = [
-    [0, [0], gX, 0],
-    [0, [], gX, 0],
-    [0, ['0', 0], gX, 0],
-    [0, new Array(17).fill(7), gX, 0],
-    [0, 0, gX.subarray(1), 0],
-    [0, 0, gX],
-    [0, 0, gX, 24],
-    [0, 0, gX, fromHex('00')],
-    [0, 0, gX, new Uint8Array(33)],
-    [0, 0, gX, 0, gX],
-    [0, 0, gX, 0, 1, gX, gX],
-    [0, 0, gX, 0, ...new Array(9).fill(0)],
-  ];
-  for (const items of bad) {
-    assert.equal(
-      refusal(() => read(...items)),
-      'malformed',
-      JSON.stringify(items),
-    );
-  }
-  assert.equal(
-    refusal(() => read(0, 0, gX, 0, 1, new Uint8Array(8192))),
-    'tooLarge',
-  );
-  const lowOrder = read(0, 0, new Uint8Array(32), 0);
-  assert.ok(lowOrder.outcome === 'accepted');
-  const parameters = { ephemeral: crypto.generateKey('x25519'), cR: EMPTY, own: r.own, ead2: [] };
-  assert.equal(
-    refusal(() => writeMessage2(crypto, lowOrder.state, parameters)),
-    'malformed',
-  );
-});
-
-test('RFC 9528 §3.8: an unknown critical EAD item is refused, an unknown other one and padding are passed over', () => {
-  const known = new Set([1]);
-  const items = parseEad([0, fromHex('0000'), 1, fromHex('05'), 0, -1]);
-  assert.deepEqual(items, [
-    { label: 1, critical: false, value: fromHex('05') },
-    { label: 1, critical: true, value: null },
-  ]);
-  assert.equal(
-    refusal(() => checkEad(items, known)),
-    'malformed',
-    'doubled',
-  );
-  assert.doesNotThrow(() => checkEad([{ label: 7, critical: false, value: null }], known));
-  assert.equal(
-    refusal(() => checkEad([{ label: 7, critical: true, value: null }], known)),
-    'malformed',
-  );
-  assert.throws(() => encodeEad([{ label: 0, critical: true, value: null }]), RangeError);
-  assert.throws(() => encodeEad(new Array(9).fill(ead(1, 'x'))), RangeError);
-  const suite = cipherSuite(6)!;
-  const [i, r] = [party(suite, 'device'), party(suite, 'manager')];
-  const { read2 } = exchange(suite, i, r, untouched);
-  assert.equal(
-    refusal(() => checkEad(read2.ead2, known)),
-    'malformed',
-    'a critical EAD_2 item that the application does not know',
-  );
-});
-
-test('RFC 9528 §3.3.2: connection identifiers that are one-byte integers travel as such, and only so', () => {
-  for (const [id, wire] of [
-    ['00', '00'],
-    ['17', '17'],
-    ['18', '4118'],
-    ['20', '20'],
-    ['37', '37'],
-    ['38', '4138'],
-    ['', '40'],
-    ['0001', '420001'],
-  ] as const) {
-    const encoded = encodeSequence([connectionIdItem(fromHex(id))]);
-    assert.deepEqual(encoded, fromHex(wire));
-    assert.deepEqual(parseConnectionId(decodeSequence(encoded)[0]), fromHex(id));
-  }
-});
-
-test('[P2] RFC 9360: x5chain of 1 to 5 certificates and x5t are read, kid and every other form are refused', () => {
-  const [leaf, issuer] = [encodeUtf8('leaf'), encodeUtf8('issuer')];
-  const forms: readonly IdCred[] = [
-    { kind: 'x5chain', certificates: [leaf] },
-    { kind: 'x5chain', certificates: [leaf, issuer] },
-    { kind: 'x5t', algorithm: -16, hash: new Uint8Array(32) },
-    { kind: 'x5t', algorithm: -15, hash: new Uint8Array(8) },
-  ];
-  for (const form of forms) assert.deepEqual(parseIdCred(decodeSequence(encodeIdCred(form))[0]), form);
-  const bad = [
-    5,
-    leaf,
-    null,
-    undefined,
-    new Map([[4, leaf]]),
-    new Map([[33, []]]),
-    new Map([[33, [leaf]]]),
-    new Map([[33, EMPTY]]),
-    new Map([[33, [leaf, 1]]]),
-    new Map([[33, new Array(6).fill(leaf)]]),
-    new Map([[34, [-16, new Uint8Array(31)]]]),
-    new Map([[34, [-43, new Uint8Array(48)]]]),
-    new Map([[34, [-16]]]),
-    new Map<number, Uint8Array | (number | Uint8Array)[]>([
-      [33, leaf],
-      [34, [-16, new Uint8Array(32)]],
-    ]),
-  ];
-  for (const item of bad) {
-    assert.equal(
-      refusal(() => parseIdCred(item)),
-      'malformed',
-    );
-  }
-});
-
-test('RFC 9528 §6: error messages survive the way, foreign codes are kept as such, the rest is refused', () => {
-  const errors: readonly EdhocError[] = [
-    { kind: 'unspecified', text: 'the exchange was refused' },
-    { kind: 'wrongSuite', suites: [6] },
-    { kind: 'wrongSuite', suites: [6, 2, 0] },
-    { kind: 'unknownCredential' },
-    { kind: 'other', code: 42 },
-  ];
-  for (const error of errors) assert.deepEqual(decodeError(encodeError(error)), error);
-  for (const hex of ['', '01', '0102', '02', '0280', '0281', '0281f6', '03f6', '03f500', 'f500']) {
-    assert.equal(
-      refusal(() => decodeError(fromHex(hex))),
-      'malformed',
-      hex,
-    );
-  }
-  assert.equal(
-    refusal(() => decodeError(new Uint8Array(513))),
-    'tooLarge',
-  );
-});

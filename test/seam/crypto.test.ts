@@ -248,7 +248,9 @@ JTfqciFoM+aGZOf1Dkw=
 -----END ENCRYPTED PRIVATE KEY-----
 `;
   const x25519 = concat(fromHex('302e020100300506032b656e04220420'), new Uint8Array(32).fill(7));
+  const traditional = '-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END EC PRIVATE KEY-----\n';
   assert.equal(faultOf(encodeUtf8(encrypted)), 'encrypted');
+  assert.equal(faultOf(encodeUtf8(traditional)), 'encrypted');
   assert.equal(faultOf(new Uint8Array(0)), 'unreadable');
   assert.equal(faultOf(encodeUtf8('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')), 'unreadable');
   assert.equal(faultOf(x25519), 'unsupported');
