@@ -110,6 +110,7 @@ const INNOCENT: ReadonlyArray<readonly [path: string, source: string]> = [
     "import type { Message } from '../protocol/messages.ts';\nimport { concat } from '../protocol/bytes.ts';",
   ],
   ['platform/crypto-node.ts', "import { hkdfSync } from 'node:crypto';"],
+  ['broker/aedes-host.ts', "import { brokerReports } from '../protocol/messages.ts';"],
   ['manager/config.ts', "import { readFileSync } from 'node:fs';\nimport { z } from 'zod';"],
   ['manager/service.ts', "import { openStore } from '../platform/store.ts';\nexport async function run() {}"],
   ['broker/aedes-host.ts', "import { Aedes } from 'aedes';\nimport { createServer } from 'node:tls';"],

@@ -9,6 +9,8 @@ export interface Import {
   readonly typeOnly: boolean;
   /** `export … from`. */
   readonly reexport: boolean;
+  /** Names taken in braces; empty for every other form. */
+  readonly names: readonly string[];
   readonly line: number;
 }
 
@@ -89,20 +91,32 @@ export function findImports(source: string, masked = maskLiterals(source)): Impo
     const reexport = match[1] === 'export';
     if (reexport && !/\bfrom\s*$/.test(clause)) continue;
     const specifier = text(match.index + match[0].length - 1 - match[4]!.length, match[4]!.length);
-    imports.push({ specifier, typeOnly: isTypeOnly(clause), reexport, line: lineOf(match.index) });
+    imports.push({
+      specifier,
+      typeOnly: isTypeOnly(clause),
+      reexport,
+      names: namesOf(clause),
+      line: lineOf(match.index),
+    });
   }
   for (const match of masked.matchAll(/\b(?:import|require)\s*\(\s*(?:(['"])(░*)\1)?/g)) {
     const length = match[2]?.length ?? 0;
     const specifier = match[1] ? text(match.index + match[0].length - 1 - length, length) : '?';
-    imports.push({ specifier, typeOnly: false, reexport: false, line: lineOf(match.index) });
+    imports.push({ specifier, typeOnly: false, reexport: false, names: [], line: lineOf(match.index) });
   }
   return imports;
 }
 
 function isTypeOnly(clause: string): boolean {
   if (/^\s*type\b(?!\s*,|\s+from\s*$)/.test(clause)) return true;
-  const names = /^\s*\{([^}]*)\}\s*from\s*$/.exec(clause)?.[1];
-  if (names === undefined) return false;
-  const listed = names.split(',').filter((name) => name.trim() !== '');
-  return listed.length > 0 && listed.every((name) => /^\s*type\s/.test(name));
+  const listed = namesOf(clause);
+  return listed.length > 0 && listed.every((name) => /^type\s/.test(name));
+}
+
+function namesOf(clause: string): string[] {
+  const listed = /^\s*\{([^}]*)\}\s*from\s*$/.exec(clause)?.[1] ?? '';
+  return listed
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
