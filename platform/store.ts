@@ -47,7 +47,7 @@ export function memoryStore(): Store {
     commit: async (changes) => {
       for (const { table: name, key, value } of changes) {
         if (value === null) table(name).delete(key);
-        else table(name).set(key, value.slice());
+        else table(name).set(key, new Uint8Array(value));
       }
     },
     close: async () => {},
