@@ -48,6 +48,18 @@ export function decodeUtf8(bytes: Uint8Array): string {
   return utf8Decoder.decode(bytes);
 }
 
+/** Bytes that the text has in UTF-8, without encoding it. */
+export function utf8Length(text: string): number {
+  let length = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    // Two units of a pair make four bytes, every other unit from U+0800 on three.
+    length += unit < 0x800 || (unit >= 0xd800 && unit <= 0xdfff) ? 1 : 2;
+  }
+  return length;
+}
+
 /** For public values only: a hex copy of a key cannot be erased. */
 export function toHex(bytes: Uint8Array): string {
   let text = '';

@@ -2,6 +2,7 @@
  * The schema kit: a message is defined once (label, type, bounds, meaning); encoder, strict decoder, TypeScript type,
  * CDDL and the wire document all come from that definition.
  */
+import { utf8Length } from './bytes.ts';
 import { type CborItem, decode, decodeSequence, encode, encodeSequence } from './cbor.ts';
 import { ProtocolError } from './errors.ts';
 
@@ -59,7 +60,7 @@ export function uint(min = 0, max = Number.MAX_SAFE_INTEGER): Type<number> {
       if (!fits(item)) throw malformed(where, `not an integer in ${min}..${max}`);
       return item;
     },
-    cddl: max === Number.MAX_SAFE_INTEGER ? 'uint' : min === max ? `${min}` : `${min}..${max}`,
+    cddl: min === max ? `${min}` : `${min}..${max}`,
   };
 }
 
@@ -88,18 +89,23 @@ export function bytes(min: number, max: number = min): Type<Uint8Array> {
   };
 }
 
-/** Text in NFC without control characters. Lengths in UTF-16 code units. */
+/** Text in NFC without control characters. Lengths in bytes of UTF-8, as CDDL counts them. */
 export function text<T extends string = string>(min: number, max: number): Type<T> {
   const controls = /\p{Cc}/u;
+  // A UTF-16 unit makes one to three bytes: most texts need no counting.
+  const fits = (value: string): boolean => {
+    if (value.length >= min && value.length * 3 <= max) return true;
+    const length = utf8Length(value);
+    return length >= min && length <= max;
+  };
   return {
     toItem(value) {
-      if (value.length < min || value.length > max) throw unfit(`text of ${value.length}, wanted ${min}..${max}`);
+      if (!fits(value)) throw unfit(`text of ${utf8Length(value)} bytes, wanted ${min}..${max}`);
       return value;
     },
     fromItem(item, where) {
       if (typeof item !== 'string') throw malformed(where, 'not text');
-      if (item.length < min || item.length > max)
-        throw malformed(where, `text of ${item.length}, wanted ${min}..${max}`);
+      if (!fits(item)) throw malformed(where, `text of ${utf8Length(item)} bytes, wanted ${min}..${max}`);
       if (controls.test(item) || item.normalize('NFC') !== item)
         throw malformed(where, 'control characters, or not NFC');
       return item as T;
