@@ -1,0 +1,9 @@
+/**
+ * Writes the generated documents: `npm run docs`.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { wireCddl, wireMarkdown } from './wire-document.ts';
+
+writeFileSync(join(import.meta.dirname, 'wire.md'), wireMarkdown());
+writeFileSync(join(import.meta.dirname, 'wire.cddl'), wireCddl());
