@@ -25,6 +25,8 @@ export interface FileResult {
 
 /** A process whose tests are all done is given this long to end by itself. */
 const GRACE_MS = 30_000;
+/** For the whole file: a test that blocks the event loop cannot be timed out from within. */
+const fileLimitMs = () => (process.env.KAGIMORI_LONG ? 3_600_000 : 600_000);
 const OUTPUT_LIMIT = 20_000;
 
 interface Outcome {
@@ -53,16 +55,20 @@ export async function runFile(file: string, timeoutMs: number): Promise<FileResu
   let output = '';
   let underWay = 0;
   let begun = false;
-  let killed = false;
+  let killed: string | null = null;
   let grace: NodeJS.Timeout | undefined;
+  const end = (reason: string) => {
+    killed = reason;
+    kill.abort();
+  };
   const watch = () => {
     clearTimeout(grace);
     if (!begun || underWay > 0) return;
     grace = setTimeout(() => {
-      killed = true;
-      kill.abort();
+      end(`the process did not end within ${GRACE_MS / 1000} s of its last test: something was left open`);
     }, GRACE_MS);
   };
+  const limit = setTimeout(() => end(`the file took more than ${fileLimitMs() / 60_000} min`), fileLimitMs());
   const record = (name: string, status: TestResult['status'], ms: number, detail?: string) =>
     tests.push({ name, file, status, ms: Math.round(ms), ...(detail === undefined ? {} : { detail }) });
   const settle = (failed: boolean, outcome: Outcome) => {
@@ -109,10 +115,7 @@ export async function runFile(file: string, timeoutMs: number): Promise<FileResu
       case 'test:fail':
         if (!isProcess(data.name)) settle(true, data);
         else if (!tests.some((test) => test.status === 'failed')) {
-          const end = killed
-            ? `the process did not end within ${GRACE_MS / 1000} s of its last test: something was left open`
-            : 'the process failed outside its tests';
-          record('(file)', 'failed', Date.now() - began, end);
+          record('(file)', 'failed', Date.now() - began, killed ?? 'the process failed outside its tests');
         }
         break;
       case 'test:stdout':
@@ -123,6 +126,7 @@ export async function runFile(file: string, timeoutMs: number): Promise<FileResu
     watch();
   }
   clearTimeout(grace);
+  clearTimeout(limit);
   if (tests.length === 0) record('(file)', 'failed', Date.now() - began, 'the process ended without a result');
   return { file, ms: Date.now() - began, tests, output };
 }
