@@ -1,0 +1,243 @@
+/**
+ * The transport seam over MQTT 3.1.1, on TCP or TLS: a fresh random client id and clean session per connection, full
+ * jitter between attempts. @spec platform/transport.ts, design §5.1
+ */
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { MqttClient } from 'mqtt';
+import type { Crypto } from '../protocol/crypto.ts';
+import { LinkId, type Topic } from '../protocol/units.ts';
+import type { Qos, Transport, TransportObserver } from './transport.ts';
+
+export interface MqttTransportOptions {
+  /** `mqtt://host:port` or `mqtts://host:port` */
+  readonly url: string;
+  /** Anchors of the broker's TLS certificate, PEM; without them the system's. */
+  readonly anchorPem?: string | Uint8Array;
+  /** Only services have one; a device is known by its channel. */
+  readonly service?: { readonly username: string; readonly token: string };
+  /** What to read, for the link that was just made; `up` waits for their acknowledgement. */
+  readonly subscriptions: (link: LinkId) => readonly Topic[];
+  /** QoS of the subscriptions; 1 when absent. */
+  readonly qos?: Qos;
+  /** Waiting time before attempt n is drawn from 0 to min(maxMs, minMs · 2^n). */
+  readonly reconnect?: { readonly minMs: number; readonly maxMs: number };
+  readonly crypto: Pick<Crypto, 'random'>;
+  readonly observer: TransportObserver;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_S = 30;
+const DEFAULT_RECONNECT = { minMs: 500, maxMs: 30_000 };
+/** A link that lived so long was a good one: the next attempt comes soon again. */
+const STEADY_MS = 10_000;
+/** More than this waiting for the socket, and messages are dropped. */
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+const MAX_EARLY = 1000;
+const FAREWELL_MS = 1000;
+
+/** @throws RangeError when the URL is none of the two kinds */
+export function mqttTransport(options: MqttTransportOptions): Transport {
+  const { crypto, observer } = options;
+  const { minMs, maxMs } = options.reconnect ?? DEFAULT_RECONNECT;
+  const endpoint = parseEndpoint(options.url);
+  const traffic = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
+  let current: Attempt | null = null;
+  let timer: NodeJS.Timeout | null = null;
+  let failures = 0;
+  let closed = false;
+
+  const connect = () => {
+    timer = null;
+    const began = performance.now();
+    current = startAttempt(endpoint, options, {
+      up: (link) => observer.up(link),
+      received(topic, payload) {
+        traffic.receivedMessages++;
+        traffic.receivedBytes += payload.length;
+        observer.received(topic, payload);
+      },
+      down(reason) {
+        current = null;
+        if (closed) return;
+        failures = performance.now() - began > STEADY_MS ? 1 : Math.min(failures + 1, 16);
+        timer = setTimeout(connect, fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures));
+        observer.down(reason);
+      },
+    });
+  };
+  connect();
+
+  return {
+    traffic,
+    publish(topic, payload, qos) {
+      if (closed || current?.publish(topic, payload, qos) !== true) return;
+      traffic.sentMessages++;
+      traffic.sentBytes += payload.length;
+    },
+    async close() {
+      closed = true;
+      if (timer !== null) clearTimeout(timer);
+      await current?.close();
+    },
+  };
+}
+
+interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly name: string;
+}
+
+function parseEndpoint(url: string): Endpoint {
+  const { protocol, hostname, port } = new URL(url);
+  if (protocol !== 'mqtt:' && protocol !== 'mqtts:') throw new RangeError(`${url}: want mqtt://host:port or mqtts://`);
+  const tls = protocol === 'mqtts:';
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const number = port === '' ? (tls ? 8883 : 1883) : Number(port);
+  return { host, port: number, tls, name: `${hostname}:${number}` };
+}
+
+/** @returns 0 up to 1 */
+function fraction(crypto: Pick<Crypto, 'random'>): number {
+  const [a = 0, b = 0, c = 0] = crypto.random(3);
+  return (a * 65_536 + b * 256 + c) / 2 ** 24;
+}
+
+interface Attempt {
+  /** @returns false when it was dropped */
+  publish(topic: Topic, payload: Uint8Array, qos: Qos): boolean;
+  close(): Promise<void>;
+}
+
+/** One connection, from the first packet to `down`, which comes exactly once. */
+function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observer: TransportObserver): Attempt {
+  const link = LinkId(Buffer.from(options.crypto.random(18)).toString('base64url'));
+  const topics = options.subscriptions(link);
+  const socket = openSocket(endpoint, options.anchorPem);
+  const { service } = options;
+  let state: 'connecting' | 'up' | 'over' = 'connecting';
+  /** What came between the broker's acknowledgement and `up`. */
+  const early: [Topic, Uint8Array][] = [];
+  let reason = `the broker at ${endpoint.name} closed the connection`;
+
+  const client = new MqttClient(() => socket, {
+    clientId: link,
+    protocolVersion: 4,
+    clean: true,
+    keepalive: KEEP_ALIVE_S,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    // A client id lives for one connection: mqtt.js would come back with the same.
+    reconnectPeriod: 0,
+    queueQoSZero: false,
+    resubscribe: false,
+    ...(service === undefined ? {} : { username: service.username, password: service.token }),
+  });
+  socket.on('error', (error) => {
+    reason = reasonOf(error, endpoint);
+  });
+  client.on('error', (error) => {
+    reason = reasonOf(error, endpoint);
+    client.end(true);
+  });
+  client.on('connect', () => {
+    if (topics.length === 0) return rise();
+    client.subscribe([...topics], { qos: options.qos ?? 1 }, (error, _filters, suback) => {
+      if (error === null) return rise();
+      const refused = suback?.granted.findIndex((code) => typeof code === 'number' && code > 1) ?? -1;
+      if (refused >= 0) reason = `the broker at ${endpoint.name} refused the subscription to ${topics[refused]}`;
+      client.end(true);
+    });
+  });
+  client.on('message', (topic, payload, { retain }) => {
+    // A retained message on the wire is nobody's that we know. [5.6 retained messages]
+    if (state === 'over' || retain) return;
+    const bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+    if (state === 'up') observer.received(topic as Topic, bytes);
+    else if (early.length < MAX_EARLY) early.push([topic as Topic, bytes]);
+  });
+  socket.once('close', () => {
+    if (state === 'over') return;
+    state = 'over';
+    client.end(true);
+    observer.down(reason);
+  });
+
+  function rise(): void {
+    if (state !== 'connecting') return;
+    state = 'up';
+    observer.up(link);
+    for (const [topic, payload] of early.splice(0)) observer.received(topic, payload);
+  }
+
+  return {
+    publish(topic, payload, qos) {
+      if (state !== 'up' || !client.connected || socket.writableLength > MAX_BACKLOG_BYTES) return false;
+      client.publish(topic, Buffer.from(payload), { qos, retain: false }, () => {});
+      return true;
+    },
+    close() {
+      state = 'over';
+      return new Promise((resolve) => {
+        if (socket.destroyed) return resolve();
+        const force = setTimeout(() => socket.destroy(), FAREWELL_MS);
+        socket.once('close', () => {
+          clearTimeout(force);
+          resolve();
+        });
+        if (client.connected) client.end(false);
+        else socket.destroy();
+      });
+    },
+  };
+}
+
+function openSocket({ host, port, tls }: Endpoint, anchorPem: string | Uint8Array | undefined): Socket {
+  const socket = tls
+    ? connectTls({
+        host,
+        port,
+        ...(isIP(host) === 0 ? { servername: host } : {}),
+        ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
+      })
+    : connectTcp({ host, port });
+  // Without it small packets wait for the acknowledgement of the one before: 40 ms.
+  socket.setNoDelay(true);
+  return socket;
+}
+
+/** MQTT 3.1.1 §3.2.2.3 */
+const CONNACK_REASONS: Readonly<Record<number, string>> = {
+  1: 'speaks another MQTT version',
+  2: 'refused the client id',
+  3: 'is not available to this client now: a manager may be attached already',
+  4: 'refused user name or token',
+  5: 'answered: not authorised',
+};
+
+const SOCKET_REASONS: Readonly<Record<string, (where: string) => string>> = {
+  ECONNREFUSED: (where) => `connection refused by ${where}: is the broker running?`,
+  ECONNRESET: (where) => `the connection to ${where} was reset`,
+  ENOTFOUND: (where) => `${where}: this name is not known`,
+  EAI_AGAIN: (where) => `${where}: the name cannot be looked up now`,
+  ETIMEDOUT: (where) => `no answer from ${where}`,
+  EHOSTUNREACH: (where) => `${where} cannot be reached from here`,
+  ENETUNREACH: (where) => `${where} cannot be reached from here: no network`,
+  CERT_HAS_EXPIRED: (where) => `TLS: the certificate of ${where} has expired`,
+  DEPTH_ZERO_SELF_SIGNED_CERT: (where) => `TLS: the certificate of ${where} is self-signed and no anchor of ours`,
+  SELF_SIGNED_CERT_IN_CHAIN: (where) => `TLS: the certificate of ${where} ends at an unknown anchor`,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: (where) => `TLS: the certificate of ${where} is under no known anchor`,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: (where) => `TLS: the certificate of ${where} is under no known anchor`,
+  ERR_TLS_CERT_ALTNAME_INVALID: (where) => `TLS: the certificate is not made out to ${where}`,
+  'connack timeout': (where) => `no answer from ${where} within ${CONNECT_TIMEOUT_MS / 1000} s`,
+  'Keepalive timeout': (where) => `${where} fell silent`,
+  EPROTO: (where) => `TLS: ${where} does not speak it: is this the plain port?`,
+};
+
+function reasonOf(error: Error, { name }: Endpoint): string {
+  const code = 'code' in error ? error.code : undefined;
+  if (typeof code === 'number' && code in CONNACK_REASONS) return `the broker at ${name} ${CONNACK_REASONS[code]}`;
+  const spell = SOCKET_REASONS[typeof code === 'string' ? code : error.message];
+  return spell === undefined ? `${name}: ${error.message}` : spell(name);
+}
