@@ -81,8 +81,10 @@ function checkNode(walk: Walk, page: DataView, offset: number, depth: number, vi
 /** @returns the bytes of a value, wherever they stand; null when its overflow pages are not its own */
 function readValue(walk: Walk, { page, at, sizeBytes, overflow }: Leaf): DataView | null {
   if (!overflow) return new DataView(page.buffer, at, sizeBytes);
-  const count = Math.floor((HEADER_BYTES - 1 + sizeBytes) / walk.header.pageBytes) + 1;
-  if (Number(page.getBigUint64(at + 16, true)) !== count) return null;
+  // A value that became shorter keeps the pages it had.
+  const needed = Math.floor((HEADER_BYTES - 1 + sizeBytes) / walk.header.pageBytes) + 1;
+  const count = Number(page.getBigUint64(at + 16, true));
+  if (count < needed || count > walk.header.lastPage) return null;
   const pages = readPage(walk, Number(page.getBigUint64(at, true)), count);
   if (pages === null || pages.getUint16(18, true) !== OVERFLOW || pages.getUint32(20, true) !== count) return null;
   return new DataView(pages.buffer, HEADER_BYTES, sizeBytes);
@@ -90,7 +92,7 @@ function readValue(walk: Walk, { page, at, sizeBytes, overflow }: Leaf): DataVie
 
 /** A list is its length and so many entries: a page, 0 for a gap, or −n and the first page of a block of n. */
 function checkFreeList(walk: Walk, list: DataView): boolean {
-  if (list.byteLength < 8) return false;
+  if (list.byteLength < 8 || list.byteLength % 8 !== 0) return false;
   const length = list.getBigUint64(0, true);
   if (length > BigInt(list.byteLength / 8 - 1)) return false;
   for (let i = 1; i <= Number(length); i++) {

@@ -9,7 +9,7 @@
 import { linkSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { encodeUtf8 } from '../protocol/bytes.ts';
-import { errnoOf, writeAtomically, writeDurably } from './files.ts';
+import { errnoOf, FileFault, writeAtomically, writeDurably } from './files.ts';
 
 export interface ProcessLock {
   /** Leaves the lock to the next process. */
@@ -53,8 +53,16 @@ export function lockProcess(path: string): ProcessLock {
       continue;
     }
     for (const older of all) if (older < own) rmSync(`${path}.${older}`, { force: true });
-    // Replaced, never removed: see above.
-    return { release: () => writeAtomically(`${path}.${own}`, encodeUtf8('released'), 0o600) };
+    return { release: () => release(`${path}.${own}`) };
+  }
+}
+
+/** Replaces the file, never removes it: see above. Where it cannot be written, the end of the process releases it. */
+function release(path: string): void {
+  try {
+    writeAtomically(path, encodeUtf8('released'), 0o600);
+  } catch (error) {
+    if (!(error instanceof FileFault)) throw error;
   }
 }
 

@@ -93,8 +93,9 @@ export async function openLmdbStore({ directory, key, crypto }: LmdbStoreOptions
 function prepareDirectory(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
-  const { uid, mode } = statSync(directory);
-  if (uid === process.geteuid?.() && (mode & 0o077) !== 0) chmodSync(directory, 0o700);
+  if ((statSync(directory).mode & 0o022) !== 0) {
+    throw new StoreError('unwritable', `${directory} can be written by others; run \`chmod 700 ${directory}\``);
+  }
 }
 
 /** Makes the file under another name, so that a `store.mdb` of any length is either whole or damaged. */

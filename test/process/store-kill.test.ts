@@ -90,3 +90,29 @@ test(`[P9] [B7] ${KILLS} times kill -9 at random moments: every acknowledged rec
   t.diagnostic(`${acknowledged.reduce((sum, n) => sum + n, 0)} commits`);
   assert.ok(acknowledged.every((commits) => commits >= KILLS / LANES));
 });
+
+/** Starts a committer. @returns 'open', or what it died of */
+function tryToOpen(directory: string): { outcome: Promise<string>; kill(): void } {
+  const child = spawn(process.execPath, [COMMITTER, directory, '1'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const outcome = new Promise<string>((resolve) => {
+    child.stdout.once('data', () => resolve('open'));
+    child.on('close', () => resolve(errors));
+  });
+  return { outcome, kill: () => child.kill('SIGKILL') };
+}
+
+test('of several processes that start at once after a kill, one gets the store and the others are told by whom', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'kagimori-race-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (let round = 0; round < 3; round++) {
+    const starters = Array.from({ length: 4 }, () => tryToOpen(directory));
+    const outcomes = await Promise.all(starters.map(({ outcome }) => outcome));
+    for (const { kill } of starters) kill();
+    assert.equal(outcomes.filter((outcome) => outcome === 'open').length, 1, outcomes.join('\n'));
+    for (const outcome of outcomes) if (outcome !== 'open') assert.match(outcome, /in use by process \d+/);
+  }
+});
