@@ -1,0 +1,66 @@
+/**
+ * The file key store: what it takes, and what it says about what it does not take.
+ */
+import assert from 'node:assert/strict';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { KeyStoreError, openFileKeyStore } from '../../hardware/key-store.ts';
+import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../../platform/crypto-node.ts';
+import { encodeUtf8 } from '../../protocol/bytes.ts';
+
+function keyFile(t: TestContext, contents: string | Uint8Array, mode = 0o600): string {
+  const directory = mkdtempSync(join(tmpdir(), 'kagimori-key-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'device.key');
+  writeFileSync(path, contents, { mode });
+  return path;
+}
+
+const refused =
+  (text: RegExp) =>
+  (error: unknown): true => {
+    assert.ok(error instanceof KeyStoreError, String(error));
+    assert.match(error.message, text);
+    assert.match(error.message, /device\.key/);
+    assert.doesNotMatch(error.message, /BEGIN|\n/);
+    return true;
+  };
+
+test('keys of both signature types sign, and every signature is counted', (t) => {
+  for (const [kind, algorithm] of [
+    ['p256', 'ecdsa-sha256'],
+    ['ed25519', 'ed25519'],
+  ] as const) {
+    const { privatePkcs8Pem, publicSpki } = generateSigningKey(kind);
+    const counter = newPublicKeyCounter();
+    const store = openFileKeyStore(keyFile(t, privatePkcs8Pem), counter);
+    assert.deepEqual(store.publicSpki, publicSpki);
+    const data = encodeUtf8('data');
+    const signature = store.sign(algorithm, data);
+    assert.equal(counter.sign, 1);
+    const crypto = nodeCrypto();
+    assert.ok(crypto.verify(algorithm, crypto.publicKey(publicSpki)!, signature, data, 'raw'));
+  }
+});
+
+test('the traditional EC form (SEC1), as `openssl ecparam -genkey` writes it, is taken as well', (t) => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const sec1 = createPrivateKey(privateKey.export({ type: 'pkcs8', format: 'pem' })).export({
+    type: 'sec1',
+    format: 'pem',
+  });
+  assert.equal(openFileKeyStore(keyFile(t, sec1), newPublicKeyCounter()).algorithm, 'p256');
+});
+
+test('a key that others can read, that is encrypted, missing or no key is refused with what to run', (t) => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' });
+  const open = (path: string) => () => openFileKeyStore(path, newPublicKeyCounter());
+  assert.throws(open(keyFile(t, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o644)), refused(/chmod 600/));
+  assert.throws(open(keyFile(t, encrypted)), refused(/encrypted.*openssl pkey/));
+  assert.throws(open(keyFile(t, 'no key')), refused(/openssl pkey/));
+  assert.throws(open(`${keyFile(t, '')}.other`), refused(/no such file.*belongs to the certificate/));
+});
