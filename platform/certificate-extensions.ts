@@ -1,0 +1,175 @@
+/**
+ * The extensions of a certificate out of DER. What is critical and not obeyed is named, never skipped. @spec RFC 5280 §4.2
+ */
+import type { CertificateExtensions, GeneralNames, KeyUsage } from '../protocol/certificate.ts';
+import { addGeneralName, noNames } from './certificate-names.ts';
+import {
+  booleanValue,
+  DerFault,
+  type Element,
+  explicit,
+  implicit,
+  Members,
+  namedBits,
+  oidText,
+  readAll,
+  readOne,
+  smallInteger,
+  TAG,
+} from './der.ts';
+
+export const EXTENSION = {
+  subjectKeyId: '2.5.29.14',
+  keyUsage: '2.5.29.15',
+  subjectAltName: '2.5.29.17',
+  basicConstraints: '2.5.29.19',
+  crlNumber: '2.5.29.20',
+  nameConstraints: '2.5.29.30',
+  crlDistributionPoints: '2.5.29.31',
+  certificatePolicies: '2.5.29.32',
+  authorityKeyId: '2.5.29.35',
+  extendedKeyUsage: '2.5.29.37',
+} as const;
+
+/** In the order of the bits. */
+export const KEY_USAGES: readonly KeyUsage[] = [
+  'digitalSignature',
+  'nonRepudiation',
+  'keyEncipherment',
+  'dataEncipherment',
+  'keyAgreement',
+  'keyCertSign',
+  'cRLSign',
+  'encipherOnly',
+  'decipherOnly',
+];
+
+export interface Extension {
+  readonly oid: string;
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+}
+
+/** @param list SEQUENCE OF Extension @throws DerFault, also when one stands twice */
+export function readExtensionList(list: Element): Extension[] {
+  const extensions = readAll(list.content).map((element) => {
+    const members = new Members(element);
+    const oid = oidText(members.take(TAG.oid));
+    const flag = members.takeIf(TAG.boolean);
+    // FALSE is the default and has to be left out. [X.690 §11.5]
+    if (flag !== null && !booleanValue(flag)) throw new DerFault('a default that is spelled out');
+    const value = members.take(TAG.octetString).content;
+    members.end();
+    return { oid, critical: flag !== null, value };
+  });
+  if (extensions.length === 0 || new Set(extensions.map(({ oid }) => oid)).size !== extensions.length) {
+    throw new DerFault('no extension, or one that stands twice');
+  }
+  return extensions;
+}
+
+export const NO_EXTENSIONS: CertificateExtensions = {
+  basicConstraints: null,
+  keyUsage: null,
+  extendedKeyUsage: null,
+  subjectAltName: null,
+  nameConstraints: null,
+  authorityKeyId: null,
+  subjectKeyId: null,
+  hasCrlDistributionPoints: false,
+  unknownCritical: [],
+};
+
+type Read = { -readonly [K in keyof CertificateExtensions]: CertificateExtensions[K] };
+
+/** @throws DerFault */
+export function readCertificateExtensions(list: Element): CertificateExtensions {
+  const read: Read = { ...NO_EXTENSIONS };
+  const unknownCritical: string[] = [];
+  for (const { oid, critical, value } of readExtensionList(list)) {
+    const sequence = (): Element => readOne(value, TAG.sequence);
+    switch (oid) {
+      case EXTENSION.basicConstraints:
+        read.basicConstraints = readBasicConstraints(sequence());
+        break;
+      case EXTENSION.keyUsage:
+        read.keyUsage = readKeyUsage(readOne(value, TAG.bitString));
+        break;
+      case EXTENSION.extendedKeyUsage:
+        read.extendedKeyUsage = readAll(sequence().content).map((element) => oidText(readOne(element.raw, TAG.oid)));
+        if (read.extendedKeyUsage.length === 0) throw new DerFault('an empty extended key usage');
+        break;
+      case EXTENSION.subjectAltName:
+        read.subjectAltName = readGeneralNames(sequence());
+        break;
+      case EXTENSION.nameConstraints:
+        read.nameConstraints = readNameConstraints(sequence());
+        break;
+      case EXTENSION.subjectKeyId:
+        read.subjectKeyId = readOne(value, TAG.octetString).content;
+        if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.2]
+        break;
+      case EXTENSION.authorityKeyId:
+        read.authorityKeyId = new Members(sequence()).takeIf(implicit(0))?.content ?? null;
+        if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.1]
+        break;
+      case EXTENSION.crlDistributionPoints:
+        sequence();
+        read.hasCrlDistributionPoints = true;
+        break;
+      case EXTENSION.certificatePolicies:
+        // Obeyed by doing nothing: without a required policy any set of policies is as good as any other. Extensions
+        // that require or map policies are unknown here, and so refused when critical.
+        break;
+      default:
+        if (critical) unknownCritical.push(oid);
+    }
+  }
+  return { ...read, unknownCritical };
+}
+
+function readBasicConstraints(element: Element): { ca: boolean; pathLength: number | null } {
+  const members = new Members(element);
+  const flag = members.takeIf(TAG.boolean);
+  const ca = flag !== null && booleanValue(flag);
+  const length = members.takeIf(TAG.integer);
+  members.end();
+  if (length !== null && !ca) throw new DerFault('a path length without a CA');
+  return { ca, pathLength: length === null ? null : smallInteger(length) };
+}
+
+function readKeyUsage(element: Element): ReadonlySet<KeyUsage> {
+  const bits = namedBits(element);
+  if (bits.length > KEY_USAGES.length) throw new DerFault('an unknown key usage');
+  return new Set(KEY_USAGES.filter((_, i) => bits[i] === true));
+}
+
+function readGeneralNames(element: Element): GeneralNames {
+  const names = noNames();
+  const elements = readAll(element.content);
+  if (elements.length === 0) throw new DerFault('no general name');
+  for (const one of elements) addGeneralName(names, one, false);
+  return names;
+}
+
+function readNameConstraints(element: Element): NonNullable<CertificateExtensions['nameConstraints']> {
+  const members = new Members(element);
+  const permitted = members.takeIf(explicit(0));
+  const excluded = members.takeIf(explicit(1));
+  members.end();
+  if (permitted === null && excluded === null) throw new DerFault('name constraints without any');
+  return { permitted: readSubtrees(permitted), excluded: readSubtrees(excluded) };
+}
+
+function readSubtrees(element: Element | null): GeneralNames {
+  const names = noNames();
+  if (element === null) return names;
+  const subtrees = readAll(element.content);
+  if (subtrees.length === 0) throw new DerFault('no subtree');
+  for (const subtree of subtrees) {
+    const members = new Members(subtree);
+    addGeneralName(names, members.takeAny(), true);
+    members.end(); // minimum is 0 and left out, maximum is absent [RFC 5280 §4.2.1.10]
+  }
+  return names;
+}

@@ -1,0 +1,115 @@
+/**
+ * Distinguished names and general names out of DER. @spec RFC 5280 §4.1.2.4, §4.2.1.6, §7.1
+ */
+import { decodeUtf8, toHex } from '../protocol/bytes.ts';
+import type { DistinguishedName, GeneralNames } from '../protocol/certificate.ts';
+import { DerFault, type Element, expect, explicit, implicit, Members, oidText, readAll, readOne, TAG } from './der.ts';
+
+const COMMON_NAME = '2.5.4.3';
+const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
+const NUMERIC = 0x12;
+const TELETEX = 0x14;
+const VISIBLE = 0x1a;
+const UNIVERSAL = 0x1c;
+const BMP = 0x1e;
+
+/** @throws DerFault */
+export function readName(element: Element): DistinguishedName {
+  const rdns: string[] = [];
+  const commonNames: string[] = [];
+  const emails: string[] = [];
+  for (const set of readAll(expect(element, TAG.sequence).content)) {
+    const attributes = readAll(expect(set, TAG.set).content).map((attribute) => {
+      const members = new Members(attribute);
+      const type = oidText(members.take(TAG.oid));
+      const value = members.takeAny();
+      members.end();
+      const text = stringValue(value);
+      if (text !== null && type === COMMON_NAME) commonNames.push(text);
+      if (text !== null && type === EMAIL_ADDRESS) emails.push(text);
+      return text === null ? `${type}#${toHex(value.raw)}` : `${type}=${JSON.stringify(fold(text))}`;
+    });
+    if (attributes.length === 0) throw new DerFault('an RDN without attributes');
+    rdns.push(attributes.sort().join('+'));
+  }
+  return { der: element.raw, rdns, commonName: commonNames.length === 1 ? commonNames[0]! : null, emails };
+}
+
+/** Case, compatibility forms and runs of white space do not tell names apart. */
+function fold(text: string): string {
+  return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim();
+}
+
+/** @returns null for a value that is no string */
+function stringValue({ tag, content }: Element): string | null {
+  switch (tag) {
+    case TAG.utf8:
+      return utf8(content);
+    case TAG.printable:
+    case TAG.ia5:
+    case NUMERIC:
+    case VISIBLE:
+      return ia5(content);
+    case TELETEX:
+      return Array.from(content, (byte) => String.fromCharCode(byte)).join('');
+    case BMP:
+      return wide(content, 2);
+    case UNIVERSAL:
+      return wide(content, 4);
+    default:
+      return null;
+  }
+}
+
+function utf8(content: Uint8Array): string {
+  try {
+    return decodeUtf8(content);
+  } catch {
+    throw new DerFault('a string that is not UTF-8');
+  }
+}
+
+function ia5(content: Uint8Array): string {
+  if (content.some((byte) => byte >= 0x80)) throw new DerFault('a string that is not ASCII');
+  return utf8(content);
+}
+
+function wide(content: Uint8Array, size: 2 | 4): string {
+  if (content.length % size !== 0) throw new DerFault('a string of half characters');
+  let text = '';
+  for (let i = 0; i < content.length; i += size) {
+    let point = 0;
+    for (let j = 0; j < size; j++) point = point * 256 + content[i + j]!;
+    if (point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) throw new DerFault('a string outside Unicode');
+    text += String.fromCodePoint(point);
+  }
+  return text;
+}
+
+type Mutable = { -readonly [K in keyof GeneralNames]: GeneralNames[K][number][] };
+export const noNames = (): Mutable => ({ dns: [], email: [], uri: [], ip: [], directory: [], other: [] });
+
+/**
+ * Adds one GeneralName.
+ * @param subtree  true: it stands in name constraints, where IP addresses carry a mask
+ * @throws DerFault
+ */
+export function addGeneralName(names: Mutable, element: Element, subtree: boolean): void {
+  const { tag, content } = element;
+  if (tag === implicit(1)) names.email.push(printableAscii(content));
+  else if (tag === implicit(2)) names.dns.push(printableAscii(content));
+  else if (tag === implicit(6)) names.uri.push(printableAscii(content));
+  else if (tag === implicit(7)) {
+    const lengths = subtree ? [8, 32] : [4, 16];
+    if (!lengths.includes(content.length)) throw new DerFault('an IP address of a wrong length');
+    names.ip.push(content);
+  } else if (tag === explicit(4)) names.directory.push(readName(readOne(content, TAG.sequence)));
+  else if ([explicit(0), explicit(3), explicit(5), implicit(8)].includes(tag)) names.other.push(tag & 0x1f);
+  else throw new DerFault('no general name');
+}
+
+/** No control character is part of any name: NUL in the middle has fooled many a reader. */
+function printableAscii(content: Uint8Array): string {
+  if (content.some((byte) => byte < 0x20 || byte > 0x7e)) throw new DerFault('a name with characters outside ASCII');
+  return utf8(content);
+}

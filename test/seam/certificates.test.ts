@@ -1,0 +1,242 @@
+/**
+ * The certificate reader and the issuing code beside OpenSSL, and the reader under broken bytes.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { commonName, freshSerial, ipBytes, issueCrl } from '../../platform/certificate-issuing.ts';
+import { certificateReader, MAX_CERTIFICATE_BYTES, readPem, writePem } from '../../platform/certificates.ts';
+import { bitString, der, oid, readOne, sequence, TAG, time, timeSeconds } from '../../platform/der.ts';
+import { concat, encodeUtf8, fromHex, toHex } from '../../protocol/bytes.ts';
+import { EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
+import * as messages from '../../protocol/messages.ts';
+import { AT, ca, crlOf, crypto, DAY, device, inDirectory, openssl, opensslAbsent, root } from '../test-authority.ts';
+
+const reader = certificateReader();
+const ALGORITHMS = ['p256', 'p384', 'ed25519'] as const;
+const NAMES = [
+  { type: 'dns', value: 'tv.example' },
+  { type: 'email', value: 'tv@example.org' },
+  { type: 'uri', value: 'sip:tv@example.org' },
+  { type: 'mac', value: '00:11:22:33:44:55' },
+  { type: 'ip', value: '192.0.2.7' },
+  { type: 'ip', value: '2001:db8::7' },
+] as const;
+
+for (const algorithm of ALGORITHMS) {
+  test(
+    `OpenSSL verifies what we issue: ${algorithm}, with intermediate, names, constraints and lists`,
+    { skip: opensslAbsent },
+    () =>
+      inDirectory((dir) => {
+        const permitted = [
+          { type: 'dns', value: 'example' },
+          { type: 'directory', value: commonName('tv') },
+        ] as const;
+        const top = root('Our root', { algorithm });
+        const middle = ca(top, 'Our CA', { algorithm, ca: { pathLength: 0 }, nameConstraints: { permitted } });
+        const leaf = device(middle, 'tv', { algorithm, alternativeNames: NAMES });
+        const gone = device(middle, 'tv', { algorithm });
+        const pem = (name: string, text: string): void => writeFileSync(join(dir, name), text);
+        for (const [name, { certificate }] of Object.entries({ top, middle, leaf, gone })) {
+          pem(`${name}.pem`, writePem('CERTIFICATE', certificate.der));
+        }
+        pem('crl.pem', writePem('X509 CRL', crlOf(top, []).der, crlOf(middle, [gone]).der));
+        const verify = (leafFile: string): string =>
+          openssl(
+            dir,
+            'verify',
+            '-x509_strict',
+            '-crl_check_all',
+            '-attime',
+            String(AT),
+            '-CAfile',
+            'top.pem',
+            '-CRLfile',
+            'crl.pem',
+            '-untrusted',
+            'middle.pem',
+            leafFile,
+          );
+        assert.match(verify('leaf.pem'), /leaf\.pem: OK/);
+        assert.throws(() => verify('gone.pem'), /certificate revoked/);
+        const text = openssl(dir, 'x509', '-in', 'leaf.pem', '-noout', '-text');
+        assert.match(text, /URI:urn:dev:mac:001122334455/);
+        assert.match(text, /IP Address:192\.0\.2\.7, IP Address:2001:DB8:0:0:0:0:0:7/);
+        assert.ok(text.includes(EXTENDED_KEY_USAGE.kagimoriDevice));
+      }),
+  );
+}
+
+test('what we issue is read back as it was meant', () => {
+  const middle = ca(root(), 'CA', {
+    ca: { pathLength: 3 },
+    nameConstraints: { excluded: [{ type: 'dns', value: 'x.example' }] },
+  });
+  const { certificate } = device(middle, '冷蔵庫-1', { alternativeNames: NAMES });
+  const { extensions } = certificate;
+  assert.equal(certificate.version, 3);
+  assert.equal(certificate.serial.length, 16);
+  assert.equal(certificate.subject.commonName, '冷蔵庫-1');
+  assert.deepEqual([certificate.notBefore, certificate.notAfter], [AT - DAY, AT + 365 * DAY]);
+  assert.deepEqual(extensions.basicConstraints, { ca: false, pathLength: null });
+  assert.deepEqual(extensions.keyUsage, new Set(['digitalSignature']));
+  assert.deepEqual(extensions.extendedKeyUsage, [EXTENDED_KEY_USAGE.kagimoriDevice]);
+  assert.deepEqual(extensions.subjectAltName, {
+    dns: ['tv.example'],
+    email: ['tv@example.org'],
+    uri: ['sip:tv@example.org', 'urn:dev:mac:001122334455'],
+    ip: [ipBytes('192.0.2.7'), ipBytes('2001:db8::7')],
+    directory: [],
+    other: [],
+  });
+  assert.deepEqual(extensions.authorityKeyId, middle.certificate.extensions.subjectKeyId);
+  assert.deepEqual(middle.certificate.extensions.basicConstraints, { ca: true, pathLength: 3 });
+  assert.deepEqual(middle.certificate.extensions.keyUsage, new Set(['keyCertSign', 'cRLSign']));
+  assert.deepEqual(middle.certificate.extensions.nameConstraints?.excluded.dns, ['x.example']);
+});
+
+test('a list is read back with number, dates and serials', () => {
+  const by = root();
+  const [a, b] = [device(by), device(by)];
+  const crl = crlOf(by, [a, b], { number: 300, thisUpdate: AT, nextUpdate: AT + 5 });
+  assert.deepEqual(crl.revoked, new Set([toHex(a.certificate.serial), toHex(b.certificate.serial)]));
+  assert.deepEqual([crl.number, crl.thisUpdate, crl.nextUpdate, crl.critical], [300n, AT, AT + 5, []]);
+});
+
+test('fresh serials are positive, 16 bytes, and never the same', () => {
+  const serials = Array.from({ length: 200 }, () => freshSerial(crypto));
+  assert.equal(new Set(serials.map(toHex)).size, 200);
+  assert.ok(serials.every((serial) => serial.length === 16 && serial[0]! >= 0x40 && serial[0]! < 0x80));
+});
+
+// ── broken bytes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const sample = device(ca(root()), 'sample', { alternativeNames: NAMES }).certificate.der;
+const sampleCrl = (() => {
+  const by = root();
+  return crlOf(by, [device(by), device(by)]).der;
+})();
+
+/** CPU milliseconds of the slowest call. */
+function slowest(inputs: Iterable<Uint8Array>): number {
+  let worst = 0;
+  for (const input of inputs) {
+    const before = process.cpuUsage();
+    const certificate = reader.readCertificate(input);
+    reader.readCrl(input);
+    const { user, system } = process.cpuUsage(before);
+    worst = Math.max(worst, (user + system) / 1000);
+    if (certificate !== null) assert.deepEqual(certificate.der, input);
+  }
+  return worst;
+}
+
+function* bitFlips(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let i = 0; i < bytes.length; i++) {
+    for (let bit = 0; bit < 8; bit++) {
+      const flipped = bytes.slice();
+      flipped[i]! ^= 1 << bit;
+      yield flipped;
+    }
+  }
+}
+
+function* truncations(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let length = 0; length < bytes.length; length++) yield bytes.subarray(0, length);
+}
+
+test('[5.6 parser differences] every bit flip of a certificate or a list is read or null, never thrown, under 50 ms', () => {
+  for (const bytes of [sample, sampleCrl]) assert.ok(slowest(bitFlips(bytes)) < 50);
+});
+
+test('[5.6 parser differences] every truncation of a certificate or a list is null', () => {
+  for (const bytes of [sample, sampleCrl]) {
+    assert.ok(slowest(truncations(bytes)) < 50);
+    for (const short of truncations(bytes)) {
+      assert.equal(reader.readCertificate(short), null);
+      assert.equal(reader.readCrl(short), null);
+    }
+  }
+});
+
+test('crafted bytes of the largest size cost nothing: deep nests, thousands of members, long identifiers', () => {
+  const nest = (tag: number): Uint8Array => {
+    let inner: Uint8Array = new Uint8Array(0);
+    while (inner.length < MAX_CERTIFICATE_BYTES - 8) inner = der(tag, inner);
+    return inner;
+  };
+  const members = sequence(...Array.from({ length: 2000 }, () => Uint8Array.of(5, 0)));
+  const identifier = sequence(der(TAG.oid, new Uint8Array(4000).fill(0xff)));
+  const wrap = (part: Uint8Array): Uint8Array =>
+    sequence(part, sequence(oid('1.3.101.112')), bitString(new Uint8Array(64)));
+  const parts = [nest(0x30), nest(0xa0), members, identifier];
+  assert.ok(slowest([...parts, ...parts.map(wrap)]) < 50);
+});
+
+test('[5.6 parser differences] another spelling of the same certificate is no certificate', () => {
+  const content = readOne(sample, TAG.sequence).content;
+  const longLength = concat(Uint8Array.of(0x30, 0x83, 0, content.length >> 8, content.length & 0xff), content);
+  const indefinite = concat(Uint8Array.of(0x30, 0x80), content, Uint8Array.of(0, 0));
+  const trailing = concat(sample, Uint8Array.of(0));
+  const member = sequence(content, Uint8Array.of(5, 0));
+  for (const bytes of [longLength, indefinite, trailing, member]) assert.equal(reader.readCertificate(bytes), null);
+});
+
+test('a certificate beyond the size of the wire is refused unread, and both know one size', () => {
+  const extra = [{ oid: '1.3.6.1.4.1.99999.1', critical: false, value: new Uint8Array(4096) }];
+  const { certificate } = device(root(), 'large', { extra });
+  assert.equal(reader.readCertificate(certificate.der), null);
+  assert.equal(MAX_CERTIFICATE_BYTES, messages.MAX_CERTIFICATE_BYTES);
+});
+
+test('dates: UTCTime of 1950 to 2049, GeneralizedTime beyond, and no 30th of February', () => {
+  for (const at of [0, AT, 2_524_607_999, 2_524_608_000, 253_402_300_799]) {
+    const encoded = time(at);
+    assert.equal(timeSeconds(readOne(encoded, encoded[0]!)), at);
+  }
+  for (const text of ['270230000000Z', '270101240000Z', '270101000060Z', '2701010000Z', '270101000000+0000']) {
+    assert.throws(() => timeSeconds({ tag: TAG.utcTime, raw: encodeUtf8(text), content: encodeUtf8(text) }));
+  }
+});
+
+// ── PEM ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('PEM: all blocks of a label in order, whatever stands around them', () => {
+  const [a, b] = [Uint8Array.of(1, 2, 3), new Uint8Array(100).fill(7)];
+  const text = `subject=/CN=x\n${writePem('CERTIFICATE', a)}${writePem('X509 CRL', b)}noise\r\n${writePem('CERTIFICATE', b).replaceAll('\n', '\r\n')}`;
+  assert.deepEqual(readPem(text, 'CERTIFICATE'), [a, b]);
+  assert.deepEqual(readPem(encodeUtf8(text), 'X509 CRL'), [b]);
+  assert.deepEqual(readPem('nothing', 'CERTIFICATE'), []);
+});
+
+test('PEM: a block that does not end or holds something else is refused', () => {
+  const begin = '-----BEGIN CERTIFICATE-----\n';
+  const end = '\n-----END CERTIFICATE-----';
+  for (const text of [`${begin}AAAA`, `${begin}A${end}`, `${begin}AA*A${end}`, `${begin}${end}`]) {
+    assert.equal(readPem(text, 'CERTIFICATE'), null);
+  }
+  assert.equal(readPem(Uint8Array.of(0xff, 0xfe), 'CERTIFICATE'), null);
+});
+
+test('IP addresses: both families, and what is none', () => {
+  assert.deepEqual(ipBytes('::'), new Uint8Array(16));
+  assert.deepEqual(ipBytes('fe80::1:2'), fromHex('fe800000000000000000000000010002'));
+  for (const text of ['1.2.3', '256.1.1.1', '1::2::3', '1:2:3:4:5:6:7', 'g::', '1:2:3:4:5:6:7::8']) {
+    assert.throws(() => ipBytes(text), RangeError);
+  }
+});
+
+test('OpenSSL reads our lists', { skip: opensslAbsent }, () =>
+  inDirectory((dir) => {
+    const by = root('List root');
+    const list = issueCrl(crypto, by.issuer, { number: 7, thisUpdate: AT, nextUpdate: AT + DAY, revoked: [] });
+    writeFileSync(join(dir, 'list.pem'), writePem('X509 CRL', list));
+    writeFileSync(join(dir, 'root.pem'), writePem('CERTIFICATE', by.certificate.der));
+    const text = openssl(dir, 'crl', '-in', 'list.pem', '-noout', '-text', '-CAfile', 'root.pem');
+    assert.match(text, /X509v3 CRL Number:\s+7/);
+    assert.match(text, /No Revoked Certificates/);
+    assert.ok(readFileSync(join(dir, 'list.pem')).length > 0);
+  }),
+);
