@@ -1,0 +1,78 @@
+/**
+ * Verdicts: what the verifier found about a certificate, good or bad, signed by it; and the check of that signature and
+ * of everything that ties the answer to the question. [patent 1100-1112]
+ */
+import { encodeUtf8, equal } from './bytes.ts';
+import { readCose, signCose, verifyCose } from './cose-sign1.ts';
+import type { Crypto, PublicKey, SigningKey } from './crypto.ts';
+import { ProtocolError } from './errors.ts';
+import { type Purpose, Verdict } from './messages.ts';
+import type { EpochSeconds } from './units.ts';
+
+/** External AAD of the COSE_Sign1: no signature that the key makes elsewhere is a verdict. */
+const LABEL = encodeUtf8('kagimori verdict');
+
+/** @returns COSE_Sign1 over the verdict @throws RangeError for an RSA key, which COSE_Sign1 does not know here */
+export function signVerdict(signingKey: SigningKey, verdict: Verdict): Uint8Array {
+  return signCose({ payload: Verdict.encode(verdict), signingKey, externalAad: LABEL });
+}
+
+export interface VerdictExpectation {
+  /** The pinned one. */
+  readonly verifierKey: PublicKey;
+  readonly purpose: Purpose;
+  /** SHA-256 of the leaf that was shown, not of the one that the verdict names. */
+  readonly leafSha256: Uint8Array;
+  /** What was asked to be signed along; null when any verdict that is young enough will do. */
+  readonly nonce: Uint8Array | null;
+  /** null: no trusted clock. The nonce alone proves freshness then, and is demanded. */
+  readonly now: EpochSeconds | null;
+  /** How far the two clocks may be apart, in seconds. */
+  readonly maxClockSkew: number;
+}
+
+/**
+ * Checks that a verdict is the verifier's, about this leaf, for this purpose, and of now. Whether it is *good* is left to
+ * the caller: a bad verdict is as authentic as a good one.
+ * @throws ProtocolError badVerdict
+ */
+export function checkVerdict(crypto: Crypto, bytes: Uint8Array, expected: VerdictExpectation): Verdict {
+  const verdict = openVerdict(crypto, bytes, expected.verifierKey);
+  if (verdict.purpose !== expected.purpose) {
+    throw bad(`wrong purpose: it is about a ${verdict.purpose}, a ${expected.purpose} was asked about`);
+  }
+  if (!equal(verdict.leaf, expected.leafSha256)) throw bad('swapped: it is about another certificate');
+  if (expected.nonce === null && expected.now === null) {
+    throw bad('stale: without a trusted clock only a verdict with our nonce proves its freshness');
+  }
+  if (expected.nonce !== null && (verdict.nonce === undefined || !equal(verdict.nonce, expected.nonce))) {
+    throw bad('wrong nonce: it does not answer our question');
+  }
+  if (expected.now !== null) checkTime(verdict, expected.now, expected.maxClockSkew);
+  return verdict;
+}
+
+function openVerdict(crypto: Crypto, bytes: Uint8Array, key: PublicKey): Verdict {
+  let cose: ReturnType<typeof readCose>;
+  try {
+    cose = readCose(bytes);
+  } catch (error) {
+    throw error instanceof ProtocolError ? bad(`unsigned: ${error.message}`) : error;
+  }
+  try {
+    return Verdict.decode(verifyCose(crypto, { cose, key, externalAad: LABEL }));
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw bad(error.code === 'badSignature' ? `wrong signer: ${error.message}` : `malformed: ${error.message}`);
+  }
+}
+
+function checkTime(verdict: Verdict, now: EpochSeconds, skew: number): void {
+  if (verdict.time > now + skew) throw bad(`from the future: made ${verdict.time - now} s after our time`);
+  const age = now - verdict.time;
+  if (age > verdict.maxAge + skew) throw bad(`stale: ${age} s old, it held for ${verdict.maxAge} s`);
+}
+
+function bad(detail: string): ProtocolError {
+  return new ProtocolError('badVerdict', detail);
+}

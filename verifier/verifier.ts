@@ -1,0 +1,183 @@
+/**
+ * The verifier: a question about a certificate in, a signed verdict out, good or bad alike; nothing for garbage and for
+ * who asks too much. Deterministic: time and cryptography arrive with each question. [patent 1100-1112]
+ */
+import { type CertificateReader, issuerAndSerial, type ParsedCertificate } from '../protocol/certificate.ts';
+import type { SigningKey } from '../protocol/crypto.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../protocol/messages.ts';
+import { validatePath } from '../protocol/path-validation.ts';
+import type { CrlSet } from '../protocol/revocation-list.ts';
+import { type Asker, MANAGER } from '../protocol/topics.ts';
+import type { EpochSeconds } from '../protocol/units.ts';
+import { signVerdict } from '../protocol/verdict.ts';
+import type { World } from '../protocol/world.ts';
+import { type QuestionBudget, questionBudget } from './question-budget.ts';
+import { cacheKey, type VerdictCache, verdictCache } from './verdict-cache.ts';
+
+export interface VerifierPolicy {
+  readonly anchors: readonly ParsedCertificate[];
+  /** null: no list is configured, nothing is looked up. */
+  readonly crls: CrlSet | null;
+  /** Hex SHA-256 of SubjectPublicKeyInfos. */
+  readonly revokedKeys: ReadonlySet<string>;
+  /** Grows with every change; stands in each verdict. */
+  readonly version: number;
+}
+
+export interface VerifierSettings {
+  readonly reader: CertificateReader;
+  readonly signingKey: SigningKey;
+  /** Seconds for which a verdict holds at most. */
+  readonly maxAgeSeconds: number;
+  readonly questionsPerSecond: { readonly device: number; readonly manager: number };
+}
+
+export interface VerifierCounters {
+  good: number;
+  bad: number;
+  /** Of the good ones: answered without a signature being made. */
+  cached: number;
+  /** Not answered: the asker asked too much. */
+  limited: number;
+  /** Not answered: no question. */
+  garbage: number;
+}
+
+/** What became of a question, for the log. */
+export type Answer =
+  | {
+      readonly kind: 'judged';
+      readonly payload: Uint8Array;
+      readonly reason: VerdictReason;
+      readonly purpose: Purpose;
+      readonly detail: string;
+      /** Subject CN of the leaf as it stands, for the log; null when unreadable. */
+      readonly subject: string | null;
+    }
+  | { readonly kind: 'ignored'; readonly why: 'limited' | 'garbage'; readonly detail: string };
+
+export interface Verifier {
+  readonly counters: VerifierCounters;
+  answer(asker: Asker, question: Uint8Array, world: World): Answer;
+  /** Takes effect with the next question; everything judged before is forgotten. */
+  adopt(policy: VerifierPolicy): void;
+}
+
+interface Judged {
+  readonly verdict: Uint8Array;
+  readonly reason: VerdictReason;
+  readonly detail: string;
+  readonly subject: string | null;
+}
+
+export function createVerifier(settings: VerifierSettings, initial: VerifierPolicy): Verifier {
+  const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, limited: 0, garbage: 0 };
+  const budget: QuestionBudget = questionBudget();
+  const cache: VerdictCache = verdictCache();
+  let policy = initial;
+
+  const judge = (question: Question, world: World): Judged => {
+    const key = question.nonce === undefined ? cacheKey(world.crypto, question.purpose, question.chain) : null;
+    const held = key === null ? null : cache.find(key, world.wall);
+    if (held !== null) {
+      counters.cached++;
+      return { verdict: held, reason: 'good', detail: 'from the cache', subject: null };
+    }
+    const finding = examine(settings.reader, policy, question, world);
+    const verdict = signVerdict(settings.signingKey, toVerdict(settings, policy, question, finding, world));
+    if (finding.reason === 'good' && key !== null) {
+      // The second half of its life is left to whoever gets it.
+      const half = world.wall + Math.floor(maxAgeOf(settings, finding, world.wall) / 2);
+      cache.keep(key, verdict, world.wall, half as EpochSeconds);
+    }
+    return { verdict, reason: finding.reason, detail: finding.detail, subject: finding.subject };
+  };
+
+  return {
+    counters,
+    adopt(next) {
+      policy = next;
+      cache.clear();
+    },
+    answer(asker, bytes, world) {
+      const rate = settings.questionsPerSecond[asker === MANAGER ? 'manager' : 'device'];
+      if (!budget.take(asker, rate, world.now)) {
+        counters.limited++;
+        return { kind: 'ignored', why: 'limited', detail: `more than ${rate} questions a second` };
+      }
+      let question: Question;
+      try {
+        question = Question.decode(bytes);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        counters.garbage++;
+        return { kind: 'ignored', why: 'garbage', detail: error.message };
+      }
+      const { verdict, ...found } = judge(question, world);
+      counters[found.reason === 'good' ? 'good' : 'bad']++;
+      const payload = Judgement.encode({ requestId: question.requestId, verdict });
+      return { kind: 'judged', payload, purpose: question.purpose, ...found };
+    },
+  };
+}
+
+interface Finding {
+  readonly reason: VerdictReason;
+  readonly detail: string;
+  readonly subject: string | null;
+  readonly issuerAndSerial: Uint8Array;
+  /** Set for a good one. */
+  readonly validUntil: EpochSeconds | null;
+}
+
+/** Stands for issuer and serial of a leaf that cannot be read. */
+const UNREADABLE = Uint8Array.of(0);
+const MAX_ISSUER_AND_SERIAL = 512;
+
+function examine(
+  reader: CertificateReader,
+  { anchors, crls, revokedKeys }: VerifierPolicy,
+  { chain: encoded, purpose }: Question,
+  { crypto, wall }: World,
+): Finding {
+  const chain: ParsedCertificate[] = [];
+  const leaf = reader.readCertificate(encoded[0]!);
+  const identity = leaf === null ? UNREADABLE : issuerAndSerial(leaf);
+  const readable = identity.length <= MAX_ISSUER_AND_SERIAL;
+  const about = { subject: leaf?.subject.commonName ?? null, issuerAndSerial: readable ? identity : UNREADABLE };
+  for (const [index, der] of encoded.entries()) {
+    const certificate = index === 0 ? (readable ? leaf : null) : reader.readCertificate(der);
+    if (certificate === null) {
+      return { ...about, reason: 'malformed', detail: `certificate ${index} cannot be read`, validUntil: null };
+    }
+    chain.push(certificate);
+  }
+  const found = validatePath({ crypto, chain, anchors, crls, revokedKeys, at: wall, purpose });
+  if (found.ok) return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
+  return { ...about, reason: found.reason, detail: `certificate ${found.index}: ${found.detail}`, validUntil: null };
+}
+
+/** A verdict never outlives what it was found from: a period's or a list's end. */
+function maxAgeOf({ maxAgeSeconds }: VerifierSettings, { validUntil }: Finding, now: EpochSeconds): number {
+  return validUntil === null ? maxAgeSeconds : Math.max(1, Math.min(maxAgeSeconds, validUntil - now));
+}
+
+function toVerdict(
+  settings: VerifierSettings,
+  policy: VerifierPolicy,
+  { purpose, chain, nonce }: Question,
+  finding: Finding,
+  { crypto, wall }: World,
+): Verdict {
+  return {
+    purpose,
+    leaf: crypto.hash('sha-256', chain[0]!),
+    issuerAndSerial: finding.issuerAndSerial,
+    reason: finding.reason,
+    time: wall,
+    maxAge: maxAgeOf(settings, finding, wall),
+    nonce,
+    policy: policy.version,
+  };
+}
