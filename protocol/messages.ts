@@ -36,7 +36,7 @@ const lifetime = uint(1, 86_400);
 const keyMode = choice<KeyMode>({ key: 0, seed: 1 });
 const certificateChain = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN);
 const channelSuites = array(uint(0, 23), 1, 8);
-const payload = bytes(1, 12_288);
+const payload = bytes(1, 6_144);
 
 /** Why a connect was refused, a session ended or a channel closed: the closed set of reasons that cross the wire. */
 export const Reason = choice({
@@ -98,8 +98,8 @@ export type Proposal = Value<typeof Proposal>;
 
 // ── Login: the payloads of the EAD items ────────────────────────────────────────────────────────────────────────────
 
-/** EAD labels, unassigned in the IANA registry, critical: -60001 to -60004 for message_1 to message_4. */
-export const EAD_LABELS = { offer: -60_001, choice: -60_002, request: -60_003, answer: -60_004 } as const;
+/** EAD labels, unassigned in the IANA registry, for message_1 to message_4; critical, hence negative on the wire. */
+export const EAD_LABELS = { offer: 60_001, choice: 60_002, request: 60_003, answer: 60_004 } as const;
 
 const sendChain = 'true: send the certificate chain; absent: the SHA-256 of the leaf is enough';
 const instance = 'drawn at the start of the process; another value tells the peer that keys in memory are gone';
@@ -233,6 +233,7 @@ export const Grant = message('Grant', 10, 'suite and key for a session [patent 2
   lifetime: required(12, lifetime, 'seconds from receipt'),
   addresses: required(13, array(text(1, 255), 0, 16), 'where the peer is'),
   route: optional(14, uint(1, 255), 'tells several sessions of one pair apart in records; absent for the first'),
+  version: required(15, uint(1), "of the reader's own registration: which of its lists the suite was taken from"),
 });
 export const End = message('End', 11, 'ends a session through the manager [patent 2146, 2150]', {
   sid: required(1, sid, 'of the session'),

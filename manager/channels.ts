@@ -1,0 +1,189 @@
+/**
+ * Open channels: how one begins, what keeps it open, how it ends (patent 1312–1328), and the link below it.
+ */
+import { equal } from '../protocol/bytes.ts';
+import {
+  type Channel,
+  type ChannelKeys,
+  openChannel,
+  receiveClose,
+  requestClose,
+  wipeChannel,
+} from '../protocol/channel.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import type { Party } from '../protocol/topics.ts';
+import { type DeviceId, type EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { commit, log, sendTo, tellBroker } from './outbox.ts';
+import { askVerifier, type Ruling } from './questions.ts';
+import { deviceChange, resumptionChange } from './registry.ts';
+import { stepSessionsOf } from './sessions.ts';
+import type { ManagerState } from './state.ts';
+
+export interface Adoption {
+  readonly device: DeviceId;
+  readonly party: Party;
+  readonly keys: ChannelKeys | { readonly channel: Channel };
+  readonly instance: Uint8Array | null;
+  readonly by: 'device' | 'manager';
+  readonly how: 'edhoc' | 'resume';
+  readonly world: World;
+}
+
+/** Part of a verdict's age after which the next one is asked for. */
+const REFRESH_AT = 0.8;
+
+/**
+ * Makes a channel the device's open one, after everything about it is durable.
+ * @param answer  sends what tells the device so; comes after the promotion of the link, before anything else
+ */
+export function adoptChannel(state: ManagerState, adoption: Adoption, answer: () => void): void {
+  const { device, party, keys, instance, by, how, world } = adoption;
+  const channel = 'channel' in keys ? keys.channel : openChannel(world.crypto, keys);
+  if (party.kind === 'link') bindLink(state, party.link, device, true);
+  const before = state.channels.get(device);
+  if (before !== undefined) wipeChannel(before.channel);
+  const sameProcess = sameInstance(state.devices.get(device)?.instance ?? null, instance);
+  const standing = before !== undefined && sameInstance(before.instance, instance) ? before.standing : new Map();
+  state.channels.set(device, { channel, instance, by, how, since: world.now, standing });
+  cancel(state.deadlines, `gone:${device}`);
+  cancel(state.deadlines, `close:${device}`);
+  watchVerdict(state, device, world);
+  answer();
+  log(state, 'info', 'channel.opened', { device, how, by, authenticateOnly: channel.authenticateOnly });
+  if (!sameProcess) {
+    noteInstance(state, device, instance);
+    stepSessionsOf(state, device, { type: 'lost', device, reason: 'restarted' }, world); // its keys died with its process
+  }
+  stepSessionsOf(state, device, { type: 'channelOpened', device }, world);
+}
+
+const sameInstance = (a: Uint8Array | null, b: Uint8Array | null): boolean => a !== null && b !== null && equal(a, b);
+
+function noteInstance(state: ManagerState, device: DeviceId, instance: Uint8Array | null): void {
+  const record = state.devices.get(device);
+  if (record === undefined) return;
+  const noted = { ...record, instance: instance ?? undefined };
+  state.devices.set(device, noted);
+  commit(state, [deviceChange(device, noted)], { next: 'nothing' });
+}
+
+/** @param tell whether the broker has to hear of it */
+export function bindLink(state: ManagerState, link: LinkId, device: DeviceId, tell: boolean): void {
+  const older = state.links.get(device);
+  if (older !== undefined && older !== link) state.linkDevices.delete(older);
+  const usedBy = state.linkDevices.get(link);
+  if (usedBy !== undefined && usedBy !== device) state.links.delete(usedBy);
+  state.links.set(device, link);
+  state.linkDevices.set(link, device);
+  if (tell && !(older === link)) tellBroker(state, { kind: 'Promote', link, device });
+}
+
+/** The broker says that a link ended: the device will resume on a new one; its sessions wait for it a while. */
+export function linkGone(state: ManagerState, link: LinkId, world: World): void {
+  const device = state.linkDevices.get(link);
+  if (device === undefined) return;
+  state.linkDevices.delete(link);
+  if (state.links.get(device) !== link) return;
+  state.links.delete(device);
+  forgetChannel(state, device);
+  schedule(state.deadlines, `gone:${device}`, later(world.now, state.settings.limits.linkGrace));
+  stepSessionsOf(state, device, { type: 'channelFailed', device, reason: 'unreachable' }, world);
+  log(state, 'info', 'link.gone', { device });
+}
+
+export function linkGraceOver(state: ManagerState, device: DeviceId, world: World): void {
+  if (state.links.has(device)) return;
+  stepSessionsOf(state, device, { type: 'lost', device, reason: 'peer-gone' }, world);
+}
+
+export function forgetChannel(state: ManagerState, device: DeviceId): void {
+  const open = state.channels.get(device);
+  if (open === undefined) return;
+  wipeChannel(open.channel);
+  state.channels.delete(device);
+  cancel(state.deadlines, `close:${device}`);
+  cancel(state.deadlines, `verdict:${device}`);
+}
+
+// ── Close (P7) ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function closeChannel(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
+  const open = state.channels.get(device);
+  if (open === undefined) return;
+  sendTo(state, device, requestClose(open.channel, reason), world);
+  schedule(state.deadlines, `close:${device}`, later(world.now, state.settings.limits.closeTimeout));
+}
+
+export function receiveCloseMessage(
+  state: ManagerState,
+  device: DeviceId,
+  message: ChannelMessage,
+  world: World,
+): void {
+  const open = state.channels.get(device);
+  if (open === undefined) return;
+  sendTo(state, device, receiveClose(open.channel, message), world);
+  if (open.channel.state.name === 'closed') return channelClosed(state, device, open.channel.state.reason);
+  schedule(state.deadlines, `close:${device}`, later(world.now, state.settings.limits.closeTimeout));
+}
+
+/** 3 s without an answer is closed. */
+export function closeTimedOut(state: ManagerState, device: DeviceId): void {
+  channelClosed(state, device, 'timeout');
+}
+
+function channelClosed(state: ManagerState, device: DeviceId, reason: Reason): void {
+  forgetChannel(state, device);
+  log(state, 'info', 'channel.closed', { device, reason });
+}
+
+// ── The verdict below the channel ───────────────────────────────────────────────────────────────────────────────────
+
+function watchVerdict(state: ManagerState, device: DeviceId, world: World): void {
+  const left = (state.devices.get(device)?.verdictUntil ?? 0) - world.wall;
+  schedule(state.deadlines, `verdict:${device}`, later(world.now, Millis(Math.max(1, left * REFRESH_AT) * 1000)));
+}
+
+/** The verdict grows old: asks for the next one; over its age the channel ends. */
+export function verdictDue(state: ManagerState, device: DeviceId, world: World): void {
+  const record = state.devices.get(device);
+  if (record === undefined || !state.channels.has(device)) return;
+  if (record.verdictUntil <= world.wall) return evict(state, device, 'verifier-away', world);
+  askVerifier(state, { for: 'refresh', device }, 'device', record.chain, world);
+  const left = record.verdictUntil - world.wall;
+  schedule(state.deadlines, `verdict:${device}`, later(world.now, seconds(Math.min(left, Math.max(1, left / 4)))));
+}
+
+export function verdictRefreshed(state: ManagerState, device: DeviceId, ruling: Ruling, world: World): void {
+  const record = state.devices.get(device);
+  if (record === undefined || ruling.outcome === 'away') return;
+  if (ruling.outcome === 'bad')
+    return evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+  noteVerdict(state, device, ruling.until);
+  watchVerdict(state, device, world);
+}
+
+export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochSeconds): void {
+  const record = state.devices.get(device);
+  if (record === undefined) return;
+  const noted = { ...record, verdictUntil: until };
+  state.devices.set(device, noted);
+  commit(state, [deviceChange(device, noted)], { next: 'nothing' });
+}
+
+/** A device that may not stay: sessions ended at the peers, resumption void, channel and link gone. */
+export function evict(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
+  log(state, 'warn', 'device.evicted', { device, reason });
+  stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
+  state.resumption.delete(device);
+  commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
+  sendTo(state, device, [{ kind: 'Close', reason }], world);
+  forgetChannel(state, device);
+  const link = state.links.get(device);
+  if (link === undefined) return;
+  tellBroker(state, { kind: 'Drop', link });
+  state.links.delete(device);
+  state.linkDevices.delete(link);
+}

@@ -1,0 +1,81 @@
+/**
+ * The manager's settings: what may stand in its YAML file, with the defaults. Unknown keys are refused.
+ */
+import { z } from 'zod';
+
+const file = z.string().min(1);
+const pattern = z.string().min(1).max(128);
+const seconds = (min: number, max: number, byDefault: number) => z.number().min(min).max(max).default(byDefault);
+
+export const managerConfig = z.strictObject({
+  /** First segment of every topic. */
+  root: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,32}$/, 'letters, digits, - and _ only')
+    .default('km1'),
+  /** Manager name: stands in its certificate, and devices expect it. */
+  name: z.string().min(1).max(128),
+  /** Registry, its key and the control socket; made with mode 0700. */
+  dataDirectory: file,
+  broker: z.strictObject({
+    /** `mqtt://host:port` or `mqtts://host:port` */
+    url: z.string().regex(/^mqtts?:\/\/[^\s/]+$/, 'mqtt://host:port or mqtts://host:port'),
+    /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
+    anchorsFile: file.optional(),
+    /** One line: the token by which the broker knows the manager. */
+    tokenFile: file,
+  }),
+  /** The manager's chain, leaf first, and its key; PEM. */
+  certificateFile: file,
+  keyFile: file,
+  /** The verifier's certificate, pinned: only verdicts signed by its key count. */
+  verifierCertificateFile: file,
+  /** `certified`: every device with a good certificate; `listed`: only those under `devices`. */
+  admit: z.enum(['certified', 'listed']).default('certified'),
+  /** What the operator says of devices; steers the policy, never taken from a device's own word. */
+  devices: z
+    .record(
+      z.string().min(1).max(64),
+      z.strictObject({
+        class: z.string().min(1).max(64).nullable().default(null),
+        groups: z.array(z.string().min(1).max(64)).max(64).default([]),
+      }),
+    )
+    .default({}),
+  /** Who may ask for whom; the first rule that matches decides. */
+  connect: z
+    .strictObject({
+      rules: z
+        .array(z.strictObject({ from: pattern, to: pattern, allow: z.boolean() }))
+        .max(10_000)
+        .default([]),
+      otherwise: z.enum(['allow', 'deny']).default('allow'),
+    })
+    .prefault({}),
+  /** Whose priorities decide when several suites match. */
+  precedence: z.enum(['callee', 'caller']).default('callee'),
+  /** Whether a device may choose a channel that authenticates and does not encrypt. */
+  authenticateOnly: z.boolean().default(false),
+  sessions: z
+    .strictObject({
+      lifetimeSeconds: seconds(1, 86_400, 3600),
+      maxLifetimeSeconds: seconds(1, 86_400, 86_400),
+      askTimeoutSeconds: seconds(1, 600, 45),
+      openTimeoutSeconds: seconds(1, 60, 10),
+      endTimeoutSeconds: seconds(1, 60, 5),
+      /** How long the sessions of a device without a link are kept. */
+      linkGraceSeconds: seconds(1, 86_400, 120),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      halfOpen: z.int().min(1).default(1024),
+      exchangeTimeoutSeconds: seconds(1, 60, 10),
+      questionTimeoutSeconds: seconds(1, 60, 5),
+      sessionsPerDevice: z.int().min(1).default(4096),
+      pendingPerDevice: z.int().min(1).default(64),
+    })
+    .prefault({}),
+});
+
+export type ManagerConfig = z.output<typeof managerConfig>;

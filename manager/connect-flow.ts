@@ -1,0 +1,310 @@
+/**
+ * One session as the manager sees it, from the caller's Connect to the end: open the callee's channel if need be, ask it,
+ * store, grant, forward, end (design §5.4, patent 2106–2166). Pure; the manager performs the effects.
+ */
+
+import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import { NONCE_BYTES } from '../protocol/messages.ts';
+import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { type GrantPair, makeGrants } from './grants.ts';
+import type { Terms } from './terms.ts';
+
+export interface FlowLimits {
+  readonly openTimeout: Millis;
+  readonly askTimeout: Millis;
+  readonly endTimeout: Millis;
+}
+
+export const DEFAULT_FLOW_LIMITS: FlowLimits = {
+  openTimeout: seconds(10),
+  askTimeout: seconds(45),
+  endTimeout: seconds(5),
+};
+
+export type Flow =
+  | { readonly state: 'openingCallee'; readonly terms: Terms }
+  | { readonly state: 'asking'; readonly terms: Terms }
+  | { readonly state: 'storing'; readonly terms: Terms; readonly nonceB: Uint8Array; readonly rideAlong: boolean }
+  | { readonly state: 'granted'; readonly terms: Terms; readonly epoch: number; readonly up: readonly DeviceId[] }
+  | {
+      readonly state: 'ending';
+      readonly terms: Terms;
+      readonly by: DeviceId | null;
+      readonly reason: Reason;
+      /** Who has still to say EndOk. */
+      readonly waitingFor: readonly DeviceId[];
+    }
+  | { readonly state: 'over'; readonly terms: Terms; readonly reason: Reason };
+
+export type FlowEvent =
+  | { readonly type: 'channelOpened'; readonly device: DeviceId }
+  | { readonly type: 'channelFailed'; readonly device: DeviceId; readonly reason: Reason }
+  | { readonly type: 'approved'; readonly nonceB: Uint8Array }
+  | { readonly type: 'refused'; readonly reason: Reason }
+  | { readonly type: 'stored' }
+  | { readonly type: 'storeFailed' }
+  | { readonly type: 'cameUp'; readonly device: DeviceId }
+  | { readonly type: 'endAsked'; readonly by: DeviceId | null; readonly reason: Reason }
+  | { readonly type: 'endConfirmed'; readonly by: DeviceId }
+  | { readonly type: 'lost'; readonly device: DeviceId; readonly reason: Reason }
+  | { readonly type: 'deadline' };
+
+export type FlowEffect =
+  | { readonly type: 'send'; readonly to: DeviceId; readonly messages: readonly ChannelMessage[] }
+  /** Grants are sealed at once and their secret is wiped. */
+  | { readonly type: 'deliver'; readonly grants: GrantPair; readonly ask: ChannelMessage | null }
+  | { readonly type: 'openChannel'; readonly to: DeviceId }
+  | { readonly type: 'store' }
+  | { readonly type: 'forget' }
+  | { readonly type: 'forward'; readonly allowed: boolean }
+  | { readonly type: 'wakeAt'; readonly at: Millis | null }
+  | { readonly type: 'audit'; readonly event: string; readonly reason?: Reason };
+
+type Step = readonly [Flow, readonly FlowEffect[]];
+
+/**
+ * Starts after policy, reachability, verdict and match have said yes.
+ * @param standingNonce  a nonce that the callee left for this caller: the grant rides with the ask
+ */
+export function startFlow(
+  terms: Terms,
+  calleeHasChannel: boolean,
+  standingNonce: Uint8Array | null,
+  limits: FlowLimits,
+  world: World,
+): Step {
+  if (!calleeHasChannel) {
+    return [
+      { state: 'openingCallee', terms },
+      [
+        { type: 'openChannel', to: terms.callee.id },
+        { type: 'wakeAt', at: later(world.now, limits.openTimeout) },
+      ],
+    ];
+  }
+  if (standingNonce !== null) {
+    return [{ state: 'storing', terms, nonceB: standingNonce, rideAlong: true }, [{ type: 'store' }]];
+  }
+  return ask(terms, limits, world);
+}
+
+export function stepFlow(flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
+  switch (flow.state) {
+    case 'openingCallee':
+      return stepOpening(flow.terms, flow, event, limits, world);
+    case 'asking':
+      return stepAsking(flow.terms, flow, event, limits, world);
+    case 'storing':
+      return stepStoring(flow, event, limits, world);
+    case 'granted':
+      return stepGranted(flow, event, limits, world);
+    case 'ending':
+      return stepEnding(flow, event);
+    case 'over':
+      return [flow, []];
+    default:
+      return flow satisfies never;
+  }
+}
+
+function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
+  switch (event.type) {
+    case 'channelOpened':
+      return event.device === terms.callee.id ? ask(terms, limits, world) : [flow, []];
+    case 'channelFailed':
+      return event.device === terms.callee.id ? deny(terms, event.reason) : [flow, []];
+    case 'lost':
+      return event.device === terms.callee.id ? deny(terms, 'unreachable') : over(terms, event.reason);
+    case 'endAsked':
+      return over(terms, event.reason);
+    case 'deadline':
+      return deny(terms, 'unreachable');
+    default:
+      return [flow, []];
+  }
+}
+
+function stepAsking(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
+  switch (event.type) {
+    case 'approved':
+      return [{ state: 'storing', terms, nonceB: event.nonceB, rideAlong: false }, [{ type: 'store' }]];
+    case 'refused':
+      return deny(terms, event.reason);
+    case 'lost':
+      if (event.device === terms.callee.id) return deny(terms, 'unreachable');
+      return withdraw(terms, event.reason);
+    case 'endAsked':
+      return event.by === terms.callee.id ? deny(terms, event.reason) : withdraw(terms, event.reason);
+    case 'deadline': {
+      const [next, effects] = deny(terms, 'timeout');
+      return [next, [...effects, sendEnd(terms.callee.id, terms, 'timeout')]];
+    }
+    case 'channelOpened': // the callee came back on a new channel before it answered: its question is asked again
+      return event.device === terms.callee.id ? ask(terms, limits, world) : [flow, []];
+    default:
+      return [flow, []];
+  }
+}
+
+function stepStoring(
+  flow: Extract<Flow, { state: 'storing' }>,
+  event: FlowEvent,
+  limits: FlowLimits,
+  world: World,
+): Step {
+  const { terms } = flow;
+  switch (event.type) {
+    case 'stored': {
+      const grants = makeGrants(terms, 0, flow.nonceB, world);
+      return [
+        { state: 'granted', terms, epoch: 0, up: [] },
+        [
+          { type: 'forward', allowed: true },
+          { type: 'deliver', grants, ask: flow.rideAlong ? askMessage(terms) : null },
+          { type: 'wakeAt', at: later(world.now, seconds(terms.lifetimeSeconds)) },
+          { type: 'audit', event: 'session.granted' },
+        ],
+      ];
+    }
+    case 'storeFailed':
+      return end(terms, null, 'internal-error', [terms.callee.id], limits, world, [denied(terms, 'internal-error')]);
+    case 'lost':
+    case 'endAsked': {
+      const by = event.type === 'lost' ? event.device : event.by;
+      const others = [terms.caller.id, terms.callee.id].filter((id) => id !== by);
+      return end(terms, by, event.reason, others, limits, world, []);
+    }
+    default:
+      return [flow, []];
+  }
+}
+
+function stepGranted(
+  flow: Extract<Flow, { state: 'granted' }>,
+  event: FlowEvent,
+  limits: FlowLimits,
+  world: World,
+): Step {
+  const { terms } = flow;
+  const both = [terms.caller.id, terms.callee.id];
+  switch (event.type) {
+    case 'cameUp': {
+      if (flow.up.includes(event.device)) return [flow, []];
+      const up = [...flow.up, event.device];
+      return [{ ...flow, up }, up.length === 2 ? [{ type: 'audit', event: 'session.open' }] : []];
+    }
+    case 'endAsked': {
+      const others = both.filter((id) => id !== event.by);
+      return end(terms, event.by, event.reason, others, limits, world, []);
+    }
+    case 'lost': {
+      const others = both.filter((id) => id !== event.device);
+      return end(terms, event.device, event.reason, others, limits, world, []);
+    }
+    case 'deadline': // both devices count the same lifetime from receipt and close by themselves
+      return over(terms, 'expired');
+    default:
+      return [flow, []];
+  }
+}
+
+function stepEnding(flow: Extract<Flow, { state: 'ending' }>, event: FlowEvent): Step {
+  const { terms } = flow;
+  switch (event.type) {
+    case 'endConfirmed':
+    case 'lost':
+    case 'channelFailed': {
+      const device = event.type === 'endConfirmed' ? event.by : event.device;
+      const waitingFor = flow.waitingFor.filter((id) => id !== device);
+      return waitingFor.length > 0 ? [{ ...flow, waitingFor }, []] : finish(flow);
+    }
+    case 'endAsked': // both ends asked at once: the asking side has erased, so it counts as its confirmation
+      return event.by === null ? [flow, []] : stepEnding(flow, { type: 'endConfirmed', by: event.by });
+    case 'channelOpened':
+      return flow.waitingFor.includes(event.device) ? [flow, [sendEnd(event.device, terms, flow.reason)]] : [flow, []];
+    case 'deadline':
+      return finish(flow);
+    default:
+      return [flow, []];
+  }
+}
+
+/** [patent 2158] The answer to who asked for the end. */
+function finish(flow: Extract<Flow, { state: 'ending' }>): Step {
+  const { terms, by } = flow;
+  const [next, effects] = over(terms, flow.reason);
+  if (by === null) return [next, effects];
+  return [next, [{ type: 'send', to: by, messages: [{ kind: 'EndOk', sid: terms.sid }] }, ...effects]];
+}
+
+/** [patent 2114] */
+function ask(terms: Terms, limits: FlowLimits, world: World): Step {
+  return [
+    { state: 'asking', terms },
+    [
+      { type: 'send', to: terms.callee.id, messages: [askMessage(terms)] },
+      { type: 'wakeAt', at: later(world.now, limits.askTimeout) },
+    ],
+  ];
+}
+
+function askMessage(terms: Terms): ChannelMessage {
+  const { sid, name, nonceA, suite, keyMode, lifetimeSeconds } = terms;
+  return { kind: 'Ask', sid, from: terms.caller.id, name, nonceA, suite, keyMode, lifetime: lifetimeSeconds };
+}
+
+function denied(terms: Terms, reason: Reason): FlowEffect {
+  if (terms.nonceA.length !== NONCE_BYTES) throw new RangeError('a nonce of the wrong length');
+  return { type: 'send', to: terms.caller.id, messages: [{ kind: 'Denied', requestId: terms.nonceA, reason }] };
+}
+
+/** [patent 2124] The caller learns the answer. */
+function deny(terms: Terms, reason: Reason): Step {
+  const [next, effects] = over(terms, reason);
+  return [next, [denied(terms, reason), ...effects]];
+}
+
+function withdraw(terms: Terms, reason: Reason): Step {
+  const [next, effects] = over(terms, reason);
+  return [next, [sendEnd(terms.callee.id, terms, reason), ...effects]];
+}
+
+const sendEnd = (to: DeviceId, terms: Terms, reason: Reason): FlowEffect => ({
+  type: 'send',
+  to,
+  messages: [{ kind: 'End', sid: terms.sid, reason }],
+});
+
+function end(
+  terms: Terms,
+  by: DeviceId | null,
+  reason: Reason,
+  tell: readonly DeviceId[],
+  limits: FlowLimits,
+  world: World,
+  first: readonly FlowEffect[],
+): Step {
+  const flow: Flow = { state: 'ending', terms, by, reason, waitingFor: tell };
+  return [
+    flow,
+    [
+      ...first,
+      { type: 'forward', allowed: false },
+      ...tell.map((id) => sendEnd(id, terms, reason)),
+      { type: 'wakeAt', at: later(world.now, limits.endTimeout) },
+    ],
+  ];
+}
+
+function over(terms: Terms, reason: Reason): Step {
+  return [
+    { state: 'over', terms, reason },
+    [
+      { type: 'forward', allowed: false },
+      { type: 'forget' },
+      { type: 'wakeAt', at: null },
+      { type: 'audit', event: 'session.over', reason },
+    ],
+  ];
+}

@@ -1,0 +1,172 @@
+/**
+ * A caller's Connect up to the start of its session: name, policy, addresses, match (patent 2102–2111), and what the two
+ * devices say of a session later.
+ */
+import { equal, toHex } from '../protocol/bytes.ts';
+import { match, type Setting } from '../protocol/matching.ts';
+import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
+import { namesMeant } from '../protocol/names.ts';
+import type { DeviceId } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { log, publish, remember, sendTo } from './outbox.ts';
+import { mayConnect, type Subject } from './policy.ts';
+import { answeredBefore } from './registrations.ts';
+import { partiesOf, startSession, stepSession } from './sessions.ts';
+import { listingOf, type ManagerState } from './state.ts';
+import type { Party, Terms } from './terms.ts';
+
+const MAX_ROUTES = 256;
+
+export function receiveConnect(
+  state: ManagerState,
+  caller: DeviceId,
+  message: MessageOf<'Connect'>,
+  world: World,
+): void {
+  if (answeredBefore(state, caller, message.nonceA, world) || underWay(state, caller, message.nonceA)) return;
+  const decision = decide(state, caller, message, world);
+  if ('refused' in decision) {
+    const { refused: reason, detail } = decision;
+    log(state, 'info', 'connect.refused', { caller, callee: message.callee, reason, detail });
+    const denied = { kind: 'Denied', requestId: message.nonceA.slice(), reason, detail } as const;
+    remember(state, caller, message.nonceA, denied, world.now);
+    sendTo(state, caller, [denied], world);
+    return;
+  }
+  startSession(state, decision.terms, takeStandingNonce(state, decision.terms), world);
+}
+
+type Decision = { readonly terms: Terms } | { readonly refused: Reason; readonly detail?: string | undefined };
+
+const NOT_FOR_YOU = 'no such device, or this device may not connect to it';
+const FAILED_ON: Readonly<Record<Setting, string>> = {
+  cipher: 'the two devices have no cipher in common',
+  keyBits: 'same cipher, but no key length in common',
+  hash: 'same cipher and key length, but no hash in common',
+  tagBits: 'same cipher, key length and hash, but no tag length in common',
+  keyMode: 'same suite, but one wants the key and the other a seed',
+  encryption: 'only integrity-only suites are common, and they were not asked for',
+};
+
+/** Policy before existence, so that an unknown and a forbidden callee look the same; then reach, then the match. */
+function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Connect'>, world: World): Decision {
+  const { settings } = state;
+  const meant = namesMeant(message.callee);
+  const callee = meant.map((name) => state.names.get(name)).find((id) => id !== undefined) ?? null;
+  if (callee === caller) return { refused: 'self' };
+  const phantom: Subject = { id: (callee ?? message.callee) as DeviceId, ...listingOf(state, callee ?? caller) };
+  const subject: Subject = callee === null ? { id: phantom.id, class: null, groups: [] } : phantom;
+  const allowed = mayConnect(settings.connectPolicy, { id: caller, ...listingOf(state, caller) }, subject);
+  if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
+
+  const ours = state.registrations.get(caller);
+  if (ours === undefined) return { refused: 'not-registered', detail: 'register addresses and proposals first' };
+  const theirs = state.registrations.get(callee);
+  if (theirs === undefined || !state.links.has(callee)) return { refused: 'unreachable' };
+  if (tooMany(state, caller)) return { refused: 'too-many', detail: 'end some sessions first' };
+
+  const rule = { ...settings.rule, allowUnencrypted: message.allowUnencrypted === true };
+  const matched = match(ours.proposals, theirs.proposals, rule);
+  if (!matched.matched) return { refused: 'no-common-suite', detail: FAILED_ON[matched.failedOn] };
+
+  const route = freeRoute(state, caller, callee);
+  if (route === null) return { refused: 'too-many', detail: 'end some sessions first' };
+  const { byDefault, atMost } = settings.lifetimeSeconds;
+  return {
+    terms: {
+      sid: world.crypto.random(SID_BYTES),
+      caller: partyOf(state, caller),
+      callee: partyOf(state, callee),
+      name: message.callee,
+      nonceA: message.nonceA.slice(),
+      suite: matched.suite,
+      keyMode: matched.keyMode,
+      rule: matched.rule,
+      lifetimeSeconds: Math.min(message.lifetime ?? byDefault, atMost),
+      route,
+    },
+  };
+}
+
+function partyOf(state: ManagerState, id: DeviceId): Party {
+  const { leaf } = state.devices.get(id)!;
+  const { hash, version, addresses } = state.registrations.get(id)!;
+  return { id, leaf, registration: hash, version, addresses };
+}
+
+function tooMany(state: ManagerState, device: DeviceId): boolean {
+  const { sessionsPerDevice, pendingPerDevice } = state.settings.limits;
+  const sids = state.sessionsOf.get(device);
+  if (sids === undefined || sids.size < pendingPerDevice) return false;
+  if (sids.size >= sessionsPerDevice) return true;
+  let pending = 0;
+  for (const sid of sids) if (state.sessions.get(sid)?.flow.state !== 'granted') pending++;
+  return pending >= pendingPerDevice;
+}
+
+/** The smallest number that tells this session apart from others of the pair; 0 travels as no byte at all. */
+function freeRoute(state: ManagerState, a: DeviceId, b: DeviceId): number | null {
+  const used = new Set<number>();
+  for (const sid of state.sessionsOf.get(a) ?? []) {
+    const flow = state.sessions.get(sid)?.flow;
+    if (flow !== undefined && partiesOf(flow).includes(b)) used.add(flow.terms.route);
+  }
+  for (let route = 0; route < MAX_ROUTES; route++) if (!used.has(route)) return route;
+  return null;
+}
+
+function takeStandingNonce(state: ManagerState, terms: Terms): Uint8Array | null {
+  const standing = state.channels.get(terms.callee.id)?.standing.get(terms.caller.id);
+  if (standing === undefined || standing.lifetimeSeconds < terms.lifetimeSeconds) return null;
+  return standing.nonces.shift() ?? null;
+}
+
+/** The same Connect again while its session is being made or stands: the sealed grant goes out once more. */
+function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array): boolean {
+  for (const sid of state.sessionsOf.get(caller) ?? []) {
+    const session = state.sessions.get(sid)!;
+    const { terms } = session.flow;
+    if (terms.caller.id !== caller || !equal(terms.nonceA, nonceA)) continue;
+    const sealed = session.sealedForCaller;
+    if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
+      publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
+    }
+    return true;
+  }
+  return false;
+}
+
+/** [patent 2122] Only the device that was asked may answer. */
+export function receiveAnswer(state: ManagerState, device: DeviceId, message: MessageOf<'Answer'>, world: World): void {
+  const sid = toHex(message.sid);
+  const flow = state.sessions.get(sid)?.flow;
+  if (flow === undefined || flow.terms.callee.id !== device) return;
+  if (message.nonceB !== undefined && message.reason === undefined) {
+    stepSession(state, sid, { type: 'approved', nonceB: message.nonceB.slice() }, world);
+  } else stepSession(state, sid, { type: 'refused', reason: message.reason ?? 'refused-by-policy' }, world);
+}
+
+/** [patent 2148] An end for a session that is not known any more is confirmed all the same. */
+export function receiveEnd(state: ManagerState, device: DeviceId, message: MessageOf<'End'>, world: World): void {
+  const sid = toHex(message.sid);
+  const flow = state.sessions.get(sid)?.flow;
+  if (flow !== undefined && partiesOf(flow).includes(device)) {
+    stepSession(state, sid, { type: 'endAsked', by: device, reason: message.reason }, world);
+  } else if (flow === undefined) sendTo(state, device, [{ kind: 'EndOk', sid: message.sid.slice() }], world);
+}
+
+export function receiveEndOk(state: ManagerState, device: DeviceId, message: MessageOf<'EndOk'>, world: World): void {
+  const sid = toHex(message.sid);
+  const flow = state.sessions.get(sid)?.flow;
+  if (flow !== undefined && partiesOf(flow).includes(device))
+    stepSession(state, sid, { type: 'endConfirmed', by: device }, world);
+}
+
+export function receiveUp(state: ManagerState, device: DeviceId, message: MessageOf<'Up'>, world: World): void {
+  for (const raw of message.sids) {
+    const sid = toHex(raw);
+    const flow = state.sessions.get(sid)?.flow;
+    if (flow !== undefined && partiesOf(flow).includes(device))
+      stepSession(state, sid, { type: 'cameUp', device }, world);
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * Channels without a full login by the device: resumption from either side, and the channel that the manager opens to a
+ * callee (P13, patent 0109–0110, 2112).
+ */
+import { equal } from '../protocol/bytes.ts';
+import { openChannel, openMessages } from '../protocol/channel.ts';
+import { decodeError } from '../protocol/edhoc/error-message.ts';
+import { nextSuite } from '../protocol/edhoc/initiator.ts';
+import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
+import { readChoice, readLoginAnswer, requestLogin, startLogin, verifyChoice } from '../protocol/login.ts';
+import { type ChannelMessage, type Reason, ResumeRequest } from '../protocol/messages.ts';
+import {
+  answerResumption,
+  nextSecret,
+  type Resumed,
+  type ResumptionSecret,
+  readResumed,
+  requestResumption,
+} from '../protocol/resumption.ts';
+import type { Party } from '../protocol/topics.ts';
+import type { DeviceId } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { adoptChannel, evict, noteVerdict } from './channels.ts';
+import { beginHandshake, endHandshake } from './half-open.ts';
+import { type Handshake, partyKey } from './handshake.ts';
+import { admission, admit, chainOf, readLeaf } from './logins.ts';
+import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
+import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
+import { resumptionChange, unsealResumption } from './registry.ts';
+import { stepSessionsOf } from './sessions.ts';
+import type { ManagerState } from './state.ts';
+
+// ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
+
+/** D1: MAC first, then revocation, then the answer; the channel counts once a record under it opens. */
+export function receiveResume(
+  state: ManagerState,
+  party: Party,
+  exchange: Uint8Array,
+  body: Uint8Array,
+  frame: Uint8Array,
+  world: World,
+): void {
+  const { device } = ResumeRequest.decode(body);
+  const held = party.kind === 'device' && party.id !== device ? null : heldSecret(state, device, world);
+  if (held === null) return sendHint(state, party, world);
+  const { answer, resumed } = answerResumption(world.crypto, held, 'device', body, state.instance);
+  const handshake = beginHandshake(
+    state,
+    party,
+    exchange,
+    { name: 'resumingNeedsVerdict', device, answer, resumed },
+    world,
+  );
+  if (handshake === null) return;
+  handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
+  const record = state.devices.get(device);
+  if (record === undefined) return endHandshake(state, party);
+  if (record.verdictUntil > world.wall) return sendResumed(state, handshake, world);
+  askVerifier(state, { for: 'exchange', party: partyKey(party) }, 'device', record.chain, world);
+}
+
+export function verdictForResumption(state: ManagerState, handshake: Handshake, ruling: Ruling, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'resumingNeedsVerdict') return;
+  if (ruling.outcome === 'good') {
+    noteVerdict(state, step.device, ruling.until);
+    return sendResumed(state, handshake, world);
+  }
+  endHandshake(state, party);
+  if (ruling.outcome === 'bad')
+    evict(state, step.device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+}
+
+function sendResumed(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party, exchange } = handshake;
+  if (step.name !== 'resumingNeedsVerdict') return;
+  const { device, answer, resumed } = step;
+  const channel = openChannel(world.crypto, channelKeys(resumed, 'responder'));
+  handshake.step = { name: 'awaitingFirstRecord', device, channel, resumed };
+  const sent = sendExchange(state, party, 'resumed', exchange, answer);
+  if (handshake.last !== null) handshake.last = { received: handshake.last.received, sent };
+}
+
+/**
+ * A record from a party with a resumption under way.
+ * @returns its messages when it opens under the new keys (the channel is adopted then); null when it does not
+ * @throws ProtocolError badMac and others when the record is not of the new channel
+ */
+export function receiveFirstRecord(
+  state: ManagerState,
+  handshake: Handshake,
+  record: Uint8Array,
+  world: World,
+): { device: DeviceId; messages: ChannelMessage[] } | null {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingFirstRecord') return null;
+  const { device, channel, resumed } = step;
+  const messages = openMessages(world.crypto, channel, record);
+  endHandshake(state, party);
+  // something under n+1 verified: n is dropped
+  commit(state, [advance(state, device, resumed, world)], { next: 'nothing' });
+  adoptChannel(
+    state,
+    { device, party, keys: { channel }, instance: resumed.peerInstance, by: 'device', how: 'resume', world },
+    () => {},
+  );
+  return { device, messages };
+}
+
+// ── Channels that the manager opens ─────────────────────────────────────────────────────────────────────────────────
+
+/** @returns false when the device has no link */
+export function openChannelTo(state: ManagerState, device: DeviceId, world: World): boolean {
+  const party: Party = { kind: 'device', id: device };
+  if (!state.links.has(device)) return false;
+  if (state.handshakes.has(partyKey(party))) return true;
+  const held = heldSecret(state, device, world);
+  if (held === null) return startLoginTo(state, device, [], world);
+  const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
+  const awaiting = requestResumption(world.crypto, held, 'manager', state.instance);
+  if (beginHandshake(state, party, exchange, { name: 'awaitingResumed', device, awaiting }, world) === null)
+    return false;
+  sendExchange(state, party, 'resume', exchange, awaiting.request);
+  return true;
+}
+
+/** D2: the next secret is stored before anything is said under it. */
+export function receiveResumedByDevice(
+  state: ManagerState,
+  handshake: Handshake,
+  body: Uint8Array,
+  world: World,
+): void {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingResumed') return;
+  const resumed = readResumed(world.crypto, step.awaiting, body);
+  const channel = openChannel(world.crypto, channelKeys(resumed, 'initiator'));
+  handshake.step = { name: 'storingResumed', device: step.device, channel, resumed };
+  commit(state, [advance(state, step.device, resumed, world)], { next: 'finishExchange', party: partyKey(party) });
+}
+
+export function finishResumed(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'storingResumed') return;
+  const { device, channel, resumed } = step;
+  endHandshake(state, party);
+  adoptChannel(
+    state,
+    { device, party, keys: { channel }, instance: resumed.peerInstance, by: 'manager', how: 'resume', world },
+    () => sendTo(state, device, [{ kind: 'Permit' }], world),
+  );
+}
+
+/** The device holds no secret (any more): a full login, with the roles swapped. */
+export function resumptionUnknown(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingResumed') return;
+  endHandshake(state, party);
+  startLoginTo(state, step.device, [], world);
+}
+
+function startLoginTo(
+  state: ManagerState,
+  device: DeviceId,
+  offered: readonly number[],
+  world: World,
+  suitesR?: readonly number[],
+): boolean {
+  const party: Party = { kind: 'device', id: device };
+  const { cipherSuites, channelSuites } = state.identity;
+  const selected = suitesR === undefined ? cipherSuites[0] : nextSuite(cipherSuites, suitesR, offered);
+  if (selected === undefined || selected === null) return false;
+  const offer = { suites: channelSuites, sendChain: state.devices.has(device) ? undefined : true };
+  const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
+  const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
+  const step = { name: 'awaitingMessage2', device, login, offered: [...offered, selected] } as const;
+  if (beginHandshake(state, party, exchange, step, world) === null) return false;
+  sendExchange(state, party, 'message1', exchange, message1);
+  return true;
+}
+
+export function receiveExchangeError(state: ManagerState, handshake: Handshake, body: Uint8Array, world: World): void {
+  const { step, party } = handshake;
+  const error = decodeError(body);
+  if (step.name !== 'awaitingMessage2' || error.kind !== 'wrongSuite') return;
+  endHandshake(state, party);
+  if (!startLoginTo(state, step.device, step.offered, world, error.suites))
+    openingFailed(state, step.device, 'unreachable', world);
+}
+
+/** [patent 0110] the callee's certificate goes to the verifier before the manager shows itself in message_3. */
+export function receiveMessage2(state: ManagerState, handshake: Handshake, body: Uint8Array, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingMessage2') return;
+  const read = readChoice(world.crypto, step.login, body);
+  const chain = chainOf(state, read.peer);
+  if (chain === null) return openingFailed(state, step.device, 'unreachable', world);
+  const { proven, peer } = readLeaf(state, chain, world);
+  const login = verifyChoice(world.crypto, read, peer);
+  if (proven.id !== step.device || admission(state, party, proven, world) !== null) {
+    log(state, 'warn', 'opening.refused', { device: step.device, answeredBy: proven.id });
+    return openingFailed(state, step.device, 'forbidden', world);
+  }
+  handshake.step = { name: 'judgingCallee', device: step.device, login, proven };
+  askVerifier(state, { for: 'exchange', party: partyKey(party) }, 'device', chain, world);
+}
+
+export function verdictForOpening(state: ManagerState, handshake: Handshake, ruling: Ruling, world: World): void {
+  const { step } = handshake;
+  if (step.name !== 'judgingCallee') return;
+  const { device, login, proven } = step;
+  if (ruling.outcome !== 'good') {
+    openingFailed(state, device, ruling.outcome === 'bad' ? 'bad-verdict' : 'verifier-away', world);
+    if (ruling.outcome === 'bad') evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+    return;
+  }
+  const instance = login.choice.instance?.slice() ?? null;
+  const verdict = currentOwnVerdict(state, world) ?? undefined;
+  const request = { instance: state.instance, verdict };
+  const { message3, state: requested } = requestLogin(world.crypto, state.identity, login, request, false);
+  noteVerdict(state, device, ruling.until);
+  handshake.step = { name: 'awaitingMessage4', device, login: requested, proven, instance };
+  sendExchange(state, handshake.party, 'message3', handshake.exchange, message3);
+}
+
+export function receiveMessage4(state: ManagerState, handshake: Handshake, body: Uint8Array, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingMessage4') return;
+  const { answer, keys } = readLoginAnswer(world.crypto, step.login, body);
+  if (keys === null) return openingFailed(state, step.device, answer.refusal ?? 'forbidden', world);
+  const { proven, instance } = step;
+  const until = state.devices.get(step.device)?.verdictUntil ?? world.wall;
+  const changes = admit(state, proven, until as typeof world.wall, keys.resumptionSecret, keys.channel, world);
+  handshake.step = { name: 'storingOpened', keys, proven, instance };
+  commit(state, changes, { next: 'finishExchange', party: partyKey(party) });
+}
+
+export function finishOpened(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'storingOpened') return;
+  const device = step.proven.id;
+  endHandshake(state, party);
+  adoptChannel(
+    state,
+    { device, party, keys: step.keys.channel, instance: step.instance, by: 'manager', how: 'edhoc', world },
+    () => sendTo(state, device, [{ kind: 'Permit' }], world),
+  );
+}
+
+/** What waits for this device's channel learns that there will be none. */
+export function openingFailed(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
+  endHandshake(state, { kind: 'device', id: device });
+  stepSessionsOf(state, device, { type: 'channelFailed', device, reason }, world);
+}
+
+// ── Secrets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function heldSecret(state: ManagerState, device: DeviceId, world: World): ResumptionSecret | null {
+  const sealed = state.resumption.get(device);
+  const record = state.devices.get(device);
+  if (sealed === undefined || record === undefined) return null;
+  const held = unsealResumption(world.crypto, state.sealingKey, device, sealed);
+  return held === null || held.until <= world.wall || held.manager !== state.settings.name ? null : held;
+}
+
+/** The change that puts secret n+1 in the place of n, or deletes the chain at its end. */
+function advance(state: ManagerState, device: DeviceId, resumed: Resumed, world: World) {
+  const next = nextSecret(world.crypto, resumed.used);
+  const change = resumptionChange(world.crypto, state.sealingKey, device, next);
+  if (change.value === null) state.resumption.delete(device);
+  else state.resumption.set(device, change.value);
+  resumed.used.secret.fill(0);
+  next?.secret.fill(0);
+  return change;
+}
+
+function channelKeys(resumed: Resumed, role: 'initiator' | 'responder') {
+  const { masterSecret, masterSalt, used } = resumed;
+  const { suite, authenticateOnly, generation } = used;
+  return { masterSecret, masterSalt, suite, authenticateOnly, role, generation: generation + 1 };
+}
+
+/** A byte-identical frame of the exchange under way gets the byte-identical reply. */
+export function repeated(handshake: Handshake, frame: Uint8Array): Uint8Array | null {
+  return handshake.last !== null && equal(handshake.last.received, frame) ? handshake.last.sent : null;
+}

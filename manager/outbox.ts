@@ -1,0 +1,114 @@
+/**
+ * What the manager wishes done: publish, make durable, log. Collected during a step and performed by the service.
+ */
+import type { Change } from '../platform/store.ts';
+import { toHex } from '../protocol/bytes.ts';
+import { sealMessages } from '../protocol/channel.ts';
+import { type ExchangeKind, encodeFrame, HINT_FRAME } from '../protocol/frame.ts';
+import { type BrokerRequest, brokerRequests, type ChannelMessage } from '../protocol/messages.ts';
+import type { Party } from '../protocol/topics.ts';
+import { type DeviceId, later, type Millis, seconds, type Topic } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { LogFields } from './effects.ts';
+import type { Continuation, ManagerState } from './state.ts';
+
+const HINT_EVERY = seconds(10);
+const MAX_HINTED = 10_000;
+
+export function publish(state: ManagerState, topic: Topic, payload: Uint8Array): void {
+  state.out.push({ type: 'publish', topic, payload });
+}
+
+export function sendExchange(
+  state: ManagerState,
+  to: Party,
+  kind: ExchangeKind,
+  exchange: Uint8Array,
+  body: Uint8Array,
+): Uint8Array {
+  const frame = encodeFrame(kind, exchange, body);
+  publish(state, state.settings.topics.toDevice(to), frame);
+  return frame;
+}
+
+/** D0, unauthenticated, at most one in 10 s for each party. */
+export function sendHint(state: ManagerState, to: Party, world: World): void {
+  const topic = state.settings.topics.toDevice(to);
+  const last = state.hinted.get(topic);
+  if (last !== undefined && world.now - last < HINT_EVERY) return;
+  forgetOldHints(state, world.now);
+  state.hinted.set(topic, world.now);
+  publish(state, topic, HINT_FRAME);
+}
+
+function forgetOldHints(state: ManagerState, now: Millis): void {
+  if (state.hinted.size < MAX_HINTED) return;
+  for (const [topic, at] of state.hinted) if (now - at >= HINT_EVERY) state.hinted.delete(topic);
+}
+
+/** @returns the record that went out, or null when the device has no open channel */
+export function sendTo(
+  state: ManagerState,
+  to: DeviceId,
+  messages: readonly ChannelMessage[],
+  world: World,
+): Uint8Array | null {
+  const open = state.channels.get(to);
+  if (open === undefined || messages.length === 0) return null;
+  const record = sealMessages(world.crypto, open.channel, messages);
+  publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), record);
+  log(state, 'debug', 'message.sent', { to, kinds: messages.map((m) => m.kind).join('+'), bytes: record.length });
+  return record;
+}
+
+export function tellBroker(state: ManagerState, request: BrokerRequest): void {
+  publish(state, state.settings.topics.controlRequests, brokerRequests.encode(request));
+}
+
+export function commit(state: ManagerState, changes: readonly Change[], continuation: Continuation): void {
+  const number = state.nextCommit++;
+  state.commits.set(number, continuation);
+  state.out.push({ type: 'commit', number, changes });
+}
+
+export function log(
+  state: ManagerState,
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields: LogFields,
+): void {
+  state.out.push({ type: 'log', level, event, fields });
+}
+
+/** Keeps an answer for 60 s, so that a repeated request id gets the same one. */
+export function remember(
+  state: ManagerState,
+  device: DeviceId,
+  requestId: Uint8Array,
+  message: ChannelMessage,
+  now: Millis,
+): void {
+  let replies = state.replies.get(device);
+  if (replies === undefined) {
+    replies = new Map();
+    state.replies.set(device, replies);
+  }
+  for (const [key, reply] of replies) {
+    if (now < later(reply.at, REPLY_KEPT) && replies.size < MAX_REPLIES) break;
+    replies.delete(key);
+  }
+  replies.set(toHex(requestId), { message, at: now });
+}
+
+const REPLY_KEPT = seconds(60);
+const MAX_REPLIES = 64;
+
+export function remembered(
+  state: ManagerState,
+  device: DeviceId,
+  requestId: Uint8Array,
+  now: Millis,
+): ChannelMessage | null {
+  const reply = state.replies.get(device)?.get(toHex(requestId));
+  return reply !== undefined && now < later(reply.at, REPLY_KEPT) ? reply.message : null;
+}

@@ -1,0 +1,60 @@
+/**
+ * Who may ask for whom: the operator's list, first match wins. Asked before it is known whether the callee exists, so
+ * that unknown and forbidden look the same.
+ */
+import type { DeviceId } from '../protocol/units.ts';
+
+/** A device for the policy: its id and what the operator's registry says of it, never what it says itself. */
+export interface Subject {
+  readonly id: DeviceId;
+  readonly class: string | null;
+  readonly groups: readonly string[];
+}
+
+/** `*`, an id pattern with `*`, `class:NAME` or `group:NAME`. */
+export type Pattern = string;
+
+export interface ConnectRule {
+  readonly from: Pattern;
+  readonly to: Pattern;
+  readonly allow: boolean;
+}
+
+export interface ConnectPolicy {
+  readonly rules: readonly ConnectRule[];
+  /** What holds when no rule matches. */
+  readonly otherwise: 'allow' | 'deny';
+}
+
+export const ALLOW_ALL: ConnectPolicy = { rules: [], otherwise: 'allow' };
+
+/** The first matching rule, else what holds otherwise. */
+export function mayConnect(policy: ConnectPolicy, caller: Subject, callee: Subject): boolean {
+  for (const rule of policy.rules) {
+    if (matches(rule.from, caller) && matches(rule.to, callee)) return rule.allow;
+  }
+  return policy.otherwise === 'allow';
+}
+
+function matches(pattern: Pattern, subject: Subject): boolean {
+  if (pattern === '*') return true;
+  if (pattern.startsWith('class:')) return subject.class === pattern.slice('class:'.length);
+  if (pattern.startsWith('group:')) return subject.groups.includes(pattern.slice('group:'.length));
+  return matchesGlob(pattern, subject.id);
+}
+
+/** `*` stands for any run of characters; linear in the text for each star. */
+function matchesGlob(pattern: string, text: string): boolean {
+  const parts = pattern.split('*');
+  const first = parts[0]!;
+  if (parts.length === 1) return pattern === text;
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  const last = parts.at(-1)!;
+  return text.length - last.length >= at && text.endsWith(last);
+}

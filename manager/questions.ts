@@ -1,0 +1,101 @@
+/**
+ * Questions to the verifier and what hangs on their answers. No answer in time is an answer: no (fail closed).
+ */
+import { toHex } from '../protocol/bytes.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { Judgement, NONCE_BYTES, type Purpose, Question, type Verdict } from '../protocol/messages.ts';
+import { MANAGER } from '../protocol/topics.ts';
+import { EpochSeconds, later } from '../protocol/units.ts';
+import { checkVerdict } from '../protocol/verdict.ts';
+import type { World } from '../protocol/world.ts';
+import { log, publish } from './outbox.ts';
+import type { ManagerState, Subject } from './state.ts';
+
+/** The outcome of a question: a verdict that was checked, or none. */
+export type Ruling =
+  | { readonly outcome: 'good'; readonly until: EpochSeconds; readonly bytes: Uint8Array }
+  | { readonly outcome: 'bad'; readonly reason: Verdict['reason'] }
+  | { readonly outcome: 'away' };
+
+const MAX_QUESTIONS = 10_000;
+/** Seconds by which the clocks of manager and verifier may differ. */
+const MAX_CLOCK_SKEW = 60;
+
+/** @param nonce drawn here unless the peer's freshness is to be signed */
+export function askVerifier(
+  state: ManagerState,
+  subject: Subject,
+  purpose: Purpose,
+  chain: readonly Uint8Array[],
+  world: World,
+  nonce: Uint8Array = world.crypto.random(NONCE_BYTES),
+): void {
+  const requestId = world.crypto.random(NONCE_BYTES);
+  const key = toHex(requestId);
+  if (state.questions.size >= MAX_QUESTIONS) {
+    log(state, 'error', 'verifier.too-many-questions', { open: state.questions.size });
+    return;
+  }
+  state.questions.set(key, { subject, purpose, leaf: world.crypto.hash('sha-256', chain[0]!), nonce });
+  schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
+  const question = Question.encode({ requestId, purpose, chain, nonce });
+  publish(state, state.settings.topics.verifierQuestion(MANAGER), question);
+}
+
+/**
+ * Takes an answer of the verifier. An answer that proves nothing changes nothing: the right one may still come.
+ * @returns null when it answers no open question
+ */
+export function receiveJudgement(
+  state: ManagerState,
+  payload: Uint8Array,
+  world: World,
+): { readonly subject: Subject; readonly ruling: Ruling } | null {
+  try {
+    const { requestId, verdict } = Judgement.decode(payload);
+    const key = toHex(requestId);
+    const question = state.questions.get(key);
+    if (question === undefined) return null;
+    const { subject, purpose, leaf, nonce } = question;
+    const checked = checkVerdict(world.crypto, verdict, {
+      verifierKey: state.verifierKey,
+      purpose,
+      leafSha256: leaf,
+      nonce,
+      now: world.wall,
+      maxClockSkew: MAX_CLOCK_SKEW,
+    });
+    state.questions.delete(key);
+    cancel(state.deadlines, `question:${key}`);
+    if (checked.reason !== 'good') return { subject, ruling: { outcome: 'bad', reason: checked.reason } };
+    const until = EpochSeconds(checked.time + checked.maxAge);
+    return { subject, ruling: { outcome: 'good', until, bytes: verdict.slice() } };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'verifier.answer-refused', { code: error.code, detail: error.message });
+    return null;
+  }
+}
+
+/** @returns what the question was for, whose time is up */
+export function questionTimedOut(state: ManagerState, key: string): Subject | null {
+  const question = state.questions.get(key);
+  state.questions.delete(key);
+  if (question === undefined) return null;
+  log(state, 'error', 'verifier.away', {
+    waiting: question.subject.for,
+    remedy: 'start the verifier: kagimori verifier run',
+  });
+  return question.subject;
+}
+
+/** Seconds of life that a stapled verdict must still have. */
+const STAPLE_MARGIN = 10;
+
+/** @returns the verdict on our own certificate for stapling, or null; asks for the next one when half its age is over */
+export function currentOwnVerdict(state: ManagerState, world: World): Uint8Array | null {
+  const held = state.ownVerdict;
+  if (held !== null && held.until - STAPLE_MARGIN > world.wall) return held.bytes;
+  return null;
+}

@@ -1,0 +1,163 @@
+/**
+ * What the manager keeps on disk: devices, registrations, resumption secrets (sealed), sessions without a secret.
+ * One schema a table; a record that no longer decodes is reported by table and key, never guessed at.
+ */
+
+import type { Change, Store } from '../platform/store.ts';
+import { concat } from '../protocol/bytes.ts';
+import { type CborItem, encode } from '../protocol/cbor.ts';
+import type { Aead, Crypto } from '../protocol/crypto.ts';
+import {
+  INSTANCE_BYTES,
+  MAX_CERTIFICATE_BYTES,
+  MAX_CHAIN,
+  MAX_PROPOSALS,
+  NONCE_BYTES,
+  Proposal,
+} from '../protocol/messages.ts';
+import type { ResumptionSecret } from '../protocol/resumption.ts';
+import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';
+import { type KeyMode, SuiteSchema } from '../protocol/suites.ts';
+import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
+
+const device = text<DeviceId>(1, 64);
+const epochSeconds = uint(0, 0xffff_ffff);
+
+const DeviceRecord = message('DeviceRecord', null, 'a device that has logged in', {
+  chain: required(1, array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN), 'as sent at its last full login'),
+  leaf: required(2, bytes(32), 'SHA-256 of the leaf'),
+  names: required(3, array(text(1, 300), 0, 64), 'canonical names from its certificate'),
+  verdictUntil: required(4, epochSeconds, 'end of the last good verdict'),
+  instance: optional(5, bytes(INSTANCE_BYTES), 'its process as last seen: another one has lost its sessions'),
+});
+export type DeviceRecord = Value<typeof DeviceRecord>;
+
+const RegistrationRecord = message(
+  'RegistrationRecord',
+  null,
+  'addresses and proposals of a device [patent 0145, 0153]',
+  {
+    version: required(1, uint(1), 'counts registrations'),
+    requestId: required(2, bytes(NONCE_BYTES), 'of the Register: a repeat gets the same version'),
+    hash: required(3, bytes(32), 'goes into the transcript of sessions'),
+    addresses: required(4, array(text(1, 255), 0, 16), 'URIs'),
+    proposals: required(5, array(Proposal.type, 1, MAX_PROPOSALS), 'as registered'),
+  },
+);
+export type RegistrationRecord = Value<typeof RegistrationRecord>;
+
+const ResumptionRecord = message('ResumptionRecord', null, 'one secret of the chain, sealed', {
+  generation: required(1, uint(0, 64), 'place in the chain'),
+  sealed: required(2, bytes(60), 'nonce 12 ‖ AES-256-GCM(secret 32) ‖ tag 16'),
+  manager: required(3, text(1, 255), 'manager name it is bound to'),
+  suite: required(4, uint(0, 23), 'channel suite'),
+  authenticateOnly: required(5, bool, 'mode'),
+  until: required(6, epochSeconds, 'end of the chain'),
+});
+
+const SessionRecord = message('SessionRecord', null, 'a granted session; never its secret', {
+  caller: required(1, device, 'who asked'),
+  callee: required(2, device, 'who approved'),
+  name: required(3, text(1, 255), 'the name that was asked for'),
+  suite: required(4, SuiteSchema.type, 'agreed'),
+  keyMode: required(5, choice<KeyMode>({ key: 0, seed: 1 }), 'agreed'),
+  epoch: required(6, uint(), 'last grant'),
+  approvedUntil: required(7, epochSeconds, 'end of the approval'),
+  rule: required(8, text(1, 64), 'that decided'),
+  route: required(9, uint(0, 255), 'tells several sessions of the pair apart'),
+});
+export type SessionRecord = Value<typeof SessionRecord>;
+
+const SEAL: Aead = { cipher: 'aes-gcm', keyBytes: 32, nonceBytes: 12, tagBytes: 16 };
+
+export const TABLES = {
+  devices: 'devices',
+  registrations: 'registrations',
+  resumption: 'resumption',
+  sessions: 'sessions',
+};
+
+export interface Loaded {
+  readonly devices: Map<DeviceId, DeviceRecord>;
+  readonly registrations: Map<DeviceId, RegistrationRecord>;
+  /** Still sealed. */
+  readonly resumption: Map<DeviceId, Uint8Array>;
+  readonly sessions: Map<string, SessionRecord>;
+}
+
+/** Reads everything; secrets stay sealed. @throws StoreError altered; ProtocolError malformed for a record of another version */
+export function loadRegistry(store: Store): Loaded {
+  const read = <T>(table: string, type: { decode(bytes: Uint8Array): T }): [string, T][] => {
+    const rows: [string, T][] = [];
+    for (const [key, value] of store.entries(table)) rows.push([key, detach(type.decode(value))]);
+    return rows;
+  };
+  return {
+    devices: new Map(read(TABLES.devices, DeviceRecord) as [DeviceId, DeviceRecord][]),
+    registrations: new Map(read(TABLES.registrations, RegistrationRecord) as [DeviceId, RegistrationRecord][]),
+    resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
+    sessions: new Map(read(TABLES.sessions, SessionRecord)),
+  };
+}
+
+export const deviceChange = (id: DeviceId, record: DeviceRecord | null): Change => ({
+  table: TABLES.devices,
+  key: id,
+  value: record === null ? null : DeviceRecord.encode(record),
+});
+
+export const registrationChange = (id: DeviceId, record: RegistrationRecord | null): Change => ({
+  table: TABLES.registrations,
+  key: id,
+  value: record === null ? null : RegistrationRecord.encode(record),
+});
+
+export const sessionChange = (sidHex: string, record: SessionRecord | null): Change => ({
+  table: TABLES.sessions,
+  key: sidHex,
+  value: record === null ? null : SessionRecord.encode(record),
+});
+
+/** @param sealingKey 32 bytes, kept beside the store in a file of mode 0600 */
+export function resumptionChange(
+  crypto: Crypto,
+  sealingKey: Uint8Array,
+  id: DeviceId,
+  held: ResumptionSecret | null,
+): Change {
+  if (held === null) return { table: TABLES.resumption, key: id, value: null };
+  const { generation, manager, suite, authenticateOnly, until } = held;
+  const nonce = crypto.random(SEAL.nonceBytes);
+  const sealed = concat(nonce, crypto.seal(SEAL, sealingKey, nonce, boundTo(held), held.secret));
+  const value = ResumptionRecord.encode({ generation, sealed, manager, suite, authenticateOnly, until });
+  return { table: TABLES.resumption, key: id, value };
+}
+
+/** @returns null when this key does not open it: a full login is due then @throws ProtocolError malformed */
+export function unsealResumption(
+  crypto: Crypto,
+  sealingKey: Uint8Array,
+  id: DeviceId,
+  record: Uint8Array,
+): ResumptionSecret | null {
+  const { sealed, until, ...rest } = ResumptionRecord.decode(record);
+  const bound = { ...rest, until: EpochSeconds(until), device: id };
+  const nonce = sealed.subarray(0, SEAL.nonceBytes);
+  const secret = crypto.open(SEAL, sealingKey, nonce, boundTo(bound), sealed.subarray(SEAL.nonceBytes));
+  return secret === null ? null : { ...bound, secret };
+}
+
+const boundTo = (held: Omit<ResumptionSecret, 'secret'>): Uint8Array => {
+  const item: CborItem = [held.device, held.manager, held.generation, held.suite, held.authenticateOnly, held.until];
+  return encode(item);
+};
+
+/** Decoded byte strings are views of the database's page; they are copied before the page goes. */
+function detach<T>(value: T): T {
+  if (value instanceof Uint8Array) return value.slice() as T;
+  if (Array.isArray(value)) return value.map(detach) as T;
+  if (value !== null && typeof value === 'object') {
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, detach(inner)])) as T;
+  }
+  return value;
+}

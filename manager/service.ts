@@ -1,0 +1,242 @@
+/**
+ * Runs the manager: its files and store, the transport, the clock, and the loop that performs effects.
+ */
+import { certificateReader, readPem } from '../platform/certificates.ts';
+import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
+import { drive } from '../platform/driver.ts';
+import { readBounded } from '../platform/files.ts';
+import type { Log } from '../platform/log.ts';
+import type { Store } from '../platform/store.ts';
+import type { Transport, TransportObserver } from '../platform/transport.ts';
+import { equal } from '../protocol/bytes.ts';
+import { EXTENDED_KEY_USAGE, type ParsedCertificate } from '../protocol/certificate.ts';
+import type { Crypto, PublicKey, SigningKey } from '../protocol/crypto.ts';
+import { nextDeadline } from '../protocol/deadlines.ts';
+import { suitesFor } from '../protocol/login.ts';
+import { DEFAULT_RULE } from '../protocol/matching.ts';
+import { CHANNEL_SUITES } from '../protocol/suites.ts';
+import { deviceId, MANAGER, topicsUnder } from '../protocol/topics.ts';
+import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
+import type { ManagerConfig } from './config.ts';
+import type { Effect } from './effects.ts';
+import { createManager, type ManagerEvent, stepManager } from './manager.ts';
+import { loadRegistry } from './registry.ts';
+import { stepSession } from './sessions.ts';
+import { showDevice, showSession, showStatus } from './show.ts';
+import type { Listing, ManagerState, Settings } from './state.ts';
+
+export interface ManagerParts {
+  readonly crypto: Crypto;
+  readonly clock: { now(): Millis; wall(): EpochSeconds; cpuMicros(): number };
+  readonly log: Log;
+  readonly store: Store;
+  readonly signingKey: SigningKey & { readonly publicSpki: Uint8Array };
+  /** 32 bytes; resumption secrets are sealed under it. */
+  readonly sealingKey: Uint8Array;
+  readonly openTransport: (options: {
+    readonly subscriptions: (link: LinkId) => readonly Topic[];
+    readonly observer: TransportObserver;
+  }) => Transport;
+}
+
+export interface ManagerService {
+  readonly control: Readonly<Record<string, ControlHandler>>;
+  close(): Promise<void>;
+}
+
+/** A file or setting that the manager cannot start with; the message names it and says what to do. */
+export class ManagerError extends Error {
+  constructor(detail: string) {
+    super(detail);
+    this.name = 'ManagerError';
+  }
+}
+
+const MAX_PEM_BYTES = 64 * 1024;
+
+/** @throws ManagerError, FileFault, StoreError */
+export function startManager(config: ManagerConfig, parts: ManagerParts): ManagerService {
+  const { crypto, clock, log, store, signingKey, sealingKey, openTransport } = parts;
+  const settings = settingsOf(config);
+  const chain = readChain(config.certificateFile);
+  const leaf = chain[0]!;
+  if (!equal(signingKey.publicSpki, leaf.spki)) {
+    throw new ManagerError(
+      `${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`,
+    );
+  }
+  if (leaf.extensions.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.kagimoriManager) !== true) {
+    throw new ManagerError(
+      `${config.certificateFile}: no manager's certificate (its extended key usage says so); devices would refuse it`,
+    );
+  }
+  const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const state = createManager(
+    {
+      settings,
+      identity: {
+        chain: chain.map(({ der }) => der),
+        signingKey,
+        cipherSuites: suitesFor(signingKey),
+        channelSuites: CHANNEL_SUITES.map((_, number) => number),
+      },
+      leafHash: crypto.hash('sha-256', leaf.der),
+      verifierKey: readVerifierKey(config.verifierCertificateFile, crypto),
+      reader: certificateReader(),
+      sealingKey,
+    },
+    loadRegistry(store),
+    world(),
+  );
+
+  let steps = 0;
+  let cpuMicros = 0;
+  const loop = drive<ManagerEvent, Effect>({
+    now: clock.now,
+    step(event) {
+      const began = clock.cpuMicros();
+      const effects = stepManager(state, event, world());
+      cpuMicros += clock.cpuMicros() - began;
+      steps++;
+      return effects;
+    },
+    perform(effect, feed) {
+      switch (effect.type) {
+        case 'publish':
+          return transport.publish(effect.topic, effect.payload, 1);
+        case 'log':
+          return log[effect.level](effect.event, effect.fields);
+        case 'commit':
+          store.commit(effect.changes).then(
+            () => feed({ type: 'committed', number: effect.number }),
+            (error: unknown) => {
+              const reason = error instanceof Error ? error.message : String(error);
+              feed({ type: 'commitFailed', number: effect.number, reason });
+            },
+          );
+          return;
+        default:
+          effect satisfies never;
+      }
+    },
+    nextDeadline: () => nextDeadline(state.deadlines),
+    time: { type: 'time' },
+  });
+  const { topics } = settings;
+  const transport = openTransport({
+    subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
+    observer: {
+      up: () => {
+        log.info('broker.up');
+        loop.feed({ type: 'linked' });
+      },
+      down: (reason) => log.warn('broker.down', { reason }),
+      received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
+    },
+  });
+  return {
+    control: controlOf(state, settings, () => ({ steps, cpuMicros, traffic: transport.traffic }), loop.run, world),
+    async close() {
+      loop.close();
+      await transport.close();
+    },
+  };
+}
+
+function settingsOf(config: ManagerConfig): Settings {
+  const listings = new Map<DeviceId, Listing>();
+  for (const [name, listing] of Object.entries(config.devices)) {
+    const id = deviceId(name);
+    if (id === null)
+      throw new ManagerError(`devices.${name}: no device id: 1 to 64 bytes, no control characters, no leading ~`);
+    listings.set(id, listing);
+  }
+  const { sessions, limits } = config;
+  return {
+    name: config.name,
+    topics: topicsUnder(config.root),
+    listings,
+    admit: config.admit,
+    connectPolicy: config.connect,
+    rule: { ...DEFAULT_RULE, precedence: config.precedence },
+    authenticateOnly: config.authenticateOnly,
+    lifetimeSeconds: {
+      byDefault: Math.round(sessions.lifetimeSeconds),
+      atMost: Math.round(sessions.maxLifetimeSeconds),
+    },
+    flowLimits: {
+      openTimeout: seconds(sessions.openTimeoutSeconds),
+      askTimeout: seconds(sessions.askTimeoutSeconds),
+      endTimeout: seconds(sessions.endTimeoutSeconds),
+    },
+    limits: {
+      halfOpen: limits.halfOpen,
+      exchangeTimeout: seconds(limits.exchangeTimeoutSeconds),
+      questionTimeout: seconds(limits.questionTimeoutSeconds),
+      closeTimeout: seconds(3),
+      linkGrace: seconds(sessions.linkGraceSeconds),
+      sessionsPerDevice: limits.sessionsPerDevice,
+      pendingPerDevice: limits.pendingPerDevice,
+    },
+  };
+}
+
+function readChain(path: string): ParsedCertificate[] {
+  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE');
+  const reader = certificateReader();
+  const chain = (blocks ?? []).map((der) => reader.readCertificate(der));
+  const good = chain.filter((certificate) => certificate !== null);
+  if (good.length === 0 || good.length !== chain.length)
+    throw new ManagerError(`${path}: no X.509 certificates in PEM form`);
+  return good;
+}
+
+function readVerifierKey(path: string, crypto: Crypto): PublicKey {
+  const key = crypto.publicKey(readChain(path)[0]!.spki);
+  if (key === null) throw new ManagerError(`${path}: the verifier's key is of no known kind`);
+  return key;
+}
+
+/** What operators ask over the control socket. */
+function controlOf(
+  state: ManagerState,
+  settings: Settings,
+  counters: () => { steps: number; cpuMicros: number; traffic: Transport['traffic'] },
+  run: (act: () => readonly Effect[]) => void,
+  world: () => Parameters<typeof stepManager>[2],
+): Readonly<Record<string, ControlHandler>> {
+  const text = (args: JsonValue, key: string): string => {
+    const value =
+      args !== null && typeof args === 'object' && !Array.isArray(args)
+        ? (args as Record<string, JsonValue>)[key]
+        : undefined;
+    if (typeof value !== 'string') throw new ControlError('usage', `${key} is missing`);
+    return value;
+  };
+  const session = (sid: string) => {
+    const found = state.sessions.get(sid);
+    if (found === undefined) throw new ControlError('not-found', `no session ${sid}: kagimori session list`);
+    return found;
+  };
+  return {
+    status: async () => ({ ...showStatus(state, settings), ...counters() }),
+    'device.list': async () => [...state.devices.keys()].sort().map((id) => showDevice(state, id)),
+    'device.show': async (args) => {
+      const id = text(args, 'id') as DeviceId;
+      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
+      return showDevice(state, id);
+    },
+    'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
+    'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),
+    'session.end': async (args) => {
+      const sid = text(args, 'sid');
+      session(sid);
+      run(() => {
+        state.out = [];
+        stepSession(state, sid, { type: 'endAsked', by: null, reason: 'withdrawn' }, world());
+        return state.out;
+      });
+      return { sid };
+    },
+  };
+}

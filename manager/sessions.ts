@@ -1,0 +1,147 @@
+/**
+ * The sessions under way: each a connect flow, whose effects are performed here (patent 2112–2166).
+ */
+import { toHex } from '../protocol/bytes.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { type Flow, type FlowEffect, type FlowEvent, startFlow, stepFlow } from './connect-flow.ts';
+import { commit, log, remember, sendTo, tellBroker } from './outbox.ts';
+import { sessionChange } from './registry.ts';
+import type { ManagerState, Session } from './state.ts';
+import type { Terms } from './terms.ts';
+
+export function startSession(state: ManagerState, terms: Terms, standingNonce: Uint8Array | null, world: World): void {
+  const sid = toHex(terms.sid);
+  const hasChannel = state.channels.has(terms.callee.id);
+  const [flow, effects] = startFlow(terms, hasChannel, standingNonce, state.settings.flowLimits, world);
+  const until = (world.wall + terms.lifetimeSeconds) as EpochSeconds;
+  const session: Session = { flow, sealedForCaller: null, until };
+  addSession(state, sid, session);
+  perform(state, sid, session, effects, world);
+}
+
+export function addSession(state: ManagerState, sid: string, session: Session): void {
+  state.sessions.set(sid, session);
+  for (const { id } of [session.flow.terms.caller, session.flow.terms.callee]) {
+    const of = state.sessionsOf.get(id);
+    if (of === undefined) state.sessionsOf.set(id, new Set([sid]));
+    else of.add(sid);
+  }
+}
+
+export function stepSession(state: ManagerState, sid: string, event: FlowEvent, world: World): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return;
+  const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
+  session.flow = flow;
+  perform(state, sid, session, effects, world);
+}
+
+/** The same event to every session of a device. */
+export function stepSessionsOf(state: ManagerState, device: DeviceId, event: FlowEvent, world: World): void {
+  for (const sid of [...(state.sessionsOf.get(device) ?? [])]) stepSession(state, sid, event, world);
+}
+
+function perform(
+  state: ManagerState,
+  sid: string,
+  session: Session,
+  effects: readonly FlowEffect[],
+  world: World,
+): void {
+  for (const effect of effects) performOne(state, sid, session, effect, world);
+}
+
+function performOne(state: ManagerState, sid: string, session: Session, effect: FlowEffect, world: World): void {
+  const { terms } = session.flow;
+  switch (effect.type) {
+    case 'send':
+      for (const message of effect.messages) {
+        if (message.kind === 'Denied') remember(state, effect.to, message.requestId, message, world.now);
+      }
+      if (sendTo(state, effect.to, effect.messages, world) !== null) return;
+      // [patent 0135] a channel that was closed during the session is opened again to end it
+      if (effect.messages[0]?.kind === 'End' && session.flow.state === 'ending')
+        state.toOpen.push({ sid, device: effect.to });
+      return;
+    case 'deliver': {
+      const { caller, callee, secret } = effect.grants;
+      sendTo(state, terms.callee.id, effect.ask === null ? [callee] : [effect.ask, callee], world);
+      const record = sendTo(state, terms.caller.id, [caller], world);
+      secret.fill(0);
+      const channel = state.channels.get(terms.caller.id)?.channel;
+      session.sealedForCaller = record === null || channel === undefined ? null : { channel, record };
+      return;
+    }
+    case 'openChannel':
+      state.toOpen.push({ sid, device: effect.to });
+      return;
+    case 'store':
+      commit(state, [sessionChange(sid, recordOf(session, world))], { next: 'granted', sid });
+      return;
+    case 'forget':
+      forget(state, sid, session);
+      return;
+    case 'forward': {
+      const pairs = [{ a: terms.caller.id, b: terms.callee.id }];
+      if (effect.allowed) tellBroker(state, { kind: 'Allow', pairs });
+      else if (!pairStillTalks(state, sid, terms)) tellBroker(state, { kind: 'Forbid', pairs });
+      return;
+    }
+    case 'wakeAt':
+      if (effect.at === null) cancel(state.deadlines, `session:${sid}`);
+      else schedule(state.deadlines, `session:${sid}`, effect.at);
+      return;
+    case 'audit':
+      log(state, 'info', effect.event, {
+        sid,
+        caller: terms.caller.id,
+        callee: terms.callee.id,
+        cipher: terms.suite.cipher,
+        keyBits: terms.suite.keyBits,
+        keyMode: terms.keyMode,
+        rule: terms.rule,
+        reason: effect.reason,
+      });
+      return;
+    default:
+      effect satisfies never;
+  }
+}
+
+function forget(state: ManagerState, sid: string, session: Session): void {
+  state.sessions.delete(sid);
+  for (const { id } of [session.flow.terms.caller, session.flow.terms.callee]) {
+    const of = state.sessionsOf.get(id);
+    of?.delete(sid);
+    if (of?.size === 0) state.sessionsOf.delete(id);
+  }
+  commit(state, [sessionChange(sid, null)], { next: 'nothing' });
+}
+
+/** Another session of the two is granted, so that the broker must go on forwarding. */
+function pairStillTalks(state: ManagerState, sid: string, terms: Terms): boolean {
+  for (const other of state.sessionsOf.get(terms.caller.id) ?? []) {
+    const flow = other === sid ? undefined : state.sessions.get(other)?.flow;
+    if (flow?.state === 'granted' && partiesOf(flow).includes(terms.callee.id)) return true;
+  }
+  return false;
+}
+
+export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller.id, flow.terms.callee.id];
+
+function recordOf(session: Session, world: World) {
+  const { terms } = session.flow;
+  return {
+    caller: terms.caller.id,
+    callee: terms.callee.id,
+    name: terms.name,
+    suite: terms.suite,
+    keyMode: terms.keyMode,
+    epoch: 0,
+    approvedUntil: world.wall + terms.lifetimeSeconds,
+    rule: terms.rule,
+    route: terms.route,
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * What the manager shows of itself, for `status`, `device` and `session`: plain JSON, never a secret.
+ */
+import type { JsonValue } from '../platform/control-socket.ts';
+import { toHex } from '../protocol/bytes.ts';
+
+import { suiteName } from '../protocol/suites.ts';
+import type { DeviceId } from '../protocol/units.ts';
+import { listingOf, type ManagerState, type Session, type Settings } from './state.ts';
+
+export function showStatus(state: ManagerState, settings: Settings): { readonly [key: string]: JsonValue } {
+  return {
+    name: settings.name,
+    devices: state.devices.size,
+    registered: state.registrations.size,
+    linked: state.links.size,
+    channels: state.channels.size,
+    sessions: state.sessions.size,
+    halfOpen: state.handshakes.size,
+    verifier: state.ownVerdict === null ? 'silent' : 'answers',
+  };
+}
+
+export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: string]: JsonValue } {
+  const record = state.devices.get(id)!;
+  const registration = state.registrations.get(id);
+  const open = state.channels.get(id);
+  return {
+    id,
+    ...listingOf(state, id),
+    names: record.names,
+    leaf: toHex(record.leaf),
+    verdictUntil: new Date(record.verdictUntil * 1000).toISOString(),
+    linked: state.links.has(id),
+    channel:
+      open === undefined
+        ? null
+        : {
+            opened: open.how,
+            by: open.by,
+            suite: suiteName(open.channel.suite),
+            encrypted: !open.channel.authenticateOnly,
+            resumedBefore: open.how === 'resume',
+          },
+    registration:
+      registration === undefined
+        ? null
+        : {
+            version: registration.version,
+            addresses: registration.addresses,
+            proposals: registration.proposals.map(({ suite, keyMode, priority }) => ({
+              suite: suiteName(suite),
+              keyMode,
+              priority: priority ?? null,
+            })),
+          },
+    sessions: [...(state.sessionsOf.get(id) ?? [])],
+  };
+}
+
+export function showSession(sid: string, session: Session): { readonly [key: string]: JsonValue } {
+  const { flow, until } = session;
+  const { terms } = flow;
+  return {
+    sid,
+    state: flow.state,
+    caller: terms.caller.id,
+    callee: terms.callee.id,
+    name: terms.name,
+    suite: suiteName(terms.suite),
+    encrypted: terms.suite.cipher !== 'hmac',
+    keyMode: terms.keyMode,
+    rule: terms.rule,
+    epoch: flow.state === 'granted' ? flow.epoch : 0,
+    up: flow.state === 'granted' ? flow.up : [],
+    until: new Date(until * 1000).toISOString(),
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * What the manager knows: its own identity, the registry, who is linked, open channels, exchanges and sessions under way.
+ * Owned by manager.ts; the parts beside it change it inside one step.
+ */
+import type { CertificateReader } from '../protocol/certificate.ts';
+import type { Channel } from '../protocol/channel.ts';
+import type { PublicKey } from '../protocol/crypto.ts';
+import type { Deadlines } from '../protocol/deadlines.ts';
+import type { LoginIdentity } from '../protocol/login.ts';
+import type { Rule } from '../protocol/matching.ts';
+import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
+import type { Name } from '../protocol/names.ts';
+import type { Topics } from '../protocol/topics.ts';
+import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
+import type { Flow, FlowLimits } from './connect-flow.ts';
+import type { Effect } from './effects.ts';
+import type { Handshake } from './handshake.ts';
+import type { ConnectPolicy } from './policy.ts';
+import type { DeviceRecord, RegistrationRecord } from './registry.ts';
+
+/** What the operator says of a device; steers policy and rules. */
+export interface Listing {
+  readonly class: string | null;
+  readonly groups: readonly string[];
+}
+
+export interface Settings {
+  /** Manager name: in its certificate, and what devices expect. */
+  readonly name: string;
+  readonly topics: Topics;
+  readonly listings: ReadonlyMap<DeviceId, Listing>;
+  /** `certified`: every good certificate; `listed`: only devices that the operator lists. */
+  readonly admit: 'certified' | 'listed';
+  readonly connectPolicy: ConnectPolicy;
+  readonly rule: Rule;
+  readonly authenticateOnly: boolean;
+  readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
+  readonly flowLimits: FlowLimits;
+  readonly limits: Limits;
+}
+
+/** Implementation limits, each configurable. */
+export interface Limits {
+  readonly halfOpen: number;
+  readonly exchangeTimeout: Millis;
+  readonly questionTimeout: Millis;
+  readonly closeTimeout: Millis;
+  /** How long the sessions of a device without a link are kept. */
+  readonly linkGrace: Millis;
+  readonly sessionsPerDevice: number;
+  readonly pendingPerDevice: number;
+}
+
+/** A standing approval, valid for one process of the callee. */
+export interface Standing {
+  readonly lifetimeSeconds: number;
+  readonly nonces: Uint8Array[];
+}
+
+/** A device with an open channel. */
+export interface OpenChannel {
+  readonly channel: Channel;
+  readonly instance: Uint8Array | null;
+  readonly by: 'device' | 'manager';
+  readonly how: 'edhoc' | 'resume';
+  readonly since: Millis;
+  /** Callers whose sessions this device approved beforehand. */
+  readonly standing: Map<DeviceId, Standing>;
+}
+
+export interface Session {
+  flow: Flow;
+  /** The caller's grant as it was sealed, for a repeated Connect on the same channel. */
+  sealedForCaller: { readonly channel: Channel; readonly record: Uint8Array } | null;
+  readonly until: EpochSeconds;
+}
+
+/** An answer kept for a repeated request id. */
+export interface StoredReply {
+  readonly message: ChannelMessage;
+  readonly at: Millis;
+}
+
+/** What was asked for: an exchange, a device whose verdict grows old, our own certificate. */
+export type Subject =
+  | { readonly for: 'exchange'; readonly party: string }
+  | { readonly for: 'refresh'; readonly device: DeviceId }
+  | { readonly for: 'self' }
+  | { readonly for: 'selfForExchange'; readonly party: string };
+
+export interface PendingQuestion {
+  readonly subject: Subject;
+  readonly purpose: Purpose;
+  readonly leaf: Uint8Array;
+  readonly nonce: Uint8Array;
+}
+
+/** What follows when a commit is durable. */
+export type Continuation =
+  | { readonly next: 'finishExchange'; readonly party: string }
+  | {
+      readonly next: 'reply';
+      readonly device: DeviceId;
+      readonly message: ChannelMessage;
+      readonly requestId: Uint8Array;
+    }
+  | { readonly next: 'granted'; readonly sid: string }
+  | { readonly next: 'nothing' };
+
+export interface ManagerState {
+  readonly settings: Settings;
+  readonly identity: LoginIdentity;
+  readonly leafHash: Uint8Array;
+  readonly instance: Uint8Array;
+  readonly verifierKey: PublicKey;
+  readonly reader: CertificateReader;
+  readonly sealingKey: Uint8Array;
+
+  readonly devices: Map<DeviceId, DeviceRecord>;
+  readonly registrations: Map<DeviceId, RegistrationRecord>;
+  /** Sealed records as they stand in the store. */
+  readonly resumption: Map<DeviceId, Uint8Array>;
+  readonly names: Map<Name, DeviceId>;
+  /** SHA-256 of a leaf, in hex. */
+  readonly leaves: Map<string, DeviceId>;
+
+  readonly links: Map<DeviceId, LinkId>;
+  readonly linkDevices: Map<LinkId, DeviceId>;
+  readonly channels: Map<DeviceId, OpenChannel>;
+  readonly handshakes: Map<string, Handshake>;
+  readonly questions: Map<string, PendingQuestion>;
+  readonly sessions: Map<string, Session>;
+  readonly sessionsOf: Map<DeviceId, Set<string>>;
+  readonly replies: Map<DeviceId, Map<string, StoredReply>>;
+  readonly hinted: Map<string, Millis>;
+  readonly commits: Map<number, Continuation>;
+  readonly deadlines: Deadlines;
+  ownVerdict: { readonly bytes: Uint8Array; readonly until: EpochSeconds } | null;
+  nextCommit: number;
+  /** Channels that sessions of the step under way wait for. */
+  toOpen: { readonly sid: string; readonly device: DeviceId }[];
+  /** Effects of the step under way. */
+  out: Effect[];
+}
+
+export const listingOf = (state: ManagerState, id: DeviceId): Listing =>
+  state.settings.listings.get(id) ?? { class: null, groups: [] };
