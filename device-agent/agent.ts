@@ -1,0 +1,326 @@
+/**
+ * The agent as one machine: an event in, effects out. It routes; what happens stands in the files beside it.
+ */
+import { equal, toHex } from '../protocol/bytes.ts';
+import { openMessages } from '../protocol/channel.ts';
+import { noDeadlines, takeDue } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { decodeFrame, type ExchangeKind, HINT_FRAME } from '../protocol/frame.ts';
+import { type ChannelMessage, INSTANCE_BYTES, type MessageOf } from '../protocol/messages.ts';
+import { wipeContext } from '../protocol/record.ts';
+import type { Registration } from '../protocol/registration.ts';
+import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import {
+  callTimedOut,
+  forgetAsk,
+  holdEarly,
+  receiveAsk,
+  receiveDenied,
+  receiveGrant,
+  refuseAsk,
+  sendCalls,
+} from './calling.ts';
+import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
+import type { Effect } from './effects.ts';
+import * as invited from './invited.ts';
+import * as joining from './joining.ts';
+import type { AgentMemory } from './memory.ts';
+import { log, managerTopic, publish } from './outbox.ts';
+import { receiveDeleted, receiveRegistered } from './registration.ts';
+import { helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
+import type { AgentSettings, AgentState } from './state.ts';
+
+export type AgentEvent =
+  | { readonly type: 'linked'; readonly link: LinkId }
+  | { readonly type: 'unlinked' }
+  | { readonly type: 'received'; readonly topic: Topic; readonly payload: Uint8Array }
+  | { readonly type: 'saved'; readonly number: number }
+  | { readonly type: 'saveFailed'; readonly number: number; readonly reason: string }
+  | { readonly type: 'time' };
+
+type Own = Pick<AgentState, 'identity' | 'id' | 'leafHash'>;
+
+export function createAgent(
+  settings: AgentSettings,
+  own: Own,
+  wanted: Registration,
+  memory: AgentMemory,
+  world: World,
+): AgentState {
+  const { secret, managerChain, chainHeld } = memory;
+  return {
+    ...own,
+    settings,
+    instance: world.crypto.random(INSTANCE_BYTES),
+    link: null,
+    promoted: false,
+    joining: null,
+    invitation: null,
+    channel: null,
+    denied: null,
+    failures: 0,
+    secret: secret !== null && secret.device === own.id ? secret : null,
+    managerLeaf:
+      managerChain === null ? null : { chain: managerChain, hash: world.crypto.hash('sha-256', managerChain[0]!) },
+    chainHeld,
+    registration: { wanted, acknowledged: null, pending: null, active: true },
+    calls: new Map(),
+    asked: new Map(),
+    sessions: new Map(),
+    standing: new Map(),
+    openings: [],
+    waiting: [],
+    riding: [],
+    hintedAt: null,
+    deadlines: noDeadlines(),
+    nextSave: 1,
+    charged: null,
+    out: [],
+  };
+}
+
+/** One step. A peer's fault never throws out of it. */
+export function stepAgent(state: AgentState, event: AgentEvent, world: World): readonly Effect[] {
+  return act(state, () => take(state, event, world), event.type === 'received' ? event.topic : event.type);
+}
+
+/** A wish of a program on the device, in a turn of its own. */
+export function act(state: AgentState, wish: () => void, from = 'program'): readonly Effect[] {
+  state.out = [];
+  state.charged = null;
+  try {
+    wish();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+  }
+  return state.out;
+}
+
+function take(state: AgentState, event: AgentEvent, world: World): void {
+  switch (event.type) {
+    case 'linked':
+      leaveLink(state);
+      state.link = event.link;
+      return joining.join(state, world);
+    case 'unlinked':
+      return leaveLink(state);
+    case 'received':
+      return receive(state, event.topic, event.payload, world);
+    case 'saved':
+      invited.savedInvitation(state, world);
+      joining.savedJoining(state, world);
+      return sendCalls(state, world);
+    case 'saveFailed':
+      log(state, 'error', 'state.not-saved', { reason: event.reason, remedy: 'look at the state directory' });
+      return joining.abandon(state, 'what has to survive this process could not be stored', world);
+    case 'time':
+      for (const key of takeDue(state.deadlines, world.now)) deadline(state, key, world);
+      return;
+    default:
+      event satisfies never;
+  }
+}
+
+/** Sessions outlive a link; the channel's context does not. */
+function leaveLink(state: AgentState): void {
+  state.link = null;
+  state.promoted = false;
+  state.joining = null;
+  state.invitation = null;
+  dropChannel(state);
+}
+
+function receive(state: AgentState, topic: Topic, payload: Uint8Array, world: World): void {
+  const place = state.settings.topics.parse(topic);
+  switch (place?.kind) {
+    case 'to-device': {
+      const mine = place.to.kind === 'device' ? place.to.id === state.id : place.to.link === state.link;
+      return mine ? receiveFrame(state, place.to.kind, payload, world) : undefined;
+    }
+    case 'peer':
+      return place.to === state.id ? receivePeer(state, place.from, payload, world) : undefined;
+    default:
+      throw new ProtocolError('unexpected', 'a topic that is not for this device');
+  }
+}
+
+function receivePeer(state: AgentState, from: DeviceId, payload: Uint8Array, world: World): void {
+  const frame = decodeFrame(payload);
+  if (frame.kind !== 'record') throw new ProtocolError('unexpected', `${frame.kind} from a peer`);
+  if (receiveRecordFrom(state, from, frame.record, world)) return;
+  if (!holdEarly(state, from, frame.record, world)) log(state, 'debug', 'record.unexpected', { from });
+}
+
+// ── Frames of the manager ───────────────────────────────────────────────────────────────────────────────────────────
+
+function receiveFrame(state: AgentState, addressed: 'device' | 'link', payload: Uint8Array, world: World): void {
+  const frame = decodeFrame(payload);
+  // the broker gives the device's topic only after the manager has promoted this link
+  if (addressed === 'device') state.promoted = true;
+  switch (frame.kind) {
+    case 'record':
+      return receiveRecord(state, frame.record, world);
+    case 'hint':
+      return joining.receiveHint(state, world);
+    default:
+      return receiveExchange(state, frame.kind, frame.exchange, frame.body, payload, world);
+  }
+}
+
+function receiveExchange(
+  state: AgentState,
+  kind: ExchangeKind,
+  exchange: Uint8Array,
+  body: Uint8Array,
+  frame: Uint8Array,
+  world: World,
+): void {
+  const own = state.joining !== null && equal(state.joining.exchange, exchange) ? state.joining : null;
+  if (own !== null) {
+    own.cost.received++;
+    own.cost.bytes += frame.length;
+    state.charged = own.cost;
+    try {
+      if (kind === 'message2') joining.receiveMessage2(state, body, world);
+      else if (kind === 'message4') joining.receiveMessage4(state, body, world);
+      else if (kind === 'resumed') joining.receiveResumed(state, body, world);
+      else if (kind === 'error') joining.receiveError(state, body, world);
+    } catch (error) {
+      joining.exchangeFault(state, error, world);
+    }
+    return;
+  }
+  if (state.joining !== null || invited.repeatedInvitation(state, frame)) return; // our own exchange wins
+  if (kind === 'message1') return invited.receiveMessage1(state, exchange, body, frame, world);
+  if (kind === 'resume') {
+    const topic = managerTopic(state);
+    if (!invited.receiveResume(state, exchange, body, frame, world) && topic !== null)
+      publish(state, topic, HINT_FRAME, null);
+    return;
+  }
+  const invitation = state.invitation;
+  if (kind === 'message3' && invitation !== null && equal(invitation.exchange, exchange)) {
+    invited.receiveMessage3(state, body, frame, world);
+  }
+}
+
+function receiveRecord(state: AgentState, record: Uint8Array, world: World): void {
+  const messages = openRecordOfManager(state, record, world);
+  touchIdle(state, world);
+  let bytes = record.length; // charged to the first message that counts
+  for (const message of messages) {
+    receiveMessage(state, message, messages, bytes, world);
+    bytes = 0;
+  }
+  sendCalls(state, world);
+}
+
+function openRecordOfManager(state: AgentState, record: Uint8Array, world: World): readonly ChannelMessage[] {
+  try {
+    const first = invited.receiveFirstRecord(state, record, world);
+    if (first !== null) return first;
+  } catch (error) {
+    if (!(error instanceof ProtocolError) || error.code !== 'badMac') throw error;
+  }
+  if (state.channel === null) throw new ProtocolError('unexpected', 'a record without a channel');
+  const messages = openMessages(world.crypto, state.channel.channel, record);
+  state.promoted = true; // the manager speaks to us as our device
+  return messages;
+}
+
+function receiveMessage(
+  state: AgentState,
+  message: ChannelMessage,
+  all: readonly ChannelMessage[],
+  bytes: number,
+  world: World,
+): void {
+  log(state, 'debug', 'message.received', { kind: message.kind });
+  switch (message.kind) {
+    case 'Permit':
+      return;
+    case 'Registered':
+      return receiveRegistered(state, message);
+    case 'Done':
+      receiveDeleted(state, message.requestId);
+      return;
+    case 'Denied':
+      return receiveDenied(state, message, bytes);
+    case 'Ask':
+      return receiveAsk(state, message, grantFor(message, all), bytes, world);
+    case 'Grant':
+      return receiveGrant(
+        state,
+        message,
+        bytes,
+        all.some((other) => other.kind === 'Ask'),
+        world,
+      );
+    case 'End':
+      forgetAsk(state, toHex(message.sid));
+      return receiveEnd(state, message, world);
+    case 'EndOk':
+      return receiveEndOk(state, message);
+    case 'Close':
+    case 'CloseOk':
+      return receiveCloseMessage(state, message, world);
+    case 'Register':
+    case 'Delete':
+    case 'Connect':
+    case 'Answer':
+    case 'Approve':
+    case 'Withdraw':
+    case 'Up':
+      throw new ProtocolError('unexpected', `${message.kind} is for the manager to receive`);
+    default:
+      message satisfies never;
+  }
+}
+
+const grantFor = (ask: MessageOf<'Ask'>, all: readonly ChannelMessage[]): MessageOf<'Grant'> | null =>
+  all.find((other): other is MessageOf<'Grant'> => other.kind === 'Grant' && equal(other.sid, ask.sid)) ?? null;
+
+// ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function deadline(state: AgentState, key: string, world: World): void {
+  const colon = key.indexOf(':');
+  const kind = colon < 0 ? key : key.slice(0, colon);
+  const rest = key.slice(colon + 1);
+  switch (kind) {
+    case 'join':
+      return joining.join(state, world);
+    case 'exchange':
+      return joining.exchangeTimedOut(state, world);
+    case 'idle':
+      return idleOver(state, world);
+    case 'close':
+      return closeTimedOut(state);
+    case 'call':
+      return callTimedOut(state, rest);
+    case 'ask':
+      return refuseAsk(state, rest, 'timeout', world);
+    case 'grant':
+      return forgetAsk(state, rest);
+    case 'early': {
+      const asked = state.asked.get(rest);
+      if (asked !== undefined) asked.early.length = 0;
+      return;
+    }
+    case 'hello':
+      return helloDue(state, rest, world);
+    case 'end':
+    case 'life':
+      return timeIsUp(state, rest, kind);
+    default:
+      throw new RangeError(`no such deadline: ${key}`);
+  }
+}
+
+/** Erases every key that this process holds. */
+export function wipeAgent(state: AgentState): void {
+  dropChannel(state);
+  for (const session of state.sessions.values()) wipeContext(session.records);
+  state.secret?.secret.fill(0);
+}

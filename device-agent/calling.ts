@@ -1,0 +1,302 @@
+/**
+ * The caller's side of a connect, and the callee's, up to the installed grant (patent 2102, 2116–2126, 2136–2142).
+ */
+import { equal, toHex } from '../protocol/bytes.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { type Agreement, type Identity, sessionContext } from '../protocol/session-key.ts';
+import { CIPHERS, sameSuite } from '../protocol/suites.ts';
+import { later, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { decideAsk } from './approval.ts';
+import { join } from './joining.ts';
+import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
+import { ownHash } from './registration.ts';
+import { installSession } from './sessions.ts';
+import { useStandingNonce } from './standing.ts';
+import { type AgentState, type Asked, type Call, type Cost, noCost } from './state.ts';
+
+const EARLY_RECORD_TIME = seconds(2);
+
+export interface CallWish {
+  readonly callee: string;
+  readonly lifetimeSeconds: number | null;
+  readonly allowUnencrypted: boolean;
+  readonly timeoutSeconds: number;
+}
+
+/** [patent 2102] @returns the call's key: hex of its nonce */
+export function startCall(state: AgentState, wish: CallWish, world: World): string {
+  const nonceA = world.crypto.random(NONCE_BYTES);
+  const key = toHex(nonceA);
+  const { callee, lifetimeSeconds, allowUnencrypted } = wish;
+  const call: Call = { callee, nonceA, lifetimeSeconds, allowUnencrypted, cost: noCost(), sentOn: null };
+  state.calls.set(key, call);
+  schedule(state.deadlines, `call:${key}`, later(world.now, seconds(wish.timeoutSeconds)));
+  sendCalls(state, world);
+  if (state.channel === null) join(state, world);
+  return key;
+}
+
+/** Calls that this channel has not carried yet. */
+export function sendCalls(state: AgentState, world: World): void {
+  const open = state.channel;
+  if (open === null || open.channel.state.name !== 'open') return;
+  for (const call of state.calls.values()) {
+    if (call.sentOn === open.channel) continue;
+    call.sentOn = open.channel;
+    state.charged = call.cost;
+    const { nonceA, callee, lifetimeSeconds } = call;
+    const lifetime = lifetimeSeconds ?? undefined;
+    const allowUnencrypted = call.allowUnencrypted ? true : undefined;
+    sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted }], call.cost, world);
+  }
+}
+
+/** [patent 2126] */
+export function receiveDenied(state: AgentState, message: MessageOf<'Denied'>, bytes: number): void {
+  const key = toHex(message.requestId);
+  const call = state.calls.get(key);
+  if (call === undefined) return;
+  chargeReceived(state, call.cost, bytes);
+  callFailed(state, key, message.reason, message.detail ?? null);
+}
+
+export function callTimedOut(state: AgentState, key: string): void {
+  callFailed(state, key, 'timeout', 'no decision in time');
+}
+
+function callFailed(state: AgentState, key: string, reason: Reason, detail: string | null): void {
+  const call = state.calls.get(key);
+  if (call === undefined) return;
+  state.calls.delete(key);
+  cancel(state.deadlines, `call:${key}`);
+  log(state, 'info', 'call.failed', { callee: call.callee, reason, detail });
+  tell(state, { news: 'callFailed', call: key, callee: call.callee, reason, detail, cost: call.cost });
+}
+
+// ── Callee ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** [patent 2116–2120] @param granted the grant of a standing approval that came with the ask */
+export function receiveAsk(
+  state: AgentState,
+  ask: MessageOf<'Ask'>,
+  granted: MessageOf<'Grant'> | null,
+  bytes: number,
+  world: World,
+): void {
+  const sid = toHex(ask.sid);
+  if (state.asked.has(sid) || state.sessions.has(sid)) return;
+  const cost = noCost();
+  chargeReceived(state, cost, bytes);
+  if (ask.from === state.id) return answerAsk(state, { ask, cost, nonceB: null, early: [] }, 'self', world);
+  const asked: Asked = { ask: detached(ask), cost, nonceB: null, early: [] };
+  const refusal = unacceptable(state, ask);
+  if (refusal !== null) return answerAsk(state, asked, refusal, world);
+  if (granted !== null) {
+    if (useStandingNonce(state, ask.from, ask.lifetime, granted.nonceB, world)) {
+      asked.nonceB = granted.nonceB.slice();
+      state.asked.set(sid, asked);
+    } else
+      log(state, 'warn', 'grant.refused', {
+        from: ask.from,
+        why: 'its nonce was not given out by this process, or is used',
+      });
+    return;
+  }
+  const { approval, maxSessions } = state.settings;
+  const verdict = decideAsk(approval, ask.from, state.sessions.size, maxSessions);
+  if (verdict.decision === 'refuse') return answerAsk(state, asked, verdict.reason, world);
+  state.asked.set(sid, asked);
+  if (verdict.decision === 'allow') return approveAsk(state, sid, world);
+  schedule(state.deadlines, `ask:${sid}`, later(world.now, seconds(approval.askTimeoutSeconds)));
+  tell(state, { news: 'asked', sid, from: ask.from, name: ask.name, suite: ask.suite });
+}
+
+/** A device refuses a suite outside its own list, and an integrity-only one that it did not register. */
+function unacceptable(state: AgentState, offer: Pick<MessageOf<'Ask'>, 'suite' | 'keyMode'>): Reason | null {
+  const lists = [state.registration.acknowledged?.content, state.registration.pending?.content];
+  const mine = lists.some((list) =>
+    list?.proposals.some((own) => own.keyMode === offer.keyMode && sameSuite(own.suite, offer.suite)),
+  );
+  return mine ? null : 'no-common-suite';
+}
+
+export function approveAsk(state: AgentState, sid: string, world: World): void {
+  const asked = state.asked.get(sid);
+  if (asked === undefined || asked.nonceB !== null) return;
+  asked.nonceB = world.crypto.random(NONCE_BYTES);
+  cancel(state.deadlines, `ask:${sid}`);
+  schedule(state.deadlines, `grant:${sid}`, later(world.now, GRANT_TIMEOUT));
+  answerAsk(state, asked, null, world);
+}
+
+const GRANT_TIMEOUT = seconds(60);
+
+export function refuseAsk(state: AgentState, sid: string, reason: Reason, world: World): void {
+  const asked = state.asked.get(sid);
+  if (asked === undefined || asked.nonceB !== null) return;
+  forgetAsk(state, sid);
+  answerAsk(state, asked, reason, world);
+}
+
+export function forgetAsk(state: AgentState, sid: string): void {
+  state.asked.delete(sid);
+  cancel(state.deadlines, `ask:${sid}`);
+  cancel(state.deadlines, `grant:${sid}`);
+}
+
+function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, world: World): void {
+  const { ask, cost, nonceB } = asked;
+  state.charged = cost;
+  log(state, 'info', refusal === null ? 'ask.approved' : 'ask.refused', {
+    from: ask.from,
+    sid: toHex(ask.sid),
+    reason: refusal,
+  });
+  const decision = nonceB === null ? { reason: refusal ?? ('refused-by-policy' as const) } : { nonceB };
+  sendWhenOpen(state, { kind: 'Answer', sid: ask.sid, ...decision }, cost, world);
+}
+
+/** A record of a caller that was approved and whose grant is still on its way: held, 4 records, 2 s. */
+export function holdEarly(state: AgentState, from: string, record: Uint8Array, world: World): boolean {
+  for (const [sid, asked] of state.asked) {
+    if (asked.ask.from !== from || asked.nonceB === null || asked.early.length >= MAX_EARLY_RECORDS) continue;
+    asked.early.push(record.slice());
+    if (asked.early.length === 1) schedule(state.deadlines, `early:${sid}`, later(world.now, EARLY_RECORD_TIME));
+    return true;
+  }
+  return false;
+}
+
+const MAX_EARLY_RECORDS = 4;
+
+// ── Both: the grant ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Installs a grant only if the nonce in it was drawn in this process and is unused; installing uses it up. One for an
+ * installed (sid, epoch) is ignored. [key reinstallation]
+ */
+export function receiveGrant(
+  state: AgentState,
+  grant: MessageOf<'Grant'>,
+  bytes: number,
+  rodeWithAsk: boolean,
+  world: World,
+): void {
+  try {
+    if (grant.role === 'caller') installAsCaller(state, grant, bytes, world);
+    else installAsCallee(state, grant, rodeWithAsk ? 0 : bytes, world);
+  } finally {
+    grant.secret.fill(0);
+  }
+}
+
+function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: number, world: World): void {
+  const key = toHex(grant.nonceA);
+  const call = state.calls.get(key);
+  if (call === undefined) return ignored(state, grant);
+  chargeReceived(state, call.cost, bytes);
+  if (call.lifetimeSeconds !== null && grant.lifetime > call.lifetimeSeconds)
+    throw refused('a longer lifetime than asked for');
+  if (!call.allowUnencrypted && !CIPHERS[grant.suite.cipher].encrypts)
+    throw refused('an integrity-only suite that was not asked for');
+  const me = identityOf(state, grant);
+  const peer = peerOf(grant);
+  state.calls.delete(key); // the nonce is used up
+  cancel(state.deadlines, `call:${key}`);
+  install(
+    state,
+    grant,
+    { ...agreementOf(grant), caller: me, callee: peer, name: call.callee, nonceA: call.nonceA },
+    call.cost,
+    key,
+    [],
+    world,
+  );
+}
+
+function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: number, world: World): void {
+  const sid = toHex(grant.sid);
+  const asked = state.asked.get(sid);
+  if (asked === undefined || asked.nonceB === null) return ignored(state, grant);
+  chargeReceived(state, asked.cost, bytes);
+  const { ask, nonceB } = asked;
+  if (!equal(nonceB, grant.nonceB)) throw refused('a nonce that is not ours');
+  if (grant.peer !== ask.from) throw refused('another caller than approved');
+  if (grant.lifetime !== ask.lifetime || !sameSuite(grant.suite, ask.suite) || grant.keyMode !== ask.keyMode) {
+    throw refused('other terms than approved');
+  }
+  const me = identityOf(state, grant);
+  forgetAsk(state, sid); // the nonce is used up
+  cancel(state.deadlines, `early:${sid}`);
+  const agreement = {
+    ...agreementOf(grant),
+    caller: peerOf(grant),
+    callee: me,
+    name: ask.name,
+    nonceA: ask.nonceA,
+    nonceB,
+  };
+  install(state, grant, agreement, asked.cost, null, asked.early, world);
+}
+
+function install(
+  state: AgentState,
+  grant: MessageOf<'Grant'>,
+  agreement: Agreement,
+  cost: Cost,
+  call: string | null,
+  early: readonly Uint8Array[],
+  world: World,
+): void {
+  const route = grant.route ?? null;
+  const records = sessionContext(world.crypto, agreement, grant.secret, grant.role, route);
+  installSession(state, { grant, agreement, records, cost, call, early }, world);
+}
+
+/** What this device knows of itself stands in the transcript, not what a grant says of it. */
+function identityOf(state: AgentState, grant: MessageOf<'Grant'>): Identity {
+  if (grant.peer === state.id) throw refused('ourselves as the peer');
+  if (unacceptable(state, grant) !== null) throw refused('a suite that this device has not registered');
+  const registration = ownHash(state, grant.version);
+  if (registration === null) throw refused('a registration that is not ours');
+  return { id: state.id, leaf: state.leafHash, registration };
+}
+
+const peerOf = ({ peer, peerLeaf, peerRegistration }: MessageOf<'Grant'>): Identity => ({
+  id: peer,
+  leaf: peerLeaf.slice(),
+  registration: peerRegistration.slice(),
+});
+
+const agreementOf = ({ sid, epoch, suite, keyMode, nonceB, lifetime }: MessageOf<'Grant'>) => ({
+  sid: sid.slice(),
+  epoch,
+  suite,
+  keyMode,
+  nonceB: nonceB.slice(),
+  lifetimeSeconds: lifetime,
+});
+
+const refused = (what: string): ProtocolError => new ProtocolError('unauthenticated', `a grant with ${what}`);
+
+function ignored(state: AgentState, grant: MessageOf<'Grant'>): void {
+  const sid = toHex(grant.sid);
+  const installed = state.sessions.get(sid)?.epoch === grant.epoch;
+  log(state, installed ? 'debug' : 'warn', 'grant.ignored', { sid, peer: grant.peer, installed });
+}
+
+function chargeReceived(state: AgentState, cost: Cost, bytes: number): void {
+  state.charged = cost;
+  if (bytes === 0) return;
+  cost.received++;
+  cost.bytes += bytes;
+}
+
+const detached = (ask: MessageOf<'Ask'>): MessageOf<'Ask'> => ({
+  ...ask,
+  sid: ask.sid.slice(),
+  nonceA: ask.nonceA.slice(),
+});

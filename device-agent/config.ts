@@ -1,0 +1,91 @@
+/**
+ * The agent's settings: what may stand in its YAML file, with the defaults. Unknown keys are refused.
+ */
+import { z } from 'zod';
+
+const file = z.string().min(1);
+const device = z.string().min(1).max(64);
+const cipher = z.enum(['aes-gcm', 'aes-ccm', 'chacha20-poly1305', 'hmac']);
+const decision = z.enum(['allow', 'refuse', 'ask']);
+
+const proposal = z.strictObject({
+  /** `hmac` authenticates and does not encrypt; used only with callers who ask for that too. */
+  cipher,
+  keyBits: z.int().min(128).max(512),
+  hash: z.enum(['sha-256', 'sha-384', 'sha-512']).default('sha-256'),
+  /** Absent: the cipher's longest. */
+  tagBits: z.int().min(64).max(256).optional(),
+  /** `seed`: both devices derive the keys; `key`: they come as they are. */
+  keyMode: z.enum(['key', 'seed']).default('seed'),
+  /** 1 is the first choice; without one it ranks after all that have one. */
+  priority: z.int().min(1).max(1000).optional(),
+});
+
+export const agentConfig = z.strictObject({
+  /** First segment of every topic. */
+  root: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,32}$/, 'letters, digits, - and _ only')
+    .default('km1'),
+  broker: z.strictObject({
+    /** `mqtt://host:port` or `mqtts://host:port` */
+    url: z.string().regex(/^mqtts?:\/\/[^\s/]+$/, 'mqtt://host:port or mqtts://host:port'),
+    /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
+    anchorsFile: file.optional(),
+  }),
+  /** Manager name: what must stand in the manager's certificate. */
+  manager: z.string().min(1).max(128),
+  /** What survives this process, and the control socket; made with mode 0700. */
+  stateDirectory: file,
+  /** This device's chain, leaf first, and its key; PEM. The subject's common name is the device's id. */
+  certificateFile: file,
+  keyFile: file,
+  /** Under these the manager's certificate must stand; PEM. */
+  trustAnchorFiles: z.array(file).min(1).max(64),
+  /** The verifier's certificate, for verdicts on the manager. */
+  verifierCertificateFile: file.optional(),
+  /**
+   * Verdict of the verifier on the manager: `none`, `cached` (any that is young enough), `fresh` (bound to this login:
+   * for devices without a trusted clock).
+   */
+  managerVerdict: z.enum(['none', 'cached', 'fresh']).default('none'),
+  /** URIs under which peers may reach this device, or `auto`: the relay and this machine's addresses, followed as they change. */
+  addresses: z.union([z.literal('auto'), z.array(z.string().min(1).max(255)).max(16)]).default('auto'),
+  /** The suites this device can run. */
+  proposals: z
+    .array(proposal)
+    .min(1)
+    .max(64)
+    .default([
+      { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', keyMode: 'seed', priority: 1 },
+      { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', keyMode: 'seed', priority: 2 },
+    ]),
+  /** Who may open sessions with this device; the first rule that matches decides. */
+  approval: z
+    .strictObject({
+      rules: z
+        .array(z.strictObject({ from: device, decision }))
+        .max(1000)
+        .default([]),
+      otherwise: decision.default('allow'),
+      askTimeoutSeconds: z.int().min(1).max(600).default(30),
+      busy: z.boolean().default(false),
+    })
+    .prefault({}),
+  /** Callers approved beforehand: their grant comes with the question. */
+  standing: z
+    .array(z.strictObject({ caller: device, lifetimeSeconds: z.int().min(1).max(86_400) }))
+    .max(64)
+    .default([]),
+  channel: z
+    .strictObject({
+      /** Close the channel after so many seconds without a message; the manager opens it when this device is wanted. */
+      closeWhenIdleSeconds: z.number().min(0.1).max(86_400).optional(),
+      /** Authenticate and do not encrypt: registration only, no sessions. The manager must allow it. */
+      authenticateOnly: z.boolean().default(false),
+    })
+    .prefault({}),
+  maxSessions: z.int().min(1).max(4096).default(1024),
+});
+
+export type AgentConfig = z.output<typeof agentConfig>;

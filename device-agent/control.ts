@@ -1,0 +1,329 @@
+/**
+ * The agent's commands for programs on the device, over its control socket: JSON in, JSON out (docs/agent-control.md).
+ */
+import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
+import type { Transport } from '../platform/transport.ts';
+import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
+import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
+import { suiteName } from '../protocol/suites.ts';
+import type { World } from '../protocol/world.ts';
+import { approveAsk, refuseAsk, startCall } from './calling.ts';
+import { closeChannel } from './channel.ts';
+import type { News } from './effects.ts';
+import { join } from './joining.ts';
+import { register, unregister } from './registration.ts';
+import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
+import type { AgentState, Cost, Session } from './state.ts';
+
+export interface ControlParts {
+  readonly state: AgentState;
+  readonly crypto: Crypto;
+  readonly world: () => World;
+  /** Runs in a turn of the agent's loop. */
+  readonly wish: (act: () => void) => void;
+  readonly listeners: Set<(news: News) => void>;
+  readonly traffic: Transport['traffic'];
+}
+
+type Args = { readonly [key: string]: JsonValue };
+
+const SEND_FAULTS: Readonly<Record<SendFault, string>> = {
+  'no-session': 'no such session: kagimori agent status lists them',
+  'not-open': 'the session is not open: it is being opened or ended',
+  'too-large': 'the message is longer than a record of this suite carries',
+  'no-link': 'the broker is away: it is tried again',
+};
+
+/** `callee` may be seconds away from its answer: a person may be asked. */
+const DEFAULT_CALL_SECONDS = 60;
+
+export function controlOf(parts: ControlParts): Readonly<Record<string, ControlHandler>> {
+  const { state, world, wish } = parts;
+  return {
+    status: async () => showStatus(parts),
+    connect: async (args, _send, signal) => connect(parts, args, signal),
+    send: async (args) => {
+      const { to } = asObject(args);
+      const found = findSession(state, textOf(to, 'to'));
+      if (found === null) throw new ControlError('no-session', SEND_FAULTS['no-session']);
+      const payload = payloadOf(asObject(args));
+      const faults: SendFault[] = [];
+      wish(() => {
+        const fault = sendData(state, found[0], payload, world());
+        if (fault !== null) faults.push(fault);
+      });
+      if (faults[0] !== undefined) throw new ControlError(faults[0], SEND_FAULTS[faults[0]]);
+      return { sid: found[0], bytes: payload.length };
+    },
+    listen: (_args, send, signal) => listen(parts, send, signal),
+    close: async (args, _send, signal) => close(parts, asObject(args), signal),
+    approve: async (args) => decide(parts, asObject(args), true),
+    refuse: async (args) => decide(parts, asObject(args), false),
+    register: async (_args, _send, signal) => {
+      const done = waitFor(parts, signal, 30, (news) =>
+        news.news === 'registered' ? { version: news.version } : null,
+      );
+      wish(() => {
+        register(state, state.registration.wanted, world());
+        join(state, world());
+      });
+      return done;
+    },
+    delete: async (_args, _send, signal) => {
+      const done = waitFor(parts, signal, 30, (news) => (news.news === 'deleted' ? { deleted: true } : null));
+      wish(() => {
+        unregister(state, world());
+        join(state, world());
+      });
+      return done;
+    },
+  };
+}
+
+async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal): Promise<JsonValue> {
+  const { callee, lifetimeSeconds, allowUnencrypted, timeoutSeconds } = asObject(args);
+  const wished = {
+    callee: textOf(callee, 'callee'),
+    lifetimeSeconds: lifetimeSeconds === undefined ? null : numberOf(lifetimeSeconds, 'lifetimeSeconds', 1, 86_400),
+    allowUnencrypted: allowUnencrypted === true,
+    timeoutSeconds:
+      timeoutSeconds === undefined ? DEFAULT_CALL_SECONDS : numberOf(timeoutSeconds, 'timeoutSeconds', 1, 600),
+  };
+  if (wished.callee.length > 255) throw new ControlError('usage', 'callee: at most 255 characters');
+  const { state, world, wish } = parts;
+  let call: string | null = null;
+  const done = waitFor(parts, signal, wished.timeoutSeconds + 20, (news) => {
+    if (news.news === 'callFailed' && news.call === call) {
+      throw new ControlError(news.reason, news.detail ?? `${wished.callee}: ${news.reason}`);
+    }
+    if (news.news === 'sessionClosed' && news.sid === granted(parts, call))
+      throw new ControlError(news.reason, 'the session ended before it was open');
+    return news.news === 'sessionOpened' && news.call === call
+      ? showSession(news.sid, state.sessions.get(news.sid)!)
+      : null;
+  });
+  wish(() => {
+    call = startCall(state, wished, world());
+  });
+  return done;
+}
+
+/** The session that came of a call. */
+function granted({ state }: ControlParts, call: string | null): string | null {
+  for (const [sid, session] of state.sessions) if (call !== null && session.call === call) return sid;
+  return null;
+}
+
+async function close(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {
+  const { state, world, wish } = parts;
+  if (args.channel === true) {
+    if (state.channel === null) throw new ControlError('no-channel', 'the channel is not open');
+    const done = waitFor(parts, signal, 10, (news) =>
+      news.news === 'channelClosed' ? { channel: 'closed', reason: news.reason } : null,
+    );
+    wish(() => closeChannel(state, 'done', world()));
+    return done;
+  }
+  const found = findSession(state, textOf(args.sid, 'sid'));
+  if (found === null) throw new ControlError('no-session', SEND_FAULTS['no-session']);
+  const [sid] = found;
+  const done = waitFor(parts, signal, 15, (news) =>
+    news.news === 'sessionClosed' && news.sid === sid ? { sid, reason: news.reason, closedBy: news.closedBy } : null,
+  );
+  wish(() => {
+    if (args.through === 'peer') sayBye(state, sid, 'done', world());
+    else {
+      endSession(state, sid, 'done', world());
+      join(state, world()); // [patent 0135] a closed channel is opened again to end the session
+    }
+  });
+  return done;
+}
+
+function decide({ state, world, wish }: ControlParts, args: Args, yes: boolean): JsonValue {
+  const sid = textOf(args.sid, 'sid');
+  const asked = state.asked.get(sid);
+  if (asked === undefined || asked.nonceB !== null)
+    throw new ControlError('not-found', `nothing is asked under ${sid}`);
+  wish(() => (yes ? approveAsk(state, sid, world()) : refuseAsk(state, sid, 'refused-by-user', world())));
+  return { sid, approved: yes };
+}
+
+function listen(
+  { listeners }: ControlParts,
+  send: (event: JsonValue) => void,
+  signal: AbortSignal,
+): Promise<JsonValue> {
+  return new Promise((resolve) => {
+    const listener = (news: News): void => send(showNews(news));
+    listeners.add(listener);
+    signal.addEventListener('abort', () => {
+      listeners.delete(listener);
+      resolve(null);
+    });
+  });
+}
+
+/** Waits for news. @throws what `take` throws; ControlError `timeout` */
+function waitFor(
+  { listeners }: ControlParts,
+  signal: AbortSignal,
+  seconds: number,
+  take: (news: News) => JsonValue | null,
+): Promise<JsonValue> {
+  return new Promise((resolve, reject) => {
+    const end = (act: () => void): void => {
+      clearTimeout(timer);
+      listeners.delete(listener);
+      act();
+    };
+    const listener = (news: News): void => {
+      try {
+        const result = take(news);
+        if (result !== null) end(() => resolve(result));
+      } catch (error) {
+        end(() => reject(error));
+      }
+    };
+    const timer = setTimeout(
+      () => end(() => reject(new ControlError('timeout', `no answer in ${seconds} s`))),
+      seconds * 1000,
+    );
+    signal.addEventListener('abort', () => end(() => reject(new ControlError('closed', 'the caller has gone'))));
+    listeners.add(listener);
+  });
+}
+
+// ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+function showStatus({ state, crypto, traffic }: ControlParts): JsonValue {
+  const { channel, registration } = state;
+  return {
+    id: state.id,
+    manager: state.settings.manager,
+    link: state.link === null ? 'down' : 'up',
+    channel:
+      channel === null
+        ? null
+        : {
+            opened: channel.opening.opened,
+            by: channel.opening.by,
+            suite: suiteName(channel.channel.suite),
+            encrypted: !channel.channel.authenticateOnly,
+          },
+    denied: state.denied,
+    registration: {
+      version: registration.acknowledged?.version ?? null,
+      addresses: registration.wanted.addresses,
+      proposals: registration.wanted.proposals.map(({ suite, keyMode, priority }) => ({
+        suite: suiteName(suite),
+        keyMode,
+        priority: priority ?? null,
+      })),
+    },
+    asked: [...state.asked]
+      .filter(([, asked]) => asked.nonceB === null)
+      .map(([sid, { ask }]) => ({ sid, from: ask.from, name: ask.name, suite: suiteName(ask.suite) })),
+    sessions: [...state.sessions].map(([sid, session]) => showSession(sid, session)),
+    openings: state.openings.map(({ opened, by, cost }) => ({ opened, by, ...showCost(cost) })),
+    publicKeyOperations: { ...crypto.counter, all: publicKeyOperations(crypto.counter) },
+    traffic: { ...traffic },
+  };
+}
+
+function showSession(sid: string, session: Session): { readonly [key: string]: JsonValue } {
+  const { role, peer, name, suite, keyMode, epoch, state, data, cost } = session;
+  return {
+    sid,
+    state: state.name,
+    role,
+    peer,
+    name,
+    suite: suiteName(suite),
+    cipher: suite.cipher,
+    keyBits: suite.keyBits,
+    encrypted: session.records.algorithm.kind === 'aead',
+    keyMode,
+    epoch,
+    data: { ...data },
+    opening: showCost(cost),
+  };
+}
+
+const showCost = ({ sent, received, bytes, publicKeyOps, cpuMicros }: Cost) => ({
+  sent,
+  received,
+  bytes,
+  publicKeyOps,
+  cpuMs: cpuMicros / 1000,
+});
+
+function showNews(news: News): JsonValue {
+  switch (news.news) {
+    case 'received': {
+      const { sid, from, payload } = news;
+      const text = textIfPrintable(payload);
+      const content = text === null ? { base64: Buffer.from(payload).toString('base64') } : { text };
+      return { event: 'message', sid, from, bytes: payload.length, ...content };
+    }
+    case 'asked':
+      return { event: 'ask', sid: news.sid, from: news.from, name: news.name, suite: suiteName(news.suite) };
+    case 'sessionOpened':
+      return { event: 'session.open', sid: news.sid, peer: news.peer, role: news.role };
+    case 'sessionClosed':
+      return { event: 'session.closed', sid: news.sid, peer: news.peer, reason: news.reason, closedBy: news.closedBy };
+    case 'callFailed':
+      return {
+        event: 'call.failed',
+        callee: news.callee,
+        reason: news.reason,
+        detail: news.detail,
+        opening: showCost(news.cost),
+      };
+    case 'channelOpened':
+      return { event: 'channel.open', opened: news.how, by: news.by };
+    case 'channelClosed':
+      return { event: 'channel.closed', reason: news.reason };
+    case 'loginDenied':
+      return { event: 'login.denied', reason: news.reason };
+    case 'registered':
+      return { event: 'registered', version: news.version };
+    case 'deleted':
+      return { event: 'deleted' };
+    default:
+      return news satisfies never;
+  }
+}
+
+function textIfPrintable(payload: Uint8Array): string | null {
+  try {
+    const text = decodeUtf8(payload);
+    return /[\p{Cc}--[\n\t]]/v.test(text) ? null : text;
+  } catch {
+    return null;
+  }
+}
+
+// ── What comes in ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+function asObject(args: JsonValue): Args {
+  return args !== null && typeof args === 'object' && !Array.isArray(args) ? (args as Args) : {};
+}
+
+function textOf(value: JsonValue | undefined, name: string): string {
+  if (typeof value !== 'string' || value.length === 0) throw new ControlError('usage', `${name} is missing`);
+  return value.normalize('NFC');
+}
+
+function numberOf(value: JsonValue, name: string, min: number, max: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new ControlError('usage', `${name}: a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function payloadOf({ text, base64 }: Args): Uint8Array {
+  if (typeof text === 'string') return encodeUtf8(text);
+  if (typeof base64 === 'string') return new Uint8Array(Buffer.from(base64, 'base64'));
+  throw new ControlError('usage', 'text or base64 is missing');
+}

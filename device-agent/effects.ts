@@ -1,0 +1,61 @@
+/**
+ * What the agent wishes done, and what it tells programs on the device; the service does it.
+ */
+import type { Reason } from '../protocol/messages.ts';
+import type { Suite } from '../protocol/suites.ts';
+import type { DeviceId, Topic } from '../protocol/units.ts';
+import type { Cost } from './state.ts';
+
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** News for programs: whoever listens gets it. */
+export type News =
+  | { readonly news: 'channelOpened'; readonly how: 'edhoc' | 'resume'; readonly by: 'device' | 'manager' }
+  | { readonly news: 'channelClosed'; readonly reason: Reason }
+  | { readonly news: 'loginDenied'; readonly reason: string }
+  | { readonly news: 'registered'; readonly version: number }
+  | { readonly news: 'deleted' }
+  | {
+      readonly news: 'asked';
+      readonly sid: string;
+      readonly from: DeviceId;
+      readonly name: string;
+      readonly suite: Suite;
+    }
+  | {
+      readonly news: 'callFailed';
+      readonly call: string;
+      readonly callee: string;
+      readonly reason: Reason;
+      readonly detail: string | null;
+      readonly cost: Cost;
+    }
+  | {
+      readonly news: 'sessionOpened';
+      readonly sid: string;
+      readonly call: string | null;
+      readonly peer: DeviceId;
+      readonly role: 'caller' | 'callee';
+    }
+  | {
+      readonly news: 'sessionClosed';
+      readonly sid: string;
+      readonly peer: DeviceId;
+      readonly reason: Reason;
+      readonly closedBy: ClosedBy;
+    }
+  | { readonly news: 'received'; readonly sid: string; readonly from: DeviceId; readonly payload: Uint8Array };
+
+export type ClosedBy = 'caller' | 'callee' | 'manager' | 'timeout';
+
+export type Effect =
+  | { readonly type: 'publish'; readonly topic: Topic; readonly payload: Uint8Array; readonly qos: 0 | 1 }
+  /** What must survive this process; null: forget it. Answered by `saved` or `saveFailed` with the same number. */
+  | { readonly type: 'save'; readonly number: number; readonly content: Uint8Array | null }
+  | {
+      readonly type: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly event: string;
+      readonly fields: LogFields;
+    }
+  | { readonly type: 'tell'; readonly news: News };

@@ -1,0 +1,279 @@
+/**
+ * How this device gets its channel: resumption when it holds a secret, a full login otherwise (patent 1000–1310).
+ */
+
+import { openChannel } from '../protocol/channel.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+import { decodeError } from '../protocol/edhoc/error-message.ts';
+import { nextSuite } from '../protocol/edhoc/initiator.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
+import {
+  ownFreshness,
+  readChoice,
+  readLoginAnswer,
+  requestLogin,
+  startLogin,
+  verifyChoice,
+} from '../protocol/login.ts';
+import { channelMessages } from '../protocol/messages.ts';
+import { MAX_AGE_SECONDS, nextSecret, readResumed, requestResumption } from '../protocol/resumption.ts';
+import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { channelKeysOf, channelOpened, dropChannel } from './channel.ts';
+import type { JoiningStep } from './joining-states.ts';
+import { judgeManager, managerChainOf } from './manager-judgement.ts';
+import { encodeMemory } from './memory.ts';
+import { log, save, sendExchange, tell } from './outbox.ts';
+import { registerMessage } from './registration.ts';
+import { type AgentState, noCost } from './state.ts';
+
+const EXCHANGE_TIMEOUT = seconds(10);
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 60_000;
+
+/** Starts an exchange unless one is under way or the channel is open. */
+export function join(state: AgentState, world: World): void {
+  if (state.link === null || state.joining !== null || state.channel !== null) return;
+  cancel(state.deadlines, 'join');
+  const { secret } = state;
+  if (secret === null || secret.until <= world.wall || secret.manager !== state.settings.manager) {
+    return startFullLogin(state, [], world);
+  }
+  const awaiting = requestResumption(world.crypto, secret, 'device', state.instance);
+  begin(state, { name: 'awaitingResumed', awaiting }, world);
+  sendJoining(state, 'resume', awaiting.request);
+}
+
+/** Starts a full login, whatever secret is held. @param suitesR what the responder said it supports */
+export function startFullLogin(
+  state: AgentState,
+  offered: readonly number[],
+  world: World,
+  suitesR?: readonly number[],
+): void {
+  const { cipherSuites, channelSuites } = state.identity;
+  const selected = suitesR === undefined ? cipherSuites[0] : nextSuite(cipherSuites, suitesR, offered);
+  if (selected === undefined || selected === null) {
+    tell(state, { news: 'loginDenied', reason: 'no EDHOC suite in common with the manager' });
+    return retryLater(state, world);
+  }
+  const { managerVerdict, authenticateOnly } = state.settings;
+  const offer = {
+    suites: channelSuites,
+    sendChain: state.managerLeaf === null ? true : undefined,
+    verdict: managerVerdict === 'none' ? undefined : managerVerdict,
+    authenticateOnly: authenticateOnly ? true : undefined,
+  };
+  const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
+  begin(state, { name: 'awaitingMessage2', login, offered: [...offered, selected] }, world);
+  sendJoining(state, 'message1', message1);
+}
+
+function begin(state: AgentState, step: JoiningStep, world: World): void {
+  const cost = state.joining?.cost ?? noCost();
+  state.joining = { exchange: world.crypto.random(EXCHANGE_ID_BYTES), cost, step };
+  state.charged = cost;
+  schedule(state.deadlines, 'exchange', later(world.now, EXCHANGE_TIMEOUT));
+}
+
+function sendJoining(state: AgentState, kind: 'message1' | 'message3' | 'resume', body: Uint8Array): void {
+  const { joining } = state;
+  if (joining !== null) sendExchange(state, kind, joining.exchange, body, joining.cost);
+}
+
+/** [patent 1006, 1016, 1028–1030] */
+export function receiveMessage2(state: AgentState, body: Uint8Array, world: World): void {
+  const { joining } = state;
+  if (joining?.step.name !== 'awaitingMessage2') return;
+  const { login } = joining.step;
+  const read = readChoice(world.crypto, login, body);
+  const chain = managerChainOf(state, read.peer);
+  if (chain === null) {
+    state.managerLeaf = null; // a leaf that we do not hold: the chain is asked for next time
+    return abandon(state, 'the manager shows a certificate that is not held', world);
+  }
+  const nonce = state.settings.managerVerdict === 'fresh' ? ownFreshness(world.crypto, login) : null;
+  const judged = judgeManager(state, chain, read.choice.verdict ?? null, nonce, world);
+  const verified = verifyChoice(world.crypto, read, judged.peer);
+  const registration = registerMessage(state, world);
+  const request = {
+    instance: state.instance,
+    messages: registration === null ? undefined : channelMessages.encodeAll([registration]),
+  };
+  const { message3, state: requested } = requestLogin(
+    world.crypto,
+    state.identity,
+    verified,
+    request,
+    !state.chainHeld,
+  );
+  joining.step = { name: 'awaitingMessage4', login: requested, manager: judged.manager };
+  sendJoining(state, 'message3', message3);
+}
+
+/** [patent 1306] */
+export function receiveMessage4(state: AgentState, body: Uint8Array, world: World): void {
+  const { joining } = state;
+  if (joining?.step.name !== 'awaitingMessage4') return;
+  const { login, manager } = joining.step;
+  const { answer, keys } = readLoginAnswer(world.crypto, login, body);
+  if (keys === null) {
+    state.denied = answer.reason ?? answer.refusal ?? 'forbidden';
+    tell(state, { news: 'loginDenied', reason: state.denied });
+    log(state, 'error', 'login.denied', { reason: state.denied, remedy: remedyFor(state.denied) });
+    state.joining = null;
+    return retryLater(state, world);
+  }
+  const answers = answer.messages === undefined ? [] : channelMessages.decodeAll(answer.messages);
+  keepSecret(state, keys.resumptionSecret, keys.channel, manager, world);
+  state.chainHeld = answer.chainHeld ?? state.chainHeld;
+  joining.step = { name: 'savingLogin', keys, answers };
+  saveMemory(state);
+}
+
+/** Remedies that a person in front of the device can use. */
+function remedyFor(reason: string): string {
+  switch (reason) {
+    case 'revoked':
+      return 'this certificate was revoked: ask the operator for a new one';
+    case 'expired':
+    case 'not-yet-valid':
+      return 'check the clock, then the validity of the certificate';
+    case 'unknown-issuer':
+      return 'the CA of this certificate is not one that the verifier trusts';
+    case 'name-taken':
+      return 'another certificate with this name is registered: the operator has to remove it first';
+    case 'verifier-away':
+      return 'the verifier is away: it is tried again';
+    default:
+      return 'see docs/troubleshooting.md';
+  }
+}
+
+/** Generation 0 of a new chain. */
+export function keepSecret(
+  state: AgentState,
+  secret: Uint8Array,
+  mode: { readonly suite: number; readonly authenticateOnly: boolean },
+  manager: { readonly chain: readonly Uint8Array[]; readonly hash: Uint8Array; readonly notAfter: number },
+  world: World,
+): void {
+  state.managerLeaf = { chain: manager.chain, hash: manager.hash };
+  state.secret = {
+    generation: 0,
+    secret,
+    device: state.id,
+    manager: state.settings.manager,
+    suite: mode.suite,
+    authenticateOnly: mode.authenticateOnly,
+    until: EpochSeconds(Math.min(world.wall + MAX_AGE_SECONDS, manager.notAfter)),
+  };
+}
+
+export function saveMemory(state: AgentState): void {
+  const { secret, managerLeaf, chainHeld } = state;
+  save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld }));
+}
+
+/** D2: the next secret is stored before anything is said under it. */
+export function receiveResumed(state: AgentState, body: Uint8Array, world: World): void {
+  const { joining } = state;
+  if (joining?.step.name !== 'awaitingResumed') return;
+  const resumed = readResumed(world.crypto, joining.step.awaiting, body);
+  const channel = openChannel(world.crypto, channelKeysOf(resumed, 'initiator'));
+  state.secret = nextSecret(world.crypto, resumed.used);
+  joining.step = { name: 'savingResumed', channel };
+  saveMemory(state);
+}
+
+/** What had to be stored is stored: the channel is open, and its first record permits [patent 1308]. */
+export function savedJoining(state: AgentState, world: World): void {
+  const { joining } = state;
+  if (joining === null) return;
+  const { step, cost } = joining;
+  state.charged = cost;
+  if (step.name === 'savingLogin') {
+    state.joining = null;
+    state.promoted = true;
+    const channel = openChannel(world.crypto, step.keys.channel);
+    channelOpened(state, channel, { opened: 'edhoc', by: 'device', cost }, step.answers, world);
+  } else if (step.name === 'savingResumed') {
+    state.joining = null;
+    channelOpened(state, step.channel, { opened: 'resume', by: 'device', cost }, [], world);
+  }
+}
+
+/** E0 is not authenticated: it explains, and leads to another try at most. */
+export function receiveError(state: AgentState, body: Uint8Array, world: World): void {
+  const { joining } = state;
+  if (joining === null) return;
+  const error = decodeError(body);
+  if (error.kind === 'wrongSuite' && joining.step.name === 'awaitingMessage2') {
+    return startFullLogin(state, joining.step.offered, world, error.suites);
+  }
+  if (error.kind === 'unknownCredential' && joining.step.name === 'awaitingMessage4' && state.chainHeld) {
+    state.chainHeld = false;
+    return startFullLogin(state, [], world);
+  }
+  const said = error.kind === 'unspecified' ? error.text : error.kind;
+  state.denied = said;
+  tell(state, { news: 'loginDenied', reason: said });
+  abandon(state, `the manager ended the exchange: ${said}`, world);
+}
+
+/** D0: the manager does not know our channel, or our secret. */
+export function receiveHint(state: AgentState, world: World): void {
+  if (state.joining?.step.name === 'awaitingResumed') {
+    log(state, 'info', 'resumption.unknown');
+    return startFullLogin(state, [], world);
+  }
+  if (state.joining !== null || state.channel === null) {
+    if (state.joining === null) join(state, world);
+    return;
+  }
+  if (state.hintedAt !== null && world.now - state.hintedAt < HINT_EVERY) return;
+  state.hintedAt = world.now;
+  dropChannel(state);
+  join(state, world);
+}
+
+const HINT_EVERY = seconds(10);
+
+export function exchangeTimedOut(state: AgentState, world: World): void {
+  const { joining, invitation } = state;
+  state.invitation = null;
+  if (joining === null) {
+    if (invitation === null) return;
+    return;
+  }
+  // a resumption that is not answered twice may be one that nobody can answer
+  if (joining.step.name === 'awaitingResumed' && state.failures >= 2) return startFullLogin(state, [], world);
+  abandon(state, 'no answer from the manager', world);
+}
+
+export function abandon(state: AgentState, why: string, world: World): void {
+  log(state, 'warn', 'login.failed', { why, attempt: state.failures + 1 });
+  state.joining = null;
+  retryLater(state, world);
+}
+
+/** Full jitter: 0 to min(60 s, 0.5 s · 2^n). */
+function retryLater(state: AgentState, world: World): void {
+  cancel(state.deadlines, 'exchange');
+  const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(20, state.failures++));
+  const random = world.crypto.random(4);
+  const share = new DataView(random.buffer, random.byteOffset).getUint32(0) / 2 ** 32;
+  schedule(state.deadlines, 'join', later(world.now, Millis(FIRST_RETRY_MS / 2 + share * most)));
+}
+
+/** A fault in an exchange of ours: garbage is ignored, a manager that is not what it should be ends the exchange. */
+export function exchangeFault(state: AgentState, error: unknown, world: World): void {
+  if (!(error instanceof ProtocolError)) throw error;
+  log(state, 'warn', 'login.fault', { code: error.code, detail: error.message });
+  if (error.code === 'badCertificate' || error.code === 'badVerdict' || error.code === 'badSignature') {
+    state.denied = error.message;
+    tell(state, { news: 'loginDenied', reason: error.message });
+    abandon(state, error.message, world);
+  }
+}

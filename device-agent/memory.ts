@@ -1,0 +1,47 @@
+/**
+ * What an agent keeps over a restart: the resumption secret, the manager's leaf, whether the manager holds ours. One
+ * small file of mode 0600, written when it changes and never otherwise.
+ */
+import { MAX_CERTIFICATE_BYTES, MAX_CHAIN } from '../protocol/messages.ts';
+import { MAX_GENERATION, type ResumptionSecret, SECRET_BYTES } from '../protocol/resumption.ts';
+import { array, bool, bytes, message, optional, required, text, uint } from '../protocol/schema.ts';
+import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
+
+const Secret = message('Secret', null, 'n of the resumption chain', {
+  generation: required(1, uint(0, MAX_GENERATION), 'place in the chain'),
+  secret: required(2, bytes(SECRET_BYTES), 'the secret'),
+  device: required(3, text<DeviceId>(1, 64), 'bound to'),
+  manager: required(4, text(1, 255), 'bound to'),
+  suite: required(5, uint(0, 23), 'channel suite'),
+  authenticateOnly: required(6, bool, 'mode'),
+  until: required(7, uint(0, 0xffff_ffff), 'end of the chain'),
+});
+
+const Memory = message('Memory', null, 'what survives the process', {
+  secret: optional(1, Secret.type, 'n; absent: a full login is due'),
+  managerChain: optional(2, array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN), "the manager's chain as judged good"),
+  chainHeld: required(3, bool, 'the manager holds our leaf'),
+});
+
+export interface AgentMemory {
+  readonly secret: ResumptionSecret | null;
+  readonly managerChain: readonly Uint8Array[] | null;
+  readonly chainHeld: boolean;
+}
+
+export const NO_MEMORY: AgentMemory = { secret: null, managerChain: null, chainHeld: false };
+
+export function encodeMemory({ secret, managerChain, chainHeld }: AgentMemory): Uint8Array {
+  return Memory.encode({ secret: secret ?? undefined, managerChain: managerChain ?? undefined, chainHeld });
+}
+
+/** @throws ProtocolError malformed; a full login makes a new one */
+export function decodeMemory(content: Uint8Array): AgentMemory {
+  const { secret, managerChain, chainHeld } = Memory.decode(content);
+  return {
+    secret:
+      secret === undefined ? null : { ...secret, secret: secret.secret.slice(), until: EpochSeconds(secret.until) },
+    managerChain: managerChain?.map((certificate) => certificate.slice()) ?? null,
+    chainHeld,
+  };
+}

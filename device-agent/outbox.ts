@@ -1,0 +1,93 @@
+/**
+ * What the agent sends: frames to the manager, messages on the channel or waiting for it, records to peers; every payload
+ * is charged to what it was for.
+ */
+import { type Channel, sealMessages } from '../protocol/channel.ts';
+import { type ExchangeKind, encodeFrame } from '../protocol/frame.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
+import type { Topic } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { LogFields, News } from './effects.ts';
+import type { AgentState, Cost } from './state.ts';
+
+const MAX_WAITING = 256;
+
+export function publish(state: AgentState, topic: Topic, payload: Uint8Array, cost: Cost | null, qos: 0 | 1 = 1): void {
+  state.out.push({ type: 'publish', topic, payload, qos });
+  if (cost === null) return;
+  cost.sent++;
+  cost.bytes += payload.length;
+}
+
+/** The topic to the manager: as the device once it has spoken to us as such, as the link before. */
+export function managerTopic(state: AgentState): Topic | null {
+  if (state.link === null) return null;
+  const { topics } = state.settings;
+  return topics.toManager(state.promoted ? { kind: 'device', id: state.id } : { kind: 'link', link: state.link });
+}
+
+export function sendExchange(
+  state: AgentState,
+  kind: ExchangeKind,
+  exchange: Uint8Array,
+  body: Uint8Array,
+  cost: Cost,
+): Uint8Array {
+  const frame = encodeFrame(kind, exchange, body);
+  const topic = managerTopic(state);
+  if (topic !== null) publish(state, topic, frame, cost);
+  return frame;
+}
+
+/** Seals messages into one record, with what rides along. @returns false when there is no open channel */
+export function sendOnChannel(
+  state: AgentState,
+  messages: readonly ChannelMessage[],
+  cost: Cost | null,
+  world: World,
+): boolean {
+  const topic = managerTopic(state);
+  const channel = state.channel?.channel;
+  if (channel === undefined || topic === null || messages.length === 0) return false;
+  const record = sealMessages(world.crypto, channel, [...messages, ...takeRiding(state, channel)]);
+  publish(state, topic, record, cost);
+  log(state, 'debug', 'message.sent', {
+    to: 'manager',
+    kinds: messages.map((m) => m.kind).join('+'),
+    bytes: record.length,
+  });
+  return true;
+}
+
+const MAX_RIDING = 8;
+
+/** What has no message of its own; never on a channel that only authenticates. */
+function takeRiding(state: AgentState, channel: Channel): ChannelMessage[] {
+  return channel.authenticateOnly ? [] : state.riding.splice(0, MAX_RIDING);
+}
+
+/** Waits for the channel when there is none. */
+export function sendWhenOpen(state: AgentState, message: ChannelMessage, cost: Cost | null, world: World): boolean {
+  if (sendOnChannel(state, [message], cost, world)) return true;
+  if (state.waiting.length < MAX_WAITING) state.waiting.push(message);
+  return false;
+}
+
+export function save(state: AgentState, content: Uint8Array | null): number {
+  const number = state.nextSave++;
+  state.out.push({ type: 'save', number, content });
+  return number;
+}
+
+export function tell(state: AgentState, news: News): void {
+  state.out.push({ type: 'tell', news });
+}
+
+export function log(
+  state: AgentState,
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields: LogFields = {},
+): void {
+  state.out.push({ type: 'log', level, event, fields });
+}

@@ -1,0 +1,89 @@
+/**
+ * What this device registers and when: at boot, when its addresses change, on wish (P9, P10, patent 2002–2012, 0100–0102).
+ */
+import { equal } from '../protocol/bytes.ts';
+import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
+import { type Registration, registrationHash } from '../protocol/registration.ts';
+import type { World } from '../protocol/world.ts';
+import { log, sendWhenOpen, tell } from './outbox.ts';
+import type { AgentState, PendingRegistration } from './state.ts';
+
+/** @returns the Register that is due, or null; the same request id until the manager has answered */
+export function registerMessage(state: AgentState, world: World): MessageOf<'Register'> | null {
+  const { registration } = state;
+  if (!registration.active) return null;
+  if (registration.pending === null) {
+    if (registration.acknowledged !== null) return null;
+    registration.pending = newPending(registration.wanted, 'register', world);
+  }
+  const { requestId, content, purpose } = registration.pending;
+  return purpose === 'register' ? { kind: 'Register', requestId, ...content } : null;
+}
+
+/** Registers `wanted` (again); a registration under way is replaced. */
+export function register(state: AgentState, wanted: Registration, world: World): void {
+  const { registration } = state;
+  registration.wanted = wanted;
+  registration.active = true;
+  registration.pending = newPending(wanted, 'register', world);
+  const { requestId } = registration.pending;
+  // without a channel it goes out with the next one, as what is due then
+  if (state.channel !== null) sendWhenOpen(state, { kind: 'Register', requestId, ...wanted }, null, world);
+}
+
+function newPending(content: Registration, purpose: 'register' | 'delete', world: World): PendingRegistration {
+  const hash = registrationHash(world.crypto, content);
+  return { requestId: world.crypto.random(NONCE_BYTES), content, hash, purpose };
+}
+
+/** [patent 0102] Addresses that are the same as registered cost nothing. */
+export function addressesChanged(state: AgentState, addresses: readonly string[], world: World): void {
+  const { wanted, active, acknowledged, pending } = state.registration;
+  const same = wanted.addresses.length === addresses.length && wanted.addresses.every((a, i) => a === addresses[i]);
+  state.registration.wanted = { ...wanted, addresses };
+  if (!active || (same && (acknowledged !== null || pending !== null))) return;
+  log(state, 'info', 'addresses.changed', { addresses: addresses.length });
+  register(state, state.registration.wanted, world);
+}
+
+/** [patent 0100] */
+export function unregister(state: AgentState, world: World): void {
+  const { registration } = state;
+  registration.active = false;
+  registration.pending = newPending(registration.wanted, 'delete', world);
+  sendWhenOpen(state, { kind: 'Delete', requestId: registration.pending.requestId }, null, world);
+}
+
+/** [patent 2012] */
+export function receiveRegistered(state: AgentState, message: MessageOf<'Registered'>): void {
+  const { registration } = state;
+  const { pending } = registration;
+  if (pending === null || pending.purpose !== 'register' || !equal(pending.requestId, message.requestId)) return;
+  registration.pending = null;
+  registration.acknowledged = { version: message.version, hash: pending.hash, content: pending.content };
+  log(state, 'info', 'registered', { version: message.version });
+  tell(state, { news: 'registered', version: message.version });
+}
+
+/** @returns whether the answer was for the deletion */
+export function receiveDeleted(state: AgentState, requestId: Uint8Array): boolean {
+  const { registration } = state;
+  const { pending } = registration;
+  if (pending === null || pending.purpose !== 'delete' || !equal(pending.requestId, requestId)) return false;
+  registration.pending = null;
+  registration.acknowledged = null;
+  tell(state, { news: 'deleted' });
+  return true;
+}
+
+/**
+ * The hash of the registration that a grant was made from: the one that the manager acknowledged, or the one that is on
+ * its way. The manager tells which by its count; the hash this device computes itself.
+ * @returns null when the version is neither
+ */
+export function ownHash(state: AgentState, version: number): Uint8Array | null {
+  const { acknowledged, pending } = state.registration;
+  if (acknowledged !== null && version === acknowledged.version) return acknowledged.hash;
+  const isNext = acknowledged === null || version === acknowledged.version + 1;
+  return isNext && pending?.purpose === 'register' ? pending.hash : null;
+}

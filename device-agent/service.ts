@@ -1,0 +1,253 @@
+/**
+ * Runs the agent: its files, its link, the clock, and the loop that performs effects.
+ */
+import { join } from 'node:path';
+import { certificateReader, readPem } from '../platform/certificates.ts';
+import type { ControlHandler } from '../platform/control-socket.ts';
+import { drive } from '../platform/driver.ts';
+import { FileFault, readBounded, readPrivate, writeAtomically } from '../platform/files.ts';
+import type { Log } from '../platform/log.ts';
+import type { Transport, TransportObserver } from '../platform/transport.ts';
+import { equal } from '../protocol/bytes.ts';
+import { deviceNames, type ParsedCertificate } from '../protocol/certificate.ts';
+import { type Crypto, type PublicKey, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
+import { nextDeadline } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { suitesFor } from '../protocol/login.ts';
+import type { Proposal } from '../protocol/messages.ts';
+import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
+import { deviceId, topicsUnder } from '../protocol/topics.ts';
+import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
+import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
+import type { AgentConfig } from './config.ts';
+import { controlOf } from './control.ts';
+import type { Effect, News } from './effects.ts';
+import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
+import { addressesChanged } from './registration.ts';
+import type { AgentSettings } from './state.ts';
+
+export interface AgentParts {
+  readonly crypto: Crypto;
+  readonly clock: { now(): Millis; wall(): EpochSeconds; cpuMicros(): number };
+  readonly log: Log;
+  readonly keyStore: SigningKey & { readonly publicSpki: Uint8Array };
+  readonly openTransport: (options: {
+    readonly subscriptions: (link: LinkId) => readonly Topic[];
+    readonly observer: TransportObserver;
+  }) => Transport;
+  readonly watchNetwork: (
+    options: { readonly everyMs: number },
+    changed: (report: { readonly addresses: readonly string[] }) => void,
+  ) => { addresses(): readonly string[]; stop(): void };
+}
+
+export interface AgentService {
+  readonly id: DeviceId;
+  readonly control: Readonly<Record<string, ControlHandler>>;
+  close(): Promise<void>;
+}
+
+/** A file or setting that the agent cannot start with; the message names it and says what to do. */
+export class AgentError extends Error {
+  constructor(detail: string) {
+    super(detail);
+    this.name = 'AgentError';
+  }
+}
+
+const MAX_PEM_BYTES = 64 * 1024;
+const MAX_MEMORY_BYTES = 64 * 1024;
+const NETWORK_POLL_MS = 1000;
+const MAX_ADDRESSES = 16;
+
+/** @throws AgentError, FileFault */
+export function startAgent(config: AgentConfig, parts: AgentParts): AgentService {
+  const { crypto, clock, log, keyStore, openTransport, watchNetwork } = parts;
+  const chain = readCertificates(config.certificateFile);
+  const leaf = chain[0]!;
+  const id = deviceNames(leaf)?.id;
+  if (id === undefined)
+    throw new AgentError(`${config.certificateFile}: its subject has no common name that can be a device id`);
+  if (!equal(keyStore.publicSpki, leaf.spki)) {
+    throw new AgentError(`${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`);
+  }
+  const settings = settingsOf(config, crypto);
+  const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
+    if (config.addresses === 'auto')
+      loop.run(() => wish(() => addressesChanged(state, reachableAt(config, addresses), world())));
+  });
+  const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const wanted = { addresses: reachableAt(config, network.addresses()), proposals: config.proposals.map(proposalOf) };
+  const memoryFile = join(config.stateDirectory, 'channel.cbor');
+  const state = createAgent(
+    settings,
+    {
+      identity: {
+        chain: chain.map(({ der }) => der),
+        signingKey: keyStore,
+        cipherSuites: suitesFor(keyStore),
+        channelSuites: CHANNEL_SUITES.map((_, number) => number),
+      },
+      id,
+      leafHash: crypto.hash('sha-256', leaf.der),
+    },
+    wanted,
+    readMemory(memoryFile, log),
+    world(),
+  );
+  const listeners = new Set<(news: News) => void>();
+
+  const accounted = (step: () => readonly Effect[]): readonly Effect[] => {
+    const cpuBefore = clock.cpuMicros();
+    const operationsBefore = publicKeyOperations(crypto.counter);
+    const effects = step();
+    if (state.charged !== null) {
+      state.charged.cpuMicros += clock.cpuMicros() - cpuBefore;
+      state.charged.publicKeyOps += publicKeyOperations(crypto.counter) - operationsBefore;
+    }
+    return effects;
+  };
+  const wish = (act: () => void): readonly Effect[] =>
+    accounted(() => {
+      state.out = [];
+      state.charged = null;
+      act();
+      return state.out;
+    });
+  const loop = drive<AgentEvent, Effect>({
+    now: clock.now,
+    step: (event) => accounted(() => stepAgent(state, event, world())),
+    perform(effect, feed) {
+      switch (effect.type) {
+        case 'publish':
+          return transport.publish(effect.topic, effect.payload, effect.qos);
+        case 'log':
+          return log[effect.level](effect.event, effect.fields);
+        case 'tell':
+          for (const listener of listeners) listener(effect.news);
+          return;
+        case 'save':
+          return feed(saveMemory(memoryFile, effect.content, effect.number));
+        default:
+          effect satisfies never;
+      }
+    },
+    nextDeadline: () => nextDeadline(state.deadlines),
+    time: { type: 'time' },
+  });
+  const { topics } = settings;
+  const transport = openTransport({
+    subscriptions: (link) => [topics.toDevice({ kind: 'link', link })],
+    observer: {
+      up: (link) => {
+        log.info('broker.up', { link });
+        loop.feed({ type: 'linked', link });
+      },
+      down: (reason) => {
+        log.warn('broker.down', { reason });
+        loop.feed({ type: 'unlinked' });
+      },
+      received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
+    },
+  });
+  return {
+    id,
+    control: controlOf({
+      state,
+      crypto,
+      world,
+      wish: (act) => loop.run(() => wish(act)),
+      listeners,
+      traffic: transport.traffic,
+    }),
+    async close() {
+      network.stop();
+      loop.close();
+      await transport.close();
+      wipeAgent(state);
+    },
+  };
+}
+
+function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
+  const verifierKey =
+    config.verifierCertificateFile === undefined ? null : readVerifierKey(config.verifierCertificateFile, crypto);
+  if (config.managerVerdict !== 'none' && verifierKey === null) {
+    throw new AgentError('managerVerdict: verifierCertificateFile must be given with it');
+  }
+  return {
+    topics: topicsUnder(config.root),
+    manager: config.manager,
+    anchors: config.trustAnchorFiles.flatMap((path) => readCertificates(path)),
+    reader: certificateReader(),
+    verifierKey,
+    managerVerdict: config.managerVerdict,
+    authenticateOnly: config.channel.authenticateOnly,
+    closeWhenIdle:
+      config.channel.closeWhenIdleSeconds === undefined ? null : seconds(config.channel.closeWhenIdleSeconds),
+    approval: config.approval,
+    standing: config.standing.map(({ caller, lifetimeSeconds }) => {
+      const known = deviceId(caller);
+      if (known === null) throw new AgentError(`standing: ${caller} is no device id`);
+      return { caller: known, lifetimeSeconds };
+    }),
+    maxSessions: config.maxSessions,
+  };
+}
+
+/** The relay comes first: it always works. */
+function reachableAt(config: AgentConfig, found: readonly string[]): string[] {
+  if (config.addresses !== 'auto') return config.addresses;
+  const direct = found.map((address) => `udp://${address.includes(':') ? `[${address}]` : address}`);
+  return [`mqtt:${config.root}`, ...direct].slice(0, MAX_ADDRESSES);
+}
+
+/** @throws AgentError for a combination that the suite registry does not have */
+function proposalOf(given: AgentConfig['proposals'][number]): Proposal {
+  const { cipher, keyBits, hash, keyMode, priority } = given;
+  const row = CIPHERS[cipher];
+  const suite = { cipher, keyBits, hash, tagBits: given.tagBits ?? Math.max(...row.tagBits) };
+  if (resolveSuite(suite) === null) {
+    throw new AgentError(
+      `proposals: ${cipher} has keys of ${row.keyBits.join(', ')} bits and tags of ${row.tagBits.join(', ')} bits; given are ${keyBits} and ${suite.tagBits}`,
+    );
+  }
+  return { suite, keyMode, priority };
+}
+
+function readCertificates(path: string): ParsedCertificate[] {
+  const reader = certificateReader();
+  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE') ?? [];
+  const good = blocks.map((der) => reader.readCertificate(der)).filter((certificate) => certificate !== null);
+  if (good.length === 0 || good.length !== blocks.length)
+    throw new AgentError(`${path}: no X.509 certificates in PEM form`);
+  return good;
+}
+
+function readVerifierKey(path: string, crypto: Crypto): PublicKey {
+  const key = crypto.publicKey(readCertificates(path)[0]!.spki);
+  if (key === null) throw new AgentError(`${path}: the verifier's key is of no known kind`);
+  return key;
+}
+
+/** A memory that cannot be used costs a full login, nothing else. */
+function readMemory(path: string, log: Log): AgentMemory {
+  try {
+    return decodeMemory(readPrivate(path, MAX_MEMORY_BYTES));
+  } catch (error) {
+    if (error instanceof FileFault && error.fault === 'missing') return NO_MEMORY;
+    if (!(error instanceof FileFault) && !(error instanceof ProtocolError)) throw error;
+    log.warn('state.unusable', { path, reason: error.message, remedy: 'none needed: a full login makes a new one' });
+    return NO_MEMORY;
+  }
+}
+
+function saveMemory(path: string, content: Uint8Array | null, number: number): AgentEvent {
+  try {
+    writeAtomically(path, content ?? new Uint8Array(0), 0o600);
+    content?.fill(0);
+    return { type: 'saved', number };
+  } catch (error) {
+    return { type: 'saveFailed', number, reason: error instanceof Error ? error.message : String(error) };
+  }
+}

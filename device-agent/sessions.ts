@@ -1,0 +1,210 @@
+/**
+ * Sessions with peers: opened by the first record of the other side, data both ways, every way of ending
+ * (patent 2142–2166, 0133–0136).
+ */
+import { toHex } from '../protocol/bytes.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
+
+import { type MessageOf, type Reason, type SessionMessage, sessionMessages } from '../protocol/messages.ts';
+import { maxPlaintextBytes, openRecord, type RecordContext, sealRecord, wipeContext } from '../protocol/record.ts';
+import { readRecordHead } from '../protocol/record-head.ts';
+import type { Agreement } from '../protocol/session-key.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { ClosedBy } from './effects.ts';
+import { log, publish, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
+import type { AgentState, Cost, Session } from './state.ts';
+
+/** The caller's first record is repeated with a new partial IV after these times; then the session is given up. */
+const HELLO_AFTER_MS = [500, 1000, 2000, 4000];
+const END_TIMEOUT = seconds(6);
+/** How long the first record of the caller is waited for. */
+const PEER_TIMEOUT = seconds(15);
+
+export interface Installation {
+  readonly grant: MessageOf<'Grant'>;
+  readonly agreement: Agreement;
+  readonly records: RecordContext;
+  readonly cost: Cost;
+  /** The caller's key of its call. */
+  readonly call: string | null;
+  readonly early: readonly Uint8Array[];
+}
+
+/** [patent 2142] */
+export function installSession(state: AgentState, installation: Installation, world: World): void {
+  const { grant, agreement, records, cost, call, early } = installation;
+  const sid = toHex(agreement.sid);
+  const session: Session = {
+    sid: agreement.sid,
+    role: grant.role,
+    peer: grant.peer,
+    name: agreement.name,
+    call,
+    suite: agreement.suite,
+    keyMode: agreement.keyMode,
+    epoch: agreement.epoch,
+    route: grant.route ?? null,
+    records,
+    until: later(world.now, seconds(grant.lifetime)),
+    addresses: grant.addresses,
+    cost,
+    data: { sent: 0, received: 0, sentBytes: 0, receivedBytes: 0 },
+    state: { name: 'granted', hellosSent: 0 },
+    opened: false,
+  };
+  state.sessions.set(sid, session);
+  schedule(state.deadlines, `life:${sid}`, session.until);
+  log(state, 'info', 'session.granted', { sid, peer: session.peer, role: session.role });
+  if (session.role === 'caller') sayHello(state, sid, session, world);
+  else schedule(state.deadlines, `hello:${sid}`, later(world.now, PEER_TIMEOUT));
+  for (const record of early) receiveRecordFrom(state, session.peer, record, world);
+}
+
+function sayHello(state: AgentState, sid: string, session: Session, world: World): void {
+  if (session.state.name !== 'granted') return;
+  const { hellosSent } = session.state;
+  sendControl(state, session, { kind: 'Hello' }, world);
+  session.state = { name: 'granted', hellosSent: hellosSent + 1 };
+  schedule(state.deadlines, `hello:${sid}`, later(world.now, Millis(HELLO_AFTER_MS[hellosSent]!)));
+}
+
+/** The peer has not spoken in time. */
+export function helloDue(state: AgentState, sid: string, world: World): void {
+  const session = state.sessions.get(sid);
+  if (session?.state.name !== 'granted') return;
+  const more = session.role === 'caller' && session.state.hellosSent < HELLO_AFTER_MS.length;
+  if (more) return sayHello(state, sid, session, world);
+  endSession(state, sid, 'timeout', world);
+}
+
+function sendControl(state: AgentState, session: Session, message: SessionMessage, world: World): void {
+  const record = sealRecord(world.crypto, session.records, 'control', sessionMessages.encode(message));
+  publish(state, state.settings.topics.peer(session.peer, state.id), record, whileOpening(session));
+}
+
+/** Only what opens the session is its cost. */
+const whileOpening = (session: Session): Cost | null => (session.opened ? null : session.cost);
+
+// ── Data ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function findSession(state: AgentState, sidOrPeer: string): readonly [string, Session] | null {
+  const bySid = state.sessions.get(sidOrPeer);
+  if (bySid !== undefined) return [sidOrPeer, bySid];
+  let newest: readonly [string, Session] | null = null;
+  for (const [sid, session] of state.sessions)
+    if (session.peer === sidOrPeer || session.name === sidOrPeer) newest = [sid, session];
+  return newest;
+}
+
+export type SendFault = 'no-session' | 'not-open' | 'too-large' | 'no-link';
+
+/** [patent 2144] @returns why it was not sent, or null */
+export function sendData(state: AgentState, sid: string, payload: Uint8Array, world: World): SendFault | null {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return 'no-session';
+  if (session.state.name !== 'open') return 'not-open';
+  if (payload.length > maxPlaintextBytes(session.records.algorithm)) return 'too-large';
+  if (state.link === null) return 'no-link';
+  const record = sealRecord(world.crypto, session.records, 'data', payload);
+  publish(state, state.settings.topics.peer(session.peer, state.id), record, null);
+  session.data.sent++;
+  session.data.sentBytes += payload.length;
+  return null;
+}
+
+/** @returns false when no session is for it */
+export function receiveRecordFrom(state: AgentState, from: DeviceId, record: Uint8Array, world: World): boolean {
+  const head = readRecordHead(record);
+  for (const [sid, session] of state.sessions) {
+    if (session.peer !== from || session.route !== head.route || (session.epoch & 1) !== head.epochBit) continue;
+    receiveRecord(state, sid, session, record, world);
+    return true;
+  }
+  return false;
+}
+
+function receiveRecord(state: AgentState, sid: string, session: Session, record: Uint8Array, world: World): void {
+  const { type, plaintext } = openRecord(world.crypto, session.records, record);
+  const opening = whileOpening(session);
+  if (opening !== null) {
+    state.charged = opening;
+    opening.received++;
+    opening.bytes += record.length;
+  }
+  const message = type === 'control' ? sessionMessages.decode(plaintext) : null;
+  if (message?.kind === 'Bye')
+    return closed(state, sid, message.reason, session.role === 'caller' ? 'callee' : 'caller');
+  if (session.state.name === 'granted') cameOpen(state, sid, session);
+  // the callee answers every Hello of the caller; the caller never answers one, so it ends
+  if (message?.kind === 'Hello' && session.role === 'callee') sendControl(state, session, { kind: 'Hello' }, world);
+  session.opened = true;
+  if (message !== null) return;
+  session.data.received++;
+  session.data.receivedBytes += plaintext.length;
+  tell(state, { news: 'received', sid, from: session.peer, payload: plaintext.slice() });
+}
+
+function cameOpen(state: AgentState, sid: string, session: Session): void {
+  session.state = { name: 'open' };
+  cancel(state.deadlines, `hello:${sid}`);
+  state.riding.push({ kind: 'Up', sids: [session.sid] });
+  log(state, 'info', 'session.open', { sid, peer: session.peer, role: session.role });
+  tell(state, { news: 'sessionOpened', sid, call: session.call, peer: session.peer, role: session.role });
+}
+
+// ── Ends ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** [patent 2146] Through the manager; a channel that was closed meanwhile is opened for it by the caller of this. */
+export function endSession(state: AgentState, sid: string, reason: Reason, world: World): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined || session.state.name === 'ending') return;
+  session.state = { name: 'ending', reason };
+  sendWhenOpen(state, { kind: 'End', sid: session.sid, reason }, null, world);
+  schedule(state.deadlines, `end:${sid}`, later(world.now, END_TIMEOUT));
+}
+
+/** [patent 0133] Without the manager, who hears of it with the next record. */
+export function sayBye(state: AgentState, sid: string, reason: Reason, world: World): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return;
+  sendControl(state, session, { kind: 'Bye', reason }, world);
+  state.riding.push({ kind: 'End', sid: session.sid, reason });
+  closed(state, sid, reason, session.role);
+}
+
+/** [patent 2152–2154] The manager says that it is over; confirmed whether it was known here or not. */
+export function receiveEnd(state: AgentState, message: MessageOf<'End'>, world: World): void {
+  const sid = toHex(message.sid);
+  const session = state.sessions.get(sid);
+  if (session !== undefined) {
+    const other = session.role === 'caller' ? 'callee' : 'caller';
+    closed(state, sid, message.reason, message.reason === 'done' || message.reason === 'timeout' ? other : 'manager');
+  }
+  sendOnChannel(state, [{ kind: 'EndOk', sid: message.sid.slice() }], null, world);
+}
+
+/** [patent 2160] */
+export function receiveEndOk(state: AgentState, message: MessageOf<'EndOk'>): void {
+  const sid = toHex(message.sid);
+  const session = state.sessions.get(sid);
+  if (session?.state.name === 'ending') closed(state, sid, session.state.reason, session.role);
+}
+
+/** No answer to the End, or the lifetime is over. */
+export function timeIsUp(state: AgentState, sid: string, what: 'end' | 'life'): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return;
+  if (what === 'end' && session.state.name === 'ending') return closed(state, sid, session.state.reason, session.role);
+  closed(state, sid, 'expired', 'timeout');
+}
+
+function closed(state: AgentState, sid: string, reason: Reason, closedBy: ClosedBy): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return;
+  wipeContext(session.records);
+  state.sessions.delete(sid);
+  for (const kind of ['life', 'hello', 'end']) cancel(state.deadlines, `${kind}:${sid}`);
+  log(state, 'info', 'session.closed', { sid, peer: session.peer, reason, closedBy });
+  tell(state, { news: 'sessionClosed', sid, peer: session.peer, reason, closedBy });
+}

@@ -1,0 +1,159 @@
+/**
+ * What an agent knows: who it is, its link, its channel to the manager, what it registered, its sessions. Owned by
+ * agent.ts; the parts beside it change it inside one step.
+ */
+import type { CertificateReader, ParsedCertificate } from '../protocol/certificate.ts';
+import type { Channel } from '../protocol/channel.ts';
+import type { PublicKey } from '../protocol/crypto.ts';
+import type { Deadlines } from '../protocol/deadlines.ts';
+import type { LoginIdentity } from '../protocol/login.ts';
+import type { ChannelMessage, MessageOf, Reason } from '../protocol/messages.ts';
+import type { RecordContext } from '../protocol/record.ts';
+import type { Registration } from '../protocol/registration.ts';
+import type { ResumptionSecret } from '../protocol/resumption.ts';
+import type { KeyMode, Suite } from '../protocol/suites.ts';
+import type { Topics } from '../protocol/topics.ts';
+import type { DeviceId, LinkId, Millis } from '../protocol/units.ts';
+import type { ApprovalPolicy } from './approval.ts';
+import type { Effect } from './effects.ts';
+import type { Invitation, Joining } from './joining-states.ts';
+
+export interface AgentSettings {
+  readonly topics: Topics;
+  /** Manager name learnt at enrolment. */
+  readonly manager: string;
+  readonly anchors: readonly ParsedCertificate[];
+  readonly reader: CertificateReader;
+  /** The pinned verifier's key; null: the manager's certificate is checked by this device alone. */
+  readonly verifierKey: PublicKey | null;
+  /** What is demanded of the manager's certificate beside our own check [patent 0088]. */
+  readonly managerVerdict: 'none' | 'cached' | 'fresh';
+  /** (P8) an explicit choice; the manager must grant it. */
+  readonly authenticateOnly: boolean;
+  /** null: the channel stays open; otherwise it is closed after so long without a message. */
+  readonly closeWhenIdle: Millis | null;
+  readonly approval: ApprovalPolicy;
+  /** Callers approved beforehand, with the longest lifetime. */
+  readonly standing: readonly { readonly caller: DeviceId; readonly lifetimeSeconds: number }[];
+  readonly maxSessions: number;
+}
+
+/** What a session or a channel opening has cost so far, from real counters. */
+export interface Cost {
+  sent: number;
+  received: number;
+  bytes: number;
+  publicKeyOps: number;
+  cpuMicros: number;
+}
+
+export const noCost = (): Cost => ({ sent: 0, received: 0, bytes: 0, publicKeyOps: 0, cpuMicros: 0 });
+
+/** How one channel came about, for `status`. */
+export interface Opening {
+  readonly opened: 'edhoc' | 'resume';
+  readonly by: 'device' | 'manager';
+  readonly cost: Cost;
+}
+
+/** A Connect on its way. */
+export interface Call {
+  readonly callee: string;
+  readonly nonceA: Uint8Array;
+  readonly lifetimeSeconds: number | null;
+  readonly allowUnencrypted: boolean;
+  readonly cost: Cost;
+  sentOn: Channel | null;
+}
+
+/** An Ask that was decided or waits for it. */
+export interface Asked {
+  readonly ask: MessageOf<'Ask'>;
+  readonly cost: Cost;
+  /** null: a person is still being asked. */
+  nonceB: Uint8Array | null;
+  /** Records of the caller that came before the grant. */
+  readonly early: Uint8Array[];
+}
+
+export type SessionState =
+  /** The grant is installed; no record of the peer has opened yet. */
+  | { readonly name: 'granted'; readonly hellosSent: number }
+  | { readonly name: 'open' }
+  /** End was sent to the manager, or waits for a channel. */
+  | { readonly name: 'ending'; readonly reason: Reason };
+
+export interface Session {
+  readonly sid: Uint8Array;
+  readonly role: 'caller' | 'callee';
+  readonly peer: DeviceId;
+  readonly name: string;
+  /** The caller's key of its call. */
+  readonly call: string | null;
+  readonly suite: Suite;
+  readonly keyMode: KeyMode;
+  readonly epoch: number;
+  readonly route: number | null;
+  readonly records: RecordContext;
+  readonly until: Millis;
+  readonly addresses: readonly string[];
+  readonly cost: Cost;
+  readonly data: { sent: number; received: number; sentBytes: number; receivedBytes: number };
+  state: SessionState;
+  /** A record of the peer has opened: what follows is no cost of the opening. */
+  opened: boolean;
+}
+
+export interface PendingRegistration {
+  readonly requestId: Uint8Array;
+  readonly content: Registration;
+  readonly hash: Uint8Array;
+  readonly purpose: 'register' | 'delete';
+}
+
+/** The registration as wanted, as acknowledged, and on its way. */
+export interface RegistrationState {
+  wanted: Registration;
+  acknowledged: { readonly version: number; readonly hash: Uint8Array; readonly content: Registration } | null;
+  pending: PendingRegistration | null;
+  /** false: nothing is registered and nothing shall be. */
+  active: boolean;
+}
+
+export interface AgentState {
+  readonly settings: AgentSettings;
+  readonly identity: LoginIdentity;
+  readonly id: DeviceId;
+  readonly leafHash: Uint8Array;
+  readonly instance: Uint8Array;
+  link: LinkId | null;
+  /** The manager has spoken to us as our device on this link. */
+  promoted: boolean;
+  joining: Joining | null;
+  invitation: Invitation | null;
+  channel: { readonly channel: Channel; readonly opening: Opening } | null;
+  /** Why the manager did not let us in, in its own words. */
+  denied: string | null;
+  failures: number;
+  /** n of the chain, as it stands on disk. */
+  secret: ResumptionSecret | null;
+  managerLeaf: { readonly chain: readonly Uint8Array[]; readonly hash: Uint8Array } | null;
+  /** The manager holds our leaf: its hash is enough. */
+  chainHeld: boolean;
+  readonly registration: RegistrationState;
+  readonly calls: Map<string, Call>;
+  readonly asked: Map<string, Asked>;
+  readonly sessions: Map<string, Session>;
+  /** Nonces out with a standing approval, by caller: hex. */
+  readonly standing: Map<DeviceId, Set<string>>;
+  readonly openings: Opening[];
+  /** Messages that wait for a channel, and those that ride on the next record. */
+  readonly waiting: ChannelMessage[];
+  readonly riding: ChannelMessage[];
+  hintedAt: Millis | null;
+  readonly deadlines: Deadlines;
+  nextSave: number;
+  /** Whom the work of this step is charged to. */
+  charged: Cost | null;
+  out: Effect[];
+}

@@ -1,0 +1,485 @@
+/**
+ * A town for tests: the real manager, verifier, agents and broker policy over the in-memory hub and a clock that stands
+ * still until it is told to go. Whatever passes can be seen, held back, changed or doubled.
+ */
+import {
+  brokerState,
+  connecting,
+  controlRequest,
+  disconnected,
+  type Effect,
+  forwarding,
+  publishing,
+  subscribing,
+} from '../broker/policy.ts';
+import { type AgentEvent, createAgent, stepAgent } from '../device-agent/agent.ts';
+import { type CallWish, startCall } from '../device-agent/calling.ts';
+import type { Effect as AgentEffect, News } from '../device-agent/effects.ts';
+import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
+import type { AgentSettings, AgentState } from '../device-agent/state.ts';
+import { DEFAULT_FLOW_LIMITS } from '../manager/connect-flow.ts';
+import type { Effect as ManagerEffect } from '../manager/effects.ts';
+import { createManager, type ManagerEvent, stepManager } from '../manager/manager.ts';
+import { ALLOW_ALL } from '../manager/policy.ts';
+import { loadRegistry } from '../manager/registry.ts';
+import type { ManagerState, Settings } from '../manager/state.ts';
+import { memoryClock } from '../platform/clock.ts';
+import { newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
+import { memoryStore, type Store } from '../platform/store.ts';
+import type { Transport, TransportObserver } from '../platform/transport.ts';
+import { memoryHub } from '../platform/transport-memory.ts';
+import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
+import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
+import { nextDeadline } from '../protocol/deadlines.ts';
+import { suitesFor } from '../protocol/login.ts';
+import { DEFAULT_RULE } from '../protocol/matching.ts';
+import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
+import { crlSet } from '../protocol/revocation-list.ts';
+import { CHANNEL_SUITES, type Cipher } from '../protocol/suites.ts';
+import { MANAGER, topicsUnder } from '../protocol/topics.ts';
+import { type DeviceId, type LinkId, Millis, seconds, Topic } from '../protocol/units.ts';
+import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
+import {
+  AT,
+  ca,
+  certify,
+  crlOf,
+  DEVICE_WISHES,
+  type Holder,
+  MANAGER_WISHES,
+  reader,
+  root,
+  type Wishes,
+} from './test-authority.ts';
+
+export const proposal = (
+  cipher: Cipher,
+  keyBits: number,
+  more: {
+    priority?: number;
+    keyMode?: 'key' | 'seed';
+    hash?: 'sha-256' | 'sha-384' | 'sha-512';
+    tagBits?: number;
+  } = {},
+): Proposal => ({
+  suite: { cipher, keyBits, hash: more.hash ?? 'sha-256', tagBits: more.tagBits ?? (cipher === 'hmac' ? 256 : 128) },
+  keyMode: more.keyMode ?? 'seed',
+  priority: more.priority,
+});
+
+const GCM = proposal('aes-gcm', 128, { priority: 1 });
+
+export interface Packet {
+  readonly from: string;
+  readonly topic: Topic;
+  readonly payload: Uint8Array;
+}
+
+/** What becomes of a packet: passed on as it is, or as these. */
+export type Meddler = (packet: Packet) => readonly Uint8Array[] | 'pass';
+
+export interface TownDevice {
+  readonly id: DeviceId;
+  state: AgentState;
+  readonly crypto: Crypto;
+  readonly holder: Holder;
+  readonly news: News[];
+  readonly logs: string[];
+  /** What is on its disk. */
+  memory: Uint8Array | null;
+  /** Public-key operations so far. */
+  operations(): number;
+  call(callee: string, wish?: Partial<CallWish>): string;
+  run(act: (state: AgentState) => void): void;
+  feed(event: AgentEvent): void;
+  /** kill -9 and start again with what is on its disk. */
+  restart(): void;
+  /** Its MQTT link breaks; it comes again by itself with `flush`. */
+  breakLink(): void;
+  latest<N extends News['news']>(news: N): Extract<News, { news: N }> | undefined;
+}
+
+export interface DeviceWishes {
+  readonly proposals?: readonly Proposal[];
+  readonly settings?: Partial<AgentSettings>;
+  readonly certificate?: Wishes;
+  readonly issuer?: Holder;
+  readonly holder?: Holder;
+  readonly start?: boolean;
+}
+
+export interface Town {
+  readonly clock: ReturnType<typeof memoryClock>;
+  readonly packets: Packet[];
+  readonly ca: Holder;
+  readonly root: Holder;
+  manager: ManagerState;
+  readonly managerCrypto: Crypto;
+  readonly managerLogs: string[];
+  readonly store: Store;
+  readonly verifierKey: Holder;
+  meddler: Meddler;
+  verifierAway: boolean;
+  /** The disk of the manager refuses. */
+  diskBroken: boolean;
+  add(name: string, wishes?: DeviceWishes): TownDevice;
+  /** Lets everything happen that follows from what was done. */
+  flush(): void;
+  /** Moves the clock in steps no longer than the next deadline. */
+  advance(ms: number): void;
+  /** Publishes as whoever, past the policy: a hostile broker. */
+  inject(topic: Topic, payload: Uint8Array): void;
+  restartManager(): void;
+  restartBroker(): void;
+  revoke(...holders: Holder[]): void;
+}
+
+export interface TownWishes {
+  readonly settings?: Partial<Settings>;
+  readonly managerCertificate?: Wishes;
+  readonly managerHolder?: (issuer: Holder) => Holder;
+  readonly algorithm?: 'p256' | 'ed25519';
+  readonly signVerdictsWith?: Holder;
+  readonly verdictMaxAge?: number;
+}
+
+export function town(wishes: TownWishes = {}): Town {
+  const clock = memoryClock(AT);
+  const topics = topicsUnder();
+  const anchor = root('Town root');
+  const issuer = ca(anchor, 'Town CA');
+  const algorithm = wishes.algorithm ?? 'p256';
+  const managerHolder =
+    wishes.managerHolder?.(issuer) ??
+    certify('home-manager', { ...MANAGER_WISHES, algorithm, ...wishes.managerCertificate }, issuer);
+  const verifierKey = certify(
+    'verifier',
+    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier] },
+    issuer,
+  );
+  const managerCrypto = nodeCrypto();
+  const sealingKey = managerCrypto.random(32);
+  const store = memoryStore();
+  const policy = brokerPolicy();
+  const packets: Packet[] = [];
+  const pending: (() => void)[] = [];
+  const devices: TownDevice[] = [];
+  const revoked: Holder[] = [];
+
+  function brokerPolicy() {
+    return brokerState(topics, { manager: null, verifier: null });
+  }
+  const broker = { state: policy };
+  const run = (effects: readonly Effect[]): void => {
+    for (const effect of effects) {
+      if (effect.kind === 'report') hub.send(topics.controlReports, brokerReports.encode(effect.report));
+      if (effect.kind === 'subscribe') hub.subscribe(effect.link, effect.filters);
+      if (effect.kind === 'close') hub.cut(effect.link, effect.reason);
+    }
+  };
+  const hub = memoryHub({
+    connecting(clientId, username) {
+      const attempt = { clientId, username, passwordSha256: null, clean: true, will: false, address: null };
+      const admission = connecting(broker.state, attempt, Millis(0));
+      return admission.verdict === 'accept' ? null : admission.reason;
+    },
+    publishing(link, topic, payload, qos) {
+      const { verdict } = publishing(broker.state, link, topic, payload.length, false, qos);
+      if (verdict !== 'allow' || topic !== topics.controlRequests) return verdict;
+      run(controlRequest(broker.state, brokerRequests.decode(payload)));
+      return 'drop';
+    },
+    subscribing: (link, filter) => subscribing(broker.state, link, filter).verdict === 'allow',
+    forwarding: (link, topic) => forwarding(broker.state, link, topic),
+    disconnected: (link) => run(disconnected(broker.state, link)),
+  });
+
+  // ── Verifier ──
+  const verifierPolicy = (): VerifierPolicy => ({
+    anchors: [anchor.certificate],
+    crls: revoked.length === 0 ? null : crlSet([crlOf(issuer, revoked), crlOf(anchor, [])]),
+    revokedKeys: new Set(),
+    version: revoked.length + 1,
+  });
+  const verifier = createVerifier(
+    {
+      reader,
+      signingKey: (wishes.signVerdictsWith ?? verifierKey).key.key,
+      maxAgeSeconds: wishes.verdictMaxAge ?? 3600,
+      questionsPerSecond: { device: 1000, manager: 10_000 },
+    },
+    verifierPolicy(),
+  );
+  const verifierCrypto = nodeCrypto();
+  const verifierLink: Transport = hub.transport({
+    service: 'verifier',
+    subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
+    observer: {
+      up: () => {},
+      down: () => {},
+      received(topic, payload) {
+        const place = topics.parse(topic);
+        if (place?.kind !== 'verifier-question' || self.verifierAway) return;
+        const answer = verifier.answer(place.asker, payload, {
+          now: clock.now(),
+          wall: clock.wall(),
+          crypto: verifierCrypto,
+        });
+        if (answer.kind === 'judged')
+          pass('verifier', verifierLink, topics.verifierAnswer(place.asker), answer.payload);
+      },
+    },
+  });
+
+  // ── Manager ──
+  const settings: Settings = {
+    name: 'home-manager',
+    topics,
+    listings: new Map(),
+    admit: 'certified',
+    connectPolicy: ALLOW_ALL,
+    rule: DEFAULT_RULE,
+    authenticateOnly: false,
+    lifetimeSeconds: { byDefault: 3600, atMost: 86_400 },
+    flowLimits: DEFAULT_FLOW_LIMITS,
+    limits: {
+      halfOpen: 1000,
+      exchangeTimeout: seconds(10),
+      questionTimeout: seconds(5),
+      closeTimeout: seconds(3),
+      linkGrace: seconds(120),
+      sessionsPerDevice: 1000,
+      pendingPerDevice: 64,
+    },
+    ...wishes.settings,
+  };
+  const managerLogs: string[] = [];
+  const worldOf = (crypto: Crypto) => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const newManager = (): ManagerState =>
+    createManager(
+      {
+        settings,
+        identity: {
+          chain: [managerHolder.certificate.der, issuer.certificate.der],
+          signingKey: managerHolder.key.key,
+          cipherSuites: suitesFor(managerHolder.key.key),
+          channelSuites: CHANNEL_SUITES.map((_, number) => number),
+        },
+        leafHash: managerCrypto.hash('sha-256', managerHolder.certificate.der),
+        verifierKey: managerCrypto.publicKey(verifierKey.certificate.spki)!,
+        reader,
+        sealingKey,
+      },
+      loadRegistry(store),
+      worldOf(managerCrypto),
+    );
+  const feedManager = (event: ManagerEvent): void => {
+    for (const effect of stepManager(self.manager, event, worldOf(managerCrypto))) performManager(effect);
+  };
+  const performManager = (effect: ManagerEffect): void => {
+    if (effect.type === 'publish') pass('manager', managerLink, effect.topic, effect.payload);
+    if (effect.type === 'log') managerLogs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
+    if (effect.type !== 'commit') return;
+    const { number, changes } = effect;
+    if (self.diskBroken) {
+      pending.push(() => feedManager({ type: 'commitFailed', number, reason: 'the disk is full' }));
+      return;
+    }
+    void store.commit(changes);
+    pending.push(() => feedManager({ type: 'committed', number }));
+  };
+  const managerObserver: TransportObserver = {
+    up: () => feedManager({ type: 'linked' }),
+    down: () => {},
+    received: (topic, payload) => feedManager({ type: 'received', topic, payload }),
+  };
+  const openManager = (): Transport =>
+    hub.transport({
+      service: 'manager',
+      subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
+      observer: managerObserver,
+    });
+  let managerLink = openManager();
+
+  function pass(from: string, through: Transport, topic: Topic, payload: Uint8Array): void {
+    const packet = { from, topic, payload: payload.slice() };
+    packets.push(packet);
+    const outcome = self.meddler(packet);
+    for (const one of outcome === 'pass' ? [packet.payload] : outcome) through.publish(topic, one, 1);
+  }
+
+  const add = (name: string, wish: DeviceWishes = {}): TownDevice => {
+    const holder =
+      wish.holder ?? certify(name, { ...DEVICE_WISHES, algorithm, ...wish.certificate }, wish.issuer ?? issuer);
+    const counter = newPublicKeyCounter();
+    const crypto = nodeCrypto(counter);
+    const signer = holder.key.key;
+    const identity = {
+      chain: [holder.certificate.der, (wish.issuer ?? issuer).certificate.der],
+      signingKey: {
+        algorithm: signer.algorithm,
+        sign: (...args: Parameters<typeof signer.sign>) => {
+          counter.sign++;
+          return signer.sign(...args);
+        },
+      },
+      cipherSuites: suitesFor(signer),
+      channelSuites: CHANNEL_SUITES.map((_, number) => number),
+    };
+    const agentSettings: AgentSettings = {
+      topics,
+      manager: 'home-manager',
+      anchors: [anchor.certificate],
+      reader,
+      verifierKey: crypto.publicKey(verifierKey.certificate.spki),
+      managerVerdict: 'none',
+      authenticateOnly: false,
+      closeWhenIdle: null,
+      approval: { rules: [], otherwise: 'allow', askTimeoutSeconds: 30, busy: false },
+      standing: [],
+      maxSessions: 100,
+      ...wish.settings,
+    };
+    const wanted = { addresses: [`udp://192.0.2.1:5${devices.length}`], proposals: wish.proposals ?? [GCM] };
+    const id = name as DeviceId;
+    const create = (): AgentState =>
+      createAgent(
+        agentSettings,
+        { identity, id, leafHash: crypto.hash('sha-256', holder.certificate.der) },
+        wanted,
+        device.memory === null ? NO_MEMORY : decodeMemory(device.memory),
+        worldOf(crypto),
+      );
+    const perform = (effects: readonly AgentEffect[]): void => {
+      for (const effect of effects) {
+        if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
+        if (effect.type === 'tell') device.news.push(effect.news);
+        if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
+        if (effect.type === 'save') {
+          device.memory = effect.content?.slice() ?? null;
+          pending.push(() => device.feed({ type: 'saved', number: effect.number }));
+        }
+      }
+    };
+    const accounted = (act: () => readonly AgentEffect[]): void => {
+      const before = publicKeyOperations(counter);
+      const effects = act();
+      if (device.state.charged !== null) device.state.charged.publicKeyOps += publicKeyOperations(counter) - before;
+      perform(effects);
+    };
+    const open = (): Transport =>
+      hub.transport({
+        subscriptions: (own: LinkId) => [topics.toDevice({ kind: 'link', link: own })],
+        observer: {
+          up: (own) => device.feed({ type: 'linked', link: own }),
+          down: () => device.feed({ type: 'unlinked' }),
+          received: (topic, payload) => device.feed({ type: 'received', topic, payload }),
+        },
+      });
+    const device: TownDevice = {
+      id,
+      state: null as unknown as AgentState,
+      crypto,
+      holder,
+      news: [],
+      logs: [],
+      memory: null,
+      operations: () => publicKeyOperations(counter),
+      feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
+      run: (act) =>
+        accounted(() => {
+          device.state.out = [];
+          device.state.charged = null;
+          act(device.state);
+          return device.state.out;
+        }),
+      call(callee, wished = {}) {
+        let key = '';
+        const call = { callee, lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60, ...wished };
+        device.run((state) => {
+          key = startCall(state, call, worldOf(crypto));
+        });
+        return key;
+      },
+      restart() {
+        void link.close();
+        hub.flush();
+        device.state = create();
+        link = open();
+      },
+      breakLink() {
+        if (device.state.link !== null) hub.cut(device.state.link, 'the network broke');
+      },
+      latest: (news) => device.news.findLast((one) => one.news === news) as never,
+    };
+    device.state = create();
+    let link = open();
+    devices.push(device);
+    if (wish.start !== false) flush();
+    return device;
+  };
+
+  const flush = (): void => {
+    for (let quiet = 0; quiet < 3; ) {
+      const moved = hub.flush() + pending.length;
+      for (const act of pending.splice(0)) act();
+      quiet = moved === 0 ? quiet + 1 : 0;
+      if (quiet === 1) hub.rejoin();
+    }
+  };
+
+  const advance = (ms: number): void => {
+    const end = clock.now() + ms;
+    for (;;) {
+      flush();
+      const times = [
+        nextDeadline(self.manager.deadlines),
+        ...devices.map(({ state }) => nextDeadline(state.deadlines)),
+      ];
+      const next = Math.min(end, ...times.filter((time) => time !== null));
+      clock.advance(Math.max(0, next - clock.now()));
+      feedManager({ type: 'time' });
+      for (const device of devices) device.feed({ type: 'time' });
+      if (clock.now() >= end) break;
+    }
+    flush();
+  };
+
+  const self: Town = {
+    clock,
+    packets,
+    ca: issuer,
+    root: anchor,
+    manager: newManager(),
+    managerCrypto,
+    managerLogs,
+    store,
+    verifierKey,
+    meddler: () => 'pass',
+    verifierAway: false,
+    diskBroken: false,
+    add,
+    flush,
+    advance,
+    inject: (topic, payload) => hub.send(topic, payload),
+    restartManager() {
+      void managerLink.close();
+      hub.flush();
+      pending.length = 0;
+      self.manager = newManager();
+      managerLink = openManager();
+      flush();
+    },
+    restartBroker() {
+      broker.state = brokerPolicy();
+      for (const device of devices) device.breakLink();
+      flush();
+    },
+    revoke(...holders) {
+      revoked.push(...holders);
+      verifier.adopt(verifierPolicy());
+    },
+  };
+  flush();
+  return self;
+}
