@@ -157,6 +157,8 @@ function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, worl
   });
   const decision = nonceB === null ? { reason: refusal ?? ('refused-by-policy' as const) } : { nonceB };
   sendWhenOpen(state, { kind: 'Answer', sid: ask.sid, ...decision }, cost, world);
+  if ('reason' in decision)
+    tell(state, { news: 'askRefused', sid: toHex(ask.sid), from: ask.from, reason: decision.reason, cost });
 }
 
 /** A record of a caller that was approved and whose grant is still on its way: held, 4 records, 2 s. */

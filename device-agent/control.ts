@@ -268,6 +268,14 @@ function showNews(news: News): JsonValue {
     }
     case 'asked':
       return { event: 'ask', sid: news.sid, from: news.from, name: news.name, suite: suiteName(news.suite) };
+    case 'askRefused':
+      return {
+        event: 'ask.refused',
+        sid: news.sid,
+        from: news.from,
+        reason: news.reason,
+        opening: showCost(news.cost),
+      };
     case 'sessionOpened':
       return { event: 'session.open', sid: news.sid, peer: news.peer, role: news.role };
     case 'sessionClosed':

@@ -23,6 +23,13 @@ export type News =
       readonly suite: Suite;
     }
   | {
+      readonly news: 'askRefused';
+      readonly sid: string;
+      readonly from: DeviceId;
+      readonly reason: Reason;
+      readonly cost: Cost;
+    }
+  | {
       readonly news: 'callFailed';
       readonly call: string;
       readonly callee: string;

@@ -81,6 +81,7 @@ export function helloDue(state: AgentState, sid: string, world: World): void {
 function sendControl(state: AgentState, session: Session, message: SessionMessage, world: World): void {
   const record = sealRecord(world.crypto, session.records, 'control', sessionMessages.encode(message));
   publish(state, state.settings.topics.peer(session.peer, state.id), record, whileOpening(session));
+  log(state, 'debug', 'record.sent', { to: session.peer, kind: message.kind, bytes: record.length });
 }
 
 /** Only what opens the session is its cost. */
@@ -108,6 +109,7 @@ export function sendData(state: AgentState, sid: string, payload: Uint8Array, wo
   if (state.link === null) return 'no-link';
   const record = sealRecord(world.crypto, session.records, 'data', payload);
   publish(state, state.settings.topics.peer(session.peer, state.id), record, null);
+  log(state, 'debug', 'record.sent', { to: session.peer, kind: 'data', bytes: record.length });
   session.data.sent++;
   session.data.sentBytes += payload.length;
   return null;

@@ -218,6 +218,7 @@ function receiveExchange(
   frame: Uint8Array,
   world: World,
 ): void {
+  log(state, 'debug', 'exchange.received', { from: partyKey(party), kind, bytes: frame.length });
   if (kind === 'message1') return receiveMessage1(state, party, exchange, body, frame, world); // the device's own wins
   if (kind === 'resume') return openings.receiveResume(state, party, exchange, body, frame, world);
   if (handshake === null || toHex(handshake.exchange) !== toHex(exchange)) return; // of an exchange that is over
@@ -247,7 +248,7 @@ function receiveRecord(
   if (handshake?.step.name === 'awaitingFirstRecord') {
     const first = tryFirstRecord(state, handshake, record, world);
     if (first !== null) {
-      for (const message of first.messages) receiveMessage(state, first.device, message, world);
+      receiveMessages(state, first.device, first.messages, record.length, world);
       return;
     }
   }
@@ -260,7 +261,18 @@ function receiveRecord(
     if (error instanceof ProtocolError && error.code === 'badMac') sendHint(state, party, world);
     throw error;
   }
-  for (const message of messages) receiveMessage(state, party.id, message, world);
+  receiveMessages(state, party.id, messages, record.length, world);
+}
+
+function receiveMessages(
+  state: ManagerState,
+  from: DeviceId,
+  messages: readonly ChannelMessage[],
+  bytes: number,
+  world: World,
+): void {
+  log(state, 'debug', 'message.received', { from, kinds: messages.map(({ kind }) => kind).join('+'), bytes });
+  for (const message of messages) receiveMessage(state, from, message, world);
 }
 
 function tryFirstRecord(state: ManagerState, handshake: Handshake, record: Uint8Array, world: World) {
@@ -273,7 +285,6 @@ function tryFirstRecord(state: ManagerState, handshake: Handshake, record: Uint8
 }
 
 function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelMessage, world: World): void {
-  log(state, 'debug', 'message.received', { from: device, kind: message.kind });
   switch (message.kind) {
     case 'Permit':
       return;

@@ -10,6 +10,7 @@ import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, later, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { LogFields } from './effects.ts';
+import { partyKey } from './handshake.ts';
 import type { Continuation, ManagerState } from './state.ts';
 
 const HINT_EVERY = seconds(10);
@@ -28,6 +29,7 @@ export function sendExchange(
 ): Uint8Array {
   const frame = encodeFrame(kind, exchange, body);
   publish(state, state.settings.topics.toDevice(to), frame);
+  log(state, 'debug', 'exchange.sent', { to: partyKey(to), kind, bytes: frame.length });
   return frame;
 }
 
