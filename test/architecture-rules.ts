@@ -61,8 +61,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   docs: {
     packages: ['node:'],
-    folders: ['protocol'],
-    because: 'documents are generated from the definitions of the protocol',
+    folders: ['protocol', 'cli/reference.ts'],
+    because: 'documents are generated from the definitions of the protocol and of the commands',
   },
   sim: { packages: ['*'], folders: ['*'], because: 'a simulator drives everything; nobody imports it' },
   bench: { packages: ['*'], folders: ['*'], because: 'measurements may use everything; nobody imports them' },

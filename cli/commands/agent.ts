@@ -1,0 +1,89 @@
+/**
+ * `kagimori agent …`: the agent on this device, and what it is asked to do.
+ */
+import { type Command, Option } from 'commander';
+import type { JsonValue } from '../../platform/control-socket.ts';
+import { noun, numberBetween, verb } from '../command.ts';
+import { ask } from '../control-client.ts';
+import { cell, createOutput, isObject, outline } from '../output.ts';
+import { AGENT_LIMIT_MS, type AgentOptions, agentOptions, ofAgent, plainVerb, sessionVerb } from './agent-options.ts';
+import { listenVerb, sendVerb } from './agent-talk.ts';
+import { configVerb, runVerb } from './daemon-verbs.ts';
+
+export function agentCommand(): Command {
+  const run = runVerb('agent', 'run the agent of this device until a signal comes', async (options) => {
+    const { runDaemon } = await import('../daemon.ts');
+    const { startAgentDaemon } = await import('../daemons/agent.ts');
+    await runDaemon('agent', options, startAgentDaemon);
+  });
+  return noun('agent', 'the agent on this device: login, sessions, messages', [
+    run,
+    configVerb('agent'),
+    statusVerb(),
+    connectVerb(),
+    sendVerb(),
+    listenVerb(),
+    closeVerb(),
+    sessionVerb('approve', 'approve a session that a caller asks for', (sid) => `${sid} is approved`),
+    sessionVerb('refuse', 'refuse a session that a caller asks for', (sid) => `${sid} is refused`),
+    plainVerb('register', 'register addresses and proposals again', 'registered'),
+    plainVerb('delete', "delete this device's registration at the manager", 'the registration is deleted'),
+  ]);
+}
+
+function statusVerb(): Command {
+  return agentOptions(verb('status', 'show link, channel, registration and sessions', 'kagimori agent status')).action(
+    async (options: AgentOptions) => {
+      const status = await ask('agent', 'status', {}, ofAgent(options));
+      createOutput(options.json === true).result(status, outline(status));
+    },
+  );
+}
+
+/** Above the 20 s that the agent itself allows for a lost answer, so that its reason arrives. */
+const GRACE_SECONDS = 25;
+
+function connectVerb(): Command {
+  type Options = AgentOptions & { lifetime?: number; timeout: number; allowUnencrypted?: boolean };
+  return agentOptions(
+    verb('connect <callee>', 'open a session with another device', 'kagimori agent connect thermostat'),
+  )
+    .option('--lifetime <seconds>', 'how long the session may last', numberBetween(1, 86_400))
+    .option('--allow-unencrypted', 'accept a suite that authenticates and does not encrypt')
+    .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
+    .action(async (callee: string, options: Options) => {
+      const { lifetime, timeout, allowUnencrypted } = options;
+      const args = {
+        callee,
+        timeoutSeconds: timeout,
+        ...(lifetime === undefined ? {} : { lifetimeSeconds: lifetime }),
+        ...(allowUnencrypted === true ? { allowUnencrypted } : {}),
+      };
+      const timeoutMs = (timeout + GRACE_SECONDS) * 1000;
+      const session = await ask('agent', 'connect', args, { ...ofAgent(options), timeoutMs });
+      const output = createOutput(options.json === true);
+      output.result(session, openedSentence(session));
+      output.remark(`Send with: kagimori agent send ${cell(session, 'sid')} "hello"`);
+    });
+}
+
+function openedSentence(session: JsonValue): string {
+  const openly = isObject(session) && session.encrypted === false ? ', not encrypted' : '';
+  return `session ${cell(session, 'sid')} with ${cell(session, 'peer')} is open: ${cell(session, 'suite')}${openly}`;
+}
+
+function closeVerb(): Command {
+  type Options = AgentOptions & { channel?: boolean; through: string };
+  return agentOptions(
+    verb('close [sid]', 'end a session, or the channel to the manager', 'kagimori agent close 3f2a… --through peer'),
+  )
+    .option('--channel', 'the channel to the manager instead of a session')
+    .addOption(new Option('--through <party>', 'who tells the peer').choices(['manager', 'peer']).default('manager'))
+    .action(async (sid: string | undefined, options: Options, command: Command) => {
+      const channel = options.channel === true;
+      if (channel === (sid !== undefined)) command.error('error: give the id of a session, or --channel');
+      const args = channel ? { channel } : { sid: sid ?? '', through: options.through };
+      const closed = await ask('agent', 'close', args, { ...ofAgent(options), timeoutMs: AGENT_LIMIT_MS });
+      createOutput(options.json === true).result(closed, channel ? 'the channel is closed' : `${sid} is closed`);
+    });
+}

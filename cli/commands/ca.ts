@@ -1,0 +1,159 @@
+/**
+ * `kagimori ca …`: the small CA for home and tests.
+ */
+import { type Command, Option } from 'commander';
+import type { AlternativeName } from '../../platform/certificate-issuing.ts';
+import type { CaWorld, IssuedAlgorithm, IssuedKind } from '../ca/authority.ts';
+import { type CommonOptions, collect, noun, numberBetween, verb } from '../command.ts';
+import { createOutput, date, table } from '../output.ts';
+
+interface CaOptions extends CommonOptions {
+  readonly dir: string;
+}
+
+export function caCommand(): Command {
+  return noun('ca', 'a small certification authority for home and tests', [init(), issue(), revoke(), crl(), list()]);
+}
+
+async function open(): Promise<{ authority: typeof import('../ca/authority.ts'); world: CaWorld }> {
+  const authority = await import('../ca/authority.ts');
+  const { nodeCrypto } = await import('../../platform/crypto-node.ts');
+  return { authority, world: { crypto: nodeCrypto(), now: Math.floor(Date.now() / 1000) } };
+}
+
+const inDirectory = (command: Command): Command => command.option('--dir <directory>', 'of the CA', 'ca');
+
+const algorithm = (): Option =>
+  new Option('--algorithm <name>', 'kind of key').choices(['p256', 'p384', 'ed25519']).default('p256');
+
+function init(): Command {
+  type Options = CaOptions & { name: string; algorithm: IssuedAlgorithm; years: number; intermediate?: boolean };
+  return inDirectory(verb('init', 'make a CA: root, first revocation list', 'kagimori ca init --name "Home CA"'))
+    .option('--name <name>', 'common name of the root', 'Kagimori CA')
+    .addOption(algorithm())
+    .option('--years <number>', 'how long it holds', numberBetween(1, 100), 20)
+    .option('--intermediate', 'issue under an intermediate, so that the root key can be taken away')
+    .action(async ({ dir, json, intermediate, ...options }: Options) => {
+      const { authority, world } = await open();
+      const { name, algorithm, years } = options;
+      const withIntermediate = intermediate === true;
+      const { files } = authority.initAuthority(dir, { name, algorithm, years, withIntermediate }, world);
+      const output = createOutput(json === true);
+      output.result(
+        { name, files },
+        table(
+          ['made'],
+          files.map((file) => [file]),
+        ),
+      );
+      output.remark(
+        `Give ${dir}/root.pem to everybody as the trust anchor; keep the files ending in .key.pem to yourself.`,
+      );
+    });
+}
+
+const NAME_KINDS = ['dns', 'email', 'uri', 'mac', 'ip'] as const;
+
+function issue(): Command {
+  type Names = { readonly [kind in (typeof NAME_KINDS)[number]]?: readonly string[] };
+  type Options = CaOptions &
+    Names & { kind: IssuedKind; days: number; out: string; algorithm: IssuedAlgorithm; second?: boolean };
+  return inDirectory(
+    verb(
+      'issue <name>',
+      'issue a key and a certificate',
+      'kagimori ca issue thermostat --kind device --mac 02:00:5e:10:00:01 --out keys',
+    ),
+  )
+    .addOption(
+      new Option('--kind <kind>', 'whose certificate it is')
+        .choices(['device', 'manager', 'verifier', 'server', 'user'])
+        .default('device'),
+    )
+    .option('--out <directory>', 'where key and chain are put', '.')
+    .option('--days <number>', 'how long it holds', numberBetween(1, 36_600), 365)
+    .addOption(algorithm())
+    .option('--dns <name>', 'alternative name; may stand several times', collect)
+    .option('--email <address>', 'alternative name; may stand several times', collect)
+    .option('--uri <uri>', 'alternative name; may stand several times', collect)
+    .option('--mac <address>', 'alternative name; may stand several times', collect)
+    .option('--ip <address>', 'alternative name; may stand several times', collect)
+    .option('--second', 'although there is a living certificate for this name')
+    .action(async (name: string, options: Options) => {
+      const { authority, world } = await open();
+      const { dir, kind, days, algorithm, out, second } = options;
+      const sans = NAME_KINDS.flatMap((type) =>
+        (options[type] ?? []).map((value): AlternativeName => ({ type, value })),
+      );
+      const issued = authority.issueCertificate(
+        dir,
+        { name, kind, sans, days, algorithm, outDir: out, allowSecond: second === true },
+        world,
+      );
+      const rows = [
+        ['serial', issued.serial],
+        ['key', issued.keyFile],
+        ['chain', issued.chainFile],
+        ['until', `${date(issued.notAfter)} UTC`],
+      ];
+      createOutput(options.json === true).result({ name, kind, ...issued }, table([kind, name], rows));
+    });
+}
+
+function revoke(): Command {
+  return inDirectory(
+    verb(
+      'revoke <serial-or-name>',
+      'revoke certificates and write the revocation list anew',
+      'kagimori ca revoke thermostat',
+    ),
+  ).action(async (serialOrName: string, { dir, json }: CaOptions) => {
+    const { authority, world } = await open();
+    const { serials } = authority.revokeCertificate(dir, serialOrName, world);
+    const output = createOutput(json === true);
+    output.result(
+      { revoked: serials, crlFile: `${dir}/crl.pem` },
+      table(
+        ['revoked'],
+        serials.map((serial) => [serial]),
+      ),
+    );
+    output.remark(`A verifier that follows ${dir}/crl.pem refuses it from now on; otherwise hand the new list over.`);
+  });
+}
+
+function crl(): Command {
+  return inDirectory(verb('crl', 'write the revocation list anew, for 30 days', 'kagimori ca crl --dir ca')).action(
+    async ({ dir, json }: CaOptions) => {
+      const { authority, world } = await open();
+      const { files, number } = authority.writeCrl(dir, world);
+      createOutput(json === true).result(
+        { number, files },
+        table(
+          [`list ${number}`],
+          files.map((file) => [file]),
+        ),
+      );
+    },
+  );
+}
+
+function list(): Command {
+  return inDirectory(verb('list', 'list every certificate of the CA', 'kagimori ca list --dir ca')).action(
+    async ({ dir, json }: CaOptions) => {
+      const { authority, world } = await open();
+      const certificates = authority.listCertificates(dir).map(({ publicKey: _, ...one }) => ({
+        ...one,
+        state: one.revokedAt !== null ? 'revoked' : one.notAfter < world.now ? 'expired' : 'good',
+      }));
+      const rows = certificates.map(({ name, kind, state, notAfter, serial }) => [
+        name,
+        kind,
+        state,
+        date(notAfter),
+        serial,
+      ]);
+      createOutput(json === true).result(certificates, table(['NAME', 'KIND', 'STATE', 'UNTIL (UTC)', 'SERIAL'], rows));
+    },
+  );
+}

@@ -1,0 +1,35 @@
+/**
+ * `kagimori device …`: what the manager knows of the devices.
+ */
+import type { Command } from 'commander';
+import { type CommonOptions, noun, verb } from '../command.ts';
+import { ask } from '../control-client.ts';
+import { cell, createOutput, objects, outline, table } from '../output.ts';
+import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
+
+type Options = CommonOptions & ManagerOptions;
+
+export function deviceCommand(): Command {
+  const list = managerOptions(verb('list', 'list the devices that the manager knows', 'kagimori device list')).action(
+    async (options: Options) => {
+      const devices = await ask('manager', 'device.list', {}, ofManager(options));
+      const rows = objects(devices).map((device) => [
+        cell(device, 'id'),
+        cell(device, 'class'),
+        cell(device, 'linked'),
+        device.channel === null ? 'no' : 'open',
+        device.registration === null ? 'no' : 'yes',
+        String(Array.isArray(device.sessions) ? device.sessions.length : 0),
+      ]);
+      const head = ['DEVICE', 'CLASS', 'LINKED', 'CHANNEL', 'REGISTERED', 'SESSIONS'];
+      createOutput(options.json === true).result(devices, table(head, rows));
+    },
+  );
+  const show = managerOptions(verb('show <id>', 'show one device', 'kagimori device show thermostat')).action(
+    async (id: string, options: Options) => {
+      const device = await ask('manager', 'device.show', { id }, ofManager(options));
+      createOutput(options.json === true).result(device, outline(device));
+    },
+  );
+  return noun('device', 'the devices that the manager knows', [list, show]);
+}

@@ -1,0 +1,56 @@
+/**
+ * Finds the control socket of a manager or an agent on this machine, and asks it.
+ */
+import { join } from 'node:path';
+import { callControl, type JsonValue } from '../platform/control-socket.ts';
+import { findConfig, placesOf } from './config-place.ts';
+import { Failure } from './failure.ts';
+
+/** How the operator says which one is meant. */
+export interface SocketOptions {
+  readonly config?: string;
+  /** The manager's data directory, or the agent's state directory. */
+  readonly directory?: string;
+}
+
+export type Daemon = 'manager' | 'agent';
+
+const OPTION = { manager: '--data', agent: '--state' } as const;
+
+/** @returns null when no option and no usual place says where it is @throws Failure when the configuration is broken */
+export async function findSocket(daemon: Daemon, { config, directory }: SocketOptions): Promise<string | null> {
+  if (directory !== undefined) return join(directory, `${daemon}.sock`);
+  const path = findConfig(daemon, config);
+  if (path === null) return null;
+  const { readConfigFile } = await import('./config-file.ts');
+  if (daemon === 'manager') {
+    const { managerConfig } = await import('../manager/config.ts');
+    return join(readConfigFile(path, managerConfig).dataDirectory, 'manager.sock');
+  }
+  const { agentConfig } = await import('../device-agent/config.ts');
+  return join(readConfigFile(path, agentConfig).stateDirectory, 'agent.sock');
+}
+
+export interface AskOptions extends SocketOptions {
+  readonly timeoutMs?: number;
+  readonly onEvent?: (event: JsonValue) => void;
+}
+
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/**
+ * @param options.timeoutMs  10 s when absent; 0: as long as it takes
+ * @throws Failure `no-config`; ControlError
+ */
+export async function ask(daemon: Daemon, command: string, args: JsonValue, options: AskOptions): Promise<JsonValue> {
+  const socket = await findSocket(daemon, options);
+  if (socket === null) {
+    const remedy = `give ${OPTION[daemon]} or --config, or run this where ${placesOf(daemon)[0]} lies`;
+    throw new Failure('usage', 'no-config', `which ${daemon} is not said: ${remedy}`);
+  }
+  const { timeoutMs = ANSWER_TIMEOUT_MS, onEvent } = options;
+  return callControl(socket, command, args, {
+    ...(timeoutMs === 0 ? {} : { timeoutMs }),
+    ...(onEvent === undefined ? {} : { onEvent }),
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * Composition root of `agent run`.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { agentConfig } from '../../device-agent/config.ts';
+import { startAgent } from '../../device-agent/service.ts';
+import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { watchNetwork } from '../../hardware/network-watch.ts';
+import { systemClock } from '../../platform/clock.ts';
+import { serveControl } from '../../platform/control-socket.ts';
+import { nodeCrypto } from '../../platform/crypto-node.ts';
+import { writeFault } from '../../platform/files.ts';
+import type { Log } from '../../platform/log.ts';
+import { LockHeld, lockProcess, type ProcessLock } from '../../platform/process-lock.ts';
+import { readConfigFile } from '../config-file.ts';
+import type { Running } from '../daemon.ts';
+import { Failure } from '../failure.ts';
+import { brokerLink } from './broker-link.ts';
+
+export async function startAgentDaemon(configPath: string, log: Log): Promise<Running> {
+  const config = readConfigFile(configPath, agentConfig);
+  const crypto = nodeCrypto();
+  const keyStore = openFileKeyStore(config.keyFile, crypto.counter);
+  const openTransport = brokerLink(config.broker, null, crypto);
+  const { stateDirectory } = config;
+  const lock = takeDirectory(stateDirectory);
+  const closers: (() => Promise<void> | void)[] = [() => lock.release()];
+  const close = async (): Promise<void> => {
+    for (const one of closers.splice(0).reverse()) await one();
+  };
+  try {
+    const clock = systemClock();
+    const agent = startAgent(config, { crypto, clock, log, keyStore, openTransport, watchNetwork });
+    closers.push(() => agent.close());
+    const socket = join(stateDirectory, 'agent.sock');
+    const control = await serveControl(socket, agent.control);
+    closers.push(() => control.close());
+    const { manager, broker } = config;
+    return { ready: { device: agent.id, manager, broker: broker.url, control: socket }, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Makes it when there is none; no second agent may log in with the same state. */
+function takeDirectory(path: string): ProcessLock {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return lockProcess(join(path, 'agent.lock'));
+  } catch (error) {
+    if (!(error instanceof LockHeld)) throw writeFault(path, error);
+    throw new Failure('refused', 'already-running', `${path} is in use by process ${error.pid}: stop it first`);
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Composition root of `broker run`.
+ */
+import type { BrokerEvent } from '../../broker/aedes-host.ts';
+import { brokerConfig } from '../../broker/config.ts';
+import { startBroker } from '../../broker/service.ts';
+import { nodeCrypto } from '../../platform/crypto-node.ts';
+import type { Log } from '../../platform/log.ts';
+import { readConfigFile } from '../config-file.ts';
+import type { Running } from '../daemon.ts';
+
+export async function startBrokerDaemon(configPath: string, log: Log): Promise<Running> {
+  const config = readConfigFile(configPath, brokerConfig);
+  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  return {
+    ready: {
+      listen: broker.listeners.map(({ url }) => url),
+      root: config.root,
+      services: Object.entries(config.tokens).flatMap(([key, file]) =>
+        file === undefined ? [] : [key.replace('File', '')],
+      ),
+    },
+    close: () => broker.close(),
+  };
+}
+
+/** Whoever knocks in vain must not fill the disk: this many refusals in a minute are told singly, the rest counted. */
+const TOLD_REFUSALS = 60;
+const MINUTE_MS = 60_000;
+
+function brokerLogger(log: Log): (event: BrokerEvent) => void {
+  let minute = 0;
+  let refusals = 0;
+  return ({ kind, ...fields }) => {
+    if (kind !== 'refused') return log.debug(`link.${kind}`, fields);
+    const now = Math.floor(performance.now() / MINUTE_MS);
+    if (now !== minute) {
+      if (refusals > TOLD_REFUSALS) log.warn('link.refused-more', { count: refusals - TOLD_REFUSALS });
+      [minute, refusals] = [now, 0];
+    }
+    if (++refusals <= TOLD_REFUSALS) log.warn('link.refused', fields);
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * Certificates that a configuration names: valid now, under the anchors, for the purpose, with the key that belongs to it.
+ */
+import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { certificateReader, readPem } from '../../platform/certificates.ts';
+import { nodeCrypto } from '../../platform/crypto-node.ts';
+import { equal } from '../../protocol/bytes.ts';
+import type { ParsedCertificate } from '../../protocol/certificate.ts';
+import { type Role, roleFault } from '../../protocol/certificate-role.ts';
+import { validatePath } from '../../protocol/path-validation.ts';
+import { EpochSeconds } from '../../protocol/units.ts';
+import type { Kind } from '../config-place.ts';
+import { date } from '../output.ts';
+import { readOrNull } from './file-checks.ts';
+import { attempt, type Finding, ill, well } from './finding.ts';
+
+export interface CertificateFiles {
+  readonly certificateFile?: string;
+  readonly keyFile?: string;
+  readonly verifierCertificateFile?: string;
+  readonly trustAnchorFiles?: readonly string[];
+  readonly name?: string;
+}
+
+const ROLES: Readonly<Record<Kind, Role>> = {
+  broker: 'any',
+  verifier: 'verifier',
+  manager: 'manager',
+  agent: 'device',
+};
+const SOON_SECONDS = 14 * 86_400;
+
+/** @param now  seconds since 1970 */
+export function checkCertificates(kind: Kind, files: CertificateFiles, now: number): readonly Finding[] {
+  const { certificateFile, keyFile, verifierCertificateFile } = files;
+  const anchors = readAnchors(files.trustAnchorFiles ?? []);
+  const findings: Finding[] = [];
+  if (certificateFile !== undefined) {
+    const chain = readChain(certificateFile);
+    const name = kind === 'manager' ? files.name : undefined;
+    findings.push(...checkChain(certificateFile, chain, anchors, ROLES[kind], name, now));
+    const [leaf] = chain;
+    if (keyFile !== undefined && leaf !== undefined) findings.push(...checkKey(keyFile, certificateFile, leaf));
+  }
+  if (verifierCertificateFile !== undefined) {
+    const chain = readChain(verifierCertificateFile);
+    findings.push(...checkChain(verifierCertificateFile, chain, anchors, 'verifier', undefined, now));
+  }
+  return findings;
+}
+
+function checkChain(
+  path: string,
+  chain: readonly ParsedCertificate[],
+  anchors: readonly ParsedCertificate[],
+  role: Role,
+  name: string | undefined,
+  now: number,
+): readonly Finding[] {
+  const [leaf] = chain;
+  if (leaf === undefined) {
+    return readOrNull(path) === null ? [] : [ill(`${path} holds no certificate`, 'give a PEM file, leaf first')];
+  }
+  const findings = [checkPeriod(path, leaf, now)];
+  if (anchors.length === 0) {
+    const fault = roleFault(leaf, chain.slice(1), role, name);
+    const what = `${path} is a certificate for ${role}`;
+    return [...findings, fault === null ? well(what) : ill(`${what}: ${fault.detail}`, 'issue one of that kind')];
+  }
+  const found = validatePath({
+    crypto: nodeCrypto(),
+    chain,
+    anchors,
+    crls: null,
+    at: EpochSeconds(Math.min(Math.max(now, leaf.notBefore), leaf.notAfter)),
+    purpose: role,
+    ...(name === undefined ? {} : { name }),
+  });
+  const what = `${path} is under the trust anchors, for ${role}`;
+  if (found.ok) return [...findings, well(what)];
+  return [
+    ...findings,
+    ill(`${what}: ${found.reason}: ${found.detail}`, 'chain, anchors and kind have to fit together'),
+  ];
+}
+
+function checkPeriod(path: string, { notBefore, notAfter }: ParsedCertificate, now: number): Finding {
+  if (now < notBefore) {
+    const remedy = `set the clock of this machine, which says ${date(now)} UTC, or issue a new certificate`;
+    return ill(`${path} is valid from ${date(notBefore)} UTC on`, remedy);
+  }
+  if (now > notAfter) return ill(`${path} has expired at ${date(notAfter)} UTC`, 'issue a new certificate');
+  if (notAfter - now < SOON_SECONDS) return ill(`${path} expires at ${date(notAfter)} UTC`, 'issue a new one soon');
+  return well(`${path} is valid until ${date(notAfter)} UTC`);
+}
+
+function checkKey(keyFile: string, certificateFile: string, leaf: ParsedCertificate): readonly Finding[] {
+  return attempt(`${keyFile} can be used`, () => {
+    const key = openFileKeyStore(keyFile, nodeCrypto().counter);
+    if (equal(key.publicSpki, leaf.spki)) return [well(`${keyFile} belongs to ${certificateFile}`)];
+    return [ill(`${keyFile} is not the key of ${certificateFile}`, 'give the key that was made with the certificate')];
+  });
+}
+
+function readChain(path: string): readonly ParsedCertificate[] {
+  const reader = certificateReader();
+  const blocks = readPem(readOrNull(path) ?? '', 'CERTIFICATE') ?? [];
+  return blocks.map((der) => reader.readCertificate(der)).filter((certificate) => certificate !== null);
+}
+
+function readAnchors(paths: readonly string[]): readonly ParsedCertificate[] {
+  return paths.flatMap((path) => readChain(path));
+}

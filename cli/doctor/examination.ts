@@ -1,0 +1,88 @@
+/**
+ * Looks at this machine and at one configuration, and says line by line what is well and what is not.
+ */
+import { join } from 'node:path';
+import { readConfigFile } from '../config-file.ts';
+import { KINDS, type Kind, schemaOf } from '../config-place.ts';
+import { Failure } from '../failure.ts';
+import { type CertificateFiles, checkCertificates } from './certificate-checks.ts';
+import { checkFiles } from './file-checks.ts';
+import { type Finding, ill, well } from './finding.ts';
+import { checkBroker, checkControl } from './reach-checks.ts';
+
+const OLDEST_NODE = 24;
+const OLDEST_OPENSSL = 3;
+
+export function examineMachine(): readonly Finding[] {
+  const { node, openssl } = process.versions;
+  const install = 'use the Node that `npm ci` brings along';
+  return [
+    Number.parseInt(node, 10) >= OLDEST_NODE ? well(`Node ${node}`) : ill(`Node ${node} is too old`, install),
+    Number.parseInt(openssl, 10) >= OLDEST_OPENSSL
+      ? well(`OpenSSL ${openssl}`)
+      : ill(`OpenSSL ${openssl} is too old`, install),
+  ];
+}
+
+/** What the kinds have in common, as far as they have it. */
+interface Settings extends CertificateFiles {
+  readonly broker?: { readonly url?: string };
+  readonly listen?: readonly { readonly kind: string; readonly host: string; readonly port: number }[];
+  readonly dataDirectory?: string;
+  readonly stateDirectory?: string;
+}
+
+/** @param now  seconds since 1970 */
+export async function examineConfig(path: string, now: number): Promise<readonly Finding[]> {
+  let found: { readonly kind: Kind; readonly settings: Settings };
+  try {
+    found = await readAnyKind(path);
+  } catch (error) {
+    const lines = error instanceof Failure ? error.lines : [error instanceof Error ? error.message : String(error)];
+    return lines.map((line) => ill(line, 'correct the configuration'));
+  }
+  const { kind, settings } = found;
+  const findings = [
+    well(`${path} is a configuration of the ${kind}`),
+    ...checkFiles(settings),
+    ...checkCertificates(kind, settings, now),
+  ];
+  for (const url of brokersOf(settings)) findings.push(await checkBroker(url));
+  const start = `kagimori ${kind} run --config ${path}`;
+  if (settings.dataDirectory !== undefined) {
+    findings.push(await checkControl(join(settings.dataDirectory, 'manager.sock'), start));
+  }
+  if (settings.stateDirectory !== undefined) {
+    findings.push(await checkControl(join(settings.stateDirectory, 'agent.sock'), start));
+  }
+  return findings;
+}
+
+function brokersOf({ broker, listen = [] }: Settings): readonly string[] {
+  const own = listen
+    .filter(({ port }) => port !== 0)
+    .map(({ kind, host, port }) => `${kind === 'tls' ? 'mqtts' : 'mqtt'}://${local(host)}:${port}`);
+  return broker?.url === undefined ? own : [broker.url, ...own];
+}
+
+/** A listener on every address is reached on this machine's own. */
+function local(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** By the name of the file, or else by the schema that it fits best. */
+async function readAnyKind(path: string): Promise<{ readonly kind: Kind; readonly settings: Settings }> {
+  const named = KINDS.find((kind) => new RegExp(`\\b${kind}\\b`).test(path.split('/').at(-1) ?? ''));
+  let best: Failure | null = null;
+  for (const kind of named === undefined ? KINDS : [named]) {
+    try {
+      return { kind, settings: readConfigFile(path, await schemaOf(kind)) as Settings };
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (best === null || error.lines.length < best.lines.length) best = error;
+    }
+  }
+  throw best ?? new Failure('usage', 'config', `${path}: no configuration of ours`);
+}

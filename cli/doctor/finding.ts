@@ -1,0 +1,22 @@
+/**
+ * One line of the doctor: what was looked at, and what to do when it is not well.
+ */
+
+export interface Finding {
+  readonly ok: boolean;
+  readonly what: string;
+  /** null when it is well. */
+  readonly remedy: string | null;
+}
+
+export const well = (what: string): Finding => ({ ok: true, what, remedy: null });
+export const ill = (what: string, remedy: string): Finding => ({ ok: false, what, remedy });
+
+/** Turns what a check throws into a line. */
+export function attempt(what: string, check: () => readonly Finding[]): readonly Finding[] {
+  try {
+    return check();
+  } catch (error) {
+    return [ill(what, error instanceof Error ? error.message : String(error))];
+  }
+}

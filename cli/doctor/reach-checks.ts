@@ -1,0 +1,38 @@
+/**
+ * What has to answer: the broker's port, the daemon's control socket.
+ */
+import { connect } from 'node:net';
+import { callControl } from '../../platform/control-socket.ts';
+import { type Finding, ill, well } from './finding.ts';
+
+const TIMEOUT_MS = 3_000;
+
+/** @param url  `mqtt://host:port` or `mqtts://host:port` */
+export function checkBroker(url: string): Promise<Finding> {
+  const { protocol, hostname, port } = new URL(url);
+  const endpoint = {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (protocol === 'mqtts:' ? 8883 : 1883) : Number(port),
+  };
+  return new Promise((resolve) => {
+    const socket = connect({ ...endpoint, timeout: TIMEOUT_MS });
+    const end = (finding: Finding): void => {
+      socket.destroy();
+      resolve(finding);
+    };
+    const failed = (why: string): void =>
+      end(ill(`the broker at ${url} cannot be reached: ${why}`, 'start it, or correct its address or the firewall'));
+    socket.once('connect', () => end(well(`the broker at ${url} can be reached`)));
+    socket.once('timeout', () => failed(`no answer within ${TIMEOUT_MS / 1000} s`));
+    socket.once('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
+  });
+}
+
+export async function checkControl(socket: string, start: string): Promise<Finding> {
+  try {
+    await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
+    return well(`${socket} answers`);
+  } catch (error) {
+    return ill(error instanceof Error ? error.message : String(error), `start it: \`${start}\``);
+  }
+}

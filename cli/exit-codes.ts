@@ -1,0 +1,14 @@
+/**
+ * The exit codes of the command, one table: what `docs/cli.md` prints and every command uses.
+ */
+
+export const EXIT_CODES = {
+  ok: { code: 0, meaning: 'done' },
+  refused: { code: 1, meaning: 'refused or failed; the reason is named' },
+  usage: { code: 2, meaning: 'the command line, a configuration file or a file that it names cannot be used' },
+  unreachable: { code: 3, meaning: 'the service is not running, or cannot be reached' },
+  notFound: { code: 4, meaning: 'there is no such device, session or certificate' },
+  timeout: { code: 5, meaning: 'no answer within the time allowed' },
+} as const satisfies Record<string, { readonly code: number; readonly meaning: string }>;
+
+export type Exit = keyof typeof EXIT_CODES;

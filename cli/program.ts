@@ -1,0 +1,50 @@
+/**
+ * All commands in one tree.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { agentCommand } from './commands/agent.ts';
+import { brokerCommand } from './commands/broker.ts';
+import { caCommand } from './commands/ca.ts';
+import { demoCommand } from './commands/demo.ts';
+import { deviceCommand } from './commands/device.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { managerCommand } from './commands/manager.ts';
+import { sessionCommand } from './commands/session.ts';
+import { statusCommand } from './commands/status.ts';
+import { verifierCommand } from './commands/verifier.ts';
+
+/** Every command throws instead of ending the process; errors are not printed here. */
+export function createProgram(): Command {
+  const program = new Command('kagimori')
+    .description('One login to the manager, then any number of peers without public-key work.')
+    .version(versionOf(), '--version', 'print the version')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: false });
+  const commands = [
+    caCommand(),
+    brokerCommand(),
+    verifierCommand(),
+    managerCommand(),
+    deviceCommand(),
+    sessionCommand(),
+    agentCommand(),
+    statusCommand(),
+    doctorCommand(),
+    demoCommand(),
+  ];
+  for (const command of commands) program.addCommand(command);
+  makeThrow(program);
+  return program;
+}
+
+function makeThrow(command: Command): void {
+  command.exitOverride().configureOutput({ outputError: () => {} });
+  for (const child of command.commands) makeThrow(child);
+}
+
+function versionOf(): string {
+  const text = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

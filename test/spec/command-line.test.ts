@@ -1,0 +1,102 @@
+/**
+ * The command line as it is declared: every command documented, every failure with its exit code.
+ */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Command } from 'commander';
+import { CaError } from '../../cli/ca/ca-error.ts';
+import { exampleOf } from '../../cli/command.ts';
+import { EXIT_CODES } from '../../cli/exit-codes.ts';
+import { Failure, NAMED_ERRORS, shownFailure } from '../../cli/failure.ts';
+import { outline, printable, table } from '../../cli/output.ts';
+import { createProgram } from '../../cli/program.ts';
+import { cliMarkdown } from '../../cli/reference.ts';
+import { ControlError } from '../../platform/control-socket.ts';
+import { FileFault } from '../../platform/files.ts';
+import { StoreError } from '../../platform/store.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+function leavesOf(command: Command, parents: readonly string[] = []): readonly (readonly [string, Command])[] {
+  const path = [...parents, command.name()];
+  if (command.commands.length === 0) return [[path.join(' '), command]];
+  return command.commands.flatMap((child) => leavesOf(child, path));
+}
+
+test('docs/cli.md is what the commands say: otherwise run npm run docs', () => {
+  assert.equal(readFileSync(join(root, 'docs/cli.md'), 'utf8'), cliMarkdown());
+});
+
+test('every command has --json, a summary, and an example that begins with its own name', () => {
+  for (const [path, command] of leavesOf(createProgram())) {
+    assert.ok(
+      command.options.some(({ long }) => long === '--json'),
+      path,
+    );
+    assert.ok(command.summary().length > 10, path);
+    assert.ok(exampleOf(command)?.startsWith(path), path);
+    for (const option of command.options) assert.ok(option.description.length > 0, `${path} ${option.flags}`);
+  }
+});
+
+test('every exit code stands for one thing', () => {
+  const codes = Object.values(EXIT_CODES).map(({ code }) => code);
+  assert.equal(new Set(codes).size, codes.length);
+});
+
+/** They never reach the command line: caught where the bytes are read, or turned into another. */
+const INNER = ['DerFault', 'ProtocolError', 'ControlError', 'Failure'];
+
+test('every class of error has its exit code', () => {
+  const files = globSync('{broker,manager,verifier,device-agent,platform,hardware,cli,protocol}/**/*.ts', {
+    cwd: root,
+  });
+  const names = files.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/this\.name = '(\w+)'/g)].map((match) => match[1]!),
+  );
+  assert.deepEqual(
+    names.filter((name) => !INNER.includes(name)).sort(),
+    NAMED_ERRORS.filter((name) => names.includes(name)).sort(),
+  );
+});
+
+for (const [error, exitCode] of [
+  [new ControlError('not-running', 'x'), 3],
+  [new ControlError('timeout', 'x'), 5],
+  [new ControlError('not-found', 'x'), 4],
+  [new ControlError('no-session', 'x'), 4],
+  [new ControlError('no-common-suite', 'x'), 1],
+  [new ControlError('forbidden', 'x'), 1],
+  [new CaError('unknown-certificate', 'x'), 4],
+  [new CaError('name-taken', 'x'), 1],
+  [new FileFault('too-open', 'p', 'x'), 2],
+  [new FileFault('full', 'p', 'x'), 1],
+  [new StoreError('in-use', 'x'), 1],
+  [new Failure('usage', 'config', ['a', 'b']), 2],
+] as const) {
+  const { code } = shownFailure(error);
+  test(`${error.name} ${code} ends with exit code ${exitCode}`, () => {
+    const shown = shownFailure(error);
+    assert.equal(shown.exitCode, exitCode);
+    assert.equal(shown.bug, false);
+  });
+}
+
+test('what nobody foresaw is called a bug, in one line', () => {
+  const shown = shownFailure(new TypeError('x is not a function'));
+  assert.equal(shown.exitCode, 1);
+  assert.equal(shown.code, 'bug');
+  assert.match(shown.lines.join('\n'), /^this is a bug: x is not a function: please report it/);
+  assert.equal(shown.lines.length, 1);
+});
+
+test("somebody else's text cannot steer the terminal, nor turn or break a line", () => {
+  assert.equal(printable('a\u001b[2Jb\n\u202ec\u2028'), 'a\\u{1b}[2Jb\\u{a}\\u{202e}c\\u{2028}');
+  assert.equal(table(['A', 'B'], [['x\ny', '1']]), 'A        B\nx\\u{a}y  1');
+  assert.equal(
+    outline({ id: 'a\u0007', list: ['x', 'y'], none: null, deep: { on: true } }),
+    ['id    a\\u{7}', 'list  x, y', 'none  –', 'deep', '  on  yes'].join('\n'),
+  );
+});
