@@ -38,6 +38,12 @@ export function parseConfig<Schema extends z.ZodType>(text: string, path: string
   throw failure(found.sort((a, b) => a.offset - b.offset).map((one) => one.text));
 }
 
+/** @returns the keys on the outermost level; none when it is no map @throws as `readConfigFile` */
+export function outermostKeys(path: string): readonly string[] {
+  const { contents } = readDocument(readText(path), path, new LineCounter());
+  return isMap(contents) ? contents.items.map(({ key }) => (isScalar(key) ? String(key.value) : '')) : [];
+}
+
 function readText(path: string): string {
   const bytes = readBounded(path, MAX_CONFIG_BYTES);
   try {

@@ -28,7 +28,7 @@ export function requireConfig(kind: Kind, given?: string): string {
 }
 
 /** Loaded only when it is needed: help has to be quick. */
-export async function schemaOf(kind: Kind): Promise<z.ZodType> {
+export async function schemaOf(kind: Kind): Promise<z.ZodObject> {
   switch (kind) {
     case 'broker':
       return (await import('../broker/config.ts')).brokerConfig;

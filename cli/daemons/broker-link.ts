@@ -7,6 +7,7 @@ import { mqttTransport } from '../../platform/transport-mqtt.ts';
 import { decodeUtf8, wipe } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import type { LinkId, Topic } from '../../protocol/units.ts';
+import { Failure } from '../failure.ts';
 
 export interface BrokerSettings {
   readonly url: string;
@@ -25,13 +26,20 @@ const MAX_TOKEN_BYTES = 4096;
 /**
  * Reads the files now, so that a missing one stops the start.
  * @param service  as whom the token speaks; null for a device
- * @throws FileFault
+ * @throws FileFault; Failure `config` for an address that is none
  */
 export function brokerLink(
   { url, anchorsFile, tokenFile }: BrokerSettings,
   service: 'manager' | 'verifier' | null,
   crypto: Crypto,
 ): OpenTransport {
+  if (!URL.canParse(url)) {
+    throw new Failure(
+      'usage',
+      'config',
+      `broker.url: ${url} is no address, allowed: mqtt://host:port or mqtts://host:port`,
+    );
+  }
   const anchorPem = anchorsFile === undefined ? undefined : readBounded(anchorsFile, MAX_ANCHORS_BYTES);
   const token = service === null || tokenFile === undefined ? undefined : readToken(tokenFile);
   return (options) =>

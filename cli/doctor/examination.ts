@@ -1,8 +1,8 @@
 /**
  * Looks at this machine and at one configuration, and says line by line what is well and what is not.
  */
-import { join } from 'node:path';
-import { readConfigFile } from '../config-file.ts';
+import { basename, join } from 'node:path';
+import { outermostKeys, readConfigFile } from '../config-file.ts';
 import { KINDS, type Kind, schemaOf } from '../config-place.ts';
 import { Failure } from '../failure.ts';
 import { type CertificateFiles, checkCertificates } from './certificate-checks.ts';
@@ -72,17 +72,19 @@ function local(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** By the name of the file, or else by the schema that it fits best. */
+/** The kind by the name of the file, or else by the keys in it. */
 async function readAnyKind(path: string): Promise<{ readonly kind: Kind; readonly settings: Settings }> {
-  const named = KINDS.find((kind) => new RegExp(`\\b${kind}\\b`).test(path.split('/').at(-1) ?? ''));
-  let best: Failure | null = null;
-  for (const kind of named === undefined ? KINDS : [named]) {
-    try {
-      return { kind, settings: readConfigFile(path, await schemaOf(kind)) as Settings };
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (best === null || error.lines.length < best.lines.length) best = error;
-    }
+  const name = basename(path);
+  const kind = KINDS.find((one) => new RegExp(`\\b${one}\\b`).test(name)) ?? (await kindByKeys(outermostKeys(path)));
+  return { kind, settings: readConfigFile(path, await schemaOf(kind)) as Settings };
+}
+
+async function kindByKeys(found: readonly string[]): Promise<Kind> {
+  let best: { readonly kind: Kind; readonly known: number } = { kind: 'broker', known: 0 };
+  for (const kind of KINDS) {
+    const { shape } = await schemaOf(kind);
+    const known = found.filter((key) => Object.hasOwn(shape, key)).length;
+    if (known > best.known) best = { kind, known };
   }
-  throw best ?? new Failure('usage', 'config', `${path}: no configuration of ours`);
+  return best.kind;
 }

@@ -8,7 +8,8 @@ import { type Finding, ill, well } from './finding.ts';
 const TIMEOUT_MS = 3_000;
 
 /** @param url  `mqtt://host:port` or `mqtts://host:port` */
-export function checkBroker(url: string): Promise<Finding> {
+export async function checkBroker(url: string): Promise<Finding> {
+  if (!URL.canParse(url)) return ill(`${url} is no address`, 'write mqtt://host:port or mqtts://host:port');
   const { protocol, hostname, port } = new URL(url);
   const endpoint = {
     host: hostname.replace(/^\[|\]$/g, ''),
