@@ -198,6 +198,26 @@ test('doctor: a good file, a key that others may read, a broker that is away, ea
   assert.match(stdout, /^✗ the broker at mqtt:\/\/127\.0\.0\.1:1 cannot be reached: ECONNREFUSED: start it/m);
 });
 
+test("an address that is none, and an agent's configuration under any name, are told in words", async (t) => {
+  const folder = folderFor(t);
+  const config = [
+    'broker: {url: "mqtt://127.0.0.1:none"}',
+    'manger: m',
+    'stateDirectory: s',
+    'certificateFile: c',
+    'keyFile: k',
+    'trustAnchorFiles: [a]',
+  ];
+  writeFileSync(join(folder, 'home.yaml'), config.join('\n'));
+  const broken = await run(folder, 'doctor', 'home.yaml');
+  assert.match(broken.stdout, /^✗ home\.yaml:2:1: manger: unknown key \(did you mean manager\?\), /m);
+  writeFileSync(join(folder, 'home.yaml'), config.join('\n').replace('manger', 'manager'));
+  const { code, stdout } = await run(folder, 'doctor', 'home.yaml');
+  assert.equal(code, 1);
+  assert.match(stdout, /^✓ home\.yaml is a configuration of the agent$/m);
+  assert.match(stdout, /^✗ mqtt:\/\/127\.0\.0\.1:none is no address: write mqtt:\/\/host:port /m);
+});
+
 test('a reader who goes away early is no error', async (t) => {
   const { child, ended } = start(folderFor(t), ['manager', 'config']);
   child.stdout?.destroy();
