@@ -12,9 +12,9 @@ import {
   publishing,
   subscribing,
 } from '../broker/policy.ts';
-import { type AgentEvent, createAgent, stepAgent } from '../device-agent/agent.ts';
-import { type CallWish, startCall } from '../device-agent/calling.ts';
-import type { Effect as AgentEffect, News } from '../device-agent/effects.ts';
+import { createAgent, stepAgent } from '../device-agent/agent.ts';
+import { startCall } from '../device-agent/calling.ts';
+import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import { DEFAULT_FLOW_LIMITS } from '../manager/connect-flow.ts';
@@ -25,7 +25,7 @@ import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
-import { memoryStore, type Store } from '../platform/store.ts';
+import { memoryStore } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
@@ -37,20 +37,10 @@ import { brokerReports, brokerRequests, type Proposal } from '../protocol/messag
 import { crlSet } from '../protocol/revocation-list.ts';
 import { CHANNEL_SUITES, type Cipher } from '../protocol/suites.ts';
 import { MANAGER, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type LinkId, Millis, seconds, Topic } from '../protocol/units.ts';
+import { type DeviceId, type LinkId, seconds, Topic } from '../protocol/units.ts';
 import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
-import {
-  AT,
-  ca,
-  certify,
-  crlOf,
-  DEVICE_WISHES,
-  type Holder,
-  MANAGER_WISHES,
-  reader,
-  root,
-  type Wishes,
-} from './test-authority.ts';
+import { AT, ca, certify, crlOf, DEVICE_WISHES, type Holder, MANAGER_WISHES, reader, root } from './test-authority.ts';
+import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
 
 export const proposal = (
   cipher: Cipher,
@@ -68,80 +58,6 @@ export const proposal = (
 });
 
 const GCM = proposal('aes-gcm', 128, { priority: 1 });
-
-export interface Packet {
-  readonly from: string;
-  readonly topic: Topic;
-  readonly payload: Uint8Array;
-}
-
-/** What becomes of a packet: passed on as it is, or as these. */
-export type Meddler = (packet: Packet) => readonly Uint8Array[] | 'pass';
-
-export interface TownDevice {
-  readonly id: DeviceId;
-  state: AgentState;
-  readonly crypto: Crypto;
-  readonly holder: Holder;
-  readonly news: News[];
-  readonly logs: string[];
-  /** What is on its disk. */
-  memory: Uint8Array | null;
-  /** Public-key operations so far. */
-  operations(): number;
-  call(callee: string, wish?: Partial<CallWish>): string;
-  run(act: (state: AgentState) => void): void;
-  feed(event: AgentEvent): void;
-  /** kill -9 and start again with what is on its disk. */
-  restart(): void;
-  /** Its MQTT link breaks; it comes again by itself with `flush`. */
-  breakLink(): void;
-  latest<N extends News['news']>(news: N): Extract<News, { news: N }> | undefined;
-}
-
-export interface DeviceWishes {
-  readonly proposals?: readonly Proposal[];
-  readonly settings?: Partial<AgentSettings>;
-  readonly certificate?: Wishes;
-  readonly issuer?: Holder;
-  readonly holder?: Holder;
-  readonly start?: boolean;
-}
-
-export interface Town {
-  readonly clock: ReturnType<typeof memoryClock>;
-  readonly packets: Packet[];
-  readonly ca: Holder;
-  readonly root: Holder;
-  manager: ManagerState;
-  readonly managerCrypto: Crypto;
-  readonly managerLogs: string[];
-  readonly store: Store;
-  readonly verifierKey: Holder;
-  meddler: Meddler;
-  verifierAway: boolean;
-  /** The disk of the manager refuses. */
-  diskBroken: boolean;
-  add(name: string, wishes?: DeviceWishes): TownDevice;
-  /** Lets everything happen that follows from what was done. */
-  flush(): void;
-  /** Moves the clock in steps no longer than the next deadline. */
-  advance(ms: number): void;
-  /** Publishes as whoever, past the policy: a hostile broker. */
-  inject(topic: Topic, payload: Uint8Array): void;
-  restartManager(): void;
-  restartBroker(): void;
-  revoke(...holders: Holder[]): void;
-}
-
-export interface TownWishes {
-  readonly settings?: Partial<Settings>;
-  readonly managerCertificate?: Wishes;
-  readonly managerHolder?: (issuer: Holder) => Holder;
-  readonly algorithm?: 'p256' | 'ed25519';
-  readonly signVerdictsWith?: Holder;
-  readonly verdictMaxAge?: number;
-}
 
 export function town(wishes: TownWishes = {}): Town {
   const clock = memoryClock(AT);
@@ -162,7 +78,7 @@ export function town(wishes: TownWishes = {}): Town {
   const store = memoryStore();
   const policy = brokerPolicy();
   const packets: Packet[] = [];
-  const pending: (() => void)[] = [];
+  const pending: (() => unknown)[] = [];
   const devices: TownDevice[] = [];
   const revoked: Holder[] = [];
 
@@ -180,7 +96,7 @@ export function town(wishes: TownWishes = {}): Town {
   const hub = memoryHub({
     connecting(clientId, username) {
       const attempt = { clientId, username, passwordSha256: null, clean: true, will: false, address: null };
-      const admission = connecting(broker.state, attempt, Millis(0));
+      const admission = connecting(broker.state, attempt, clock.now());
       return admission.verdict === 'accept' ? null : admission.reason;
     },
     publishing(link, topic, payload, qos) {
@@ -260,10 +176,13 @@ export function town(wishes: TownWishes = {}): Town {
       {
         settings,
         identity: {
-          chain: [managerHolder.certificate.der, issuer.certificate.der],
+          chain: wishes.managerChain?.(managerHolder, issuer) ?? [
+            managerHolder.certificate.der,
+            issuer.certificate.der,
+          ],
           signingKey: managerHolder.key.key,
-          cipherSuites: suitesFor(managerHolder.key.key),
-          channelSuites: CHANNEL_SUITES.map((_, number) => number),
+          cipherSuites: wishes.managerSuites ?? suitesFor(managerHolder.key.key),
+          channelSuites: wishes.managerChannelSuites ?? CHANNEL_SUITES.map((_, number) => number),
         },
         leafHash: managerCrypto.hash('sha-256', managerHolder.certificate.der),
         verifierKey: managerCrypto.publicKey(verifierKey.certificate.spki)!,
@@ -281,12 +200,14 @@ export function town(wishes: TownWishes = {}): Town {
     if (effect.type === 'log') managerLogs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
     if (effect.type !== 'commit') return;
     const { number, changes } = effect;
-    if (self.diskBroken) {
-      pending.push(() => feedManager({ type: 'commitFailed', number, reason: 'the disk is full' }));
-      return;
-    }
+    if (self.diskFrozen) return;
+    const asked = self.manager;
+    const answer = (event: ManagerEvent): void => {
+      pending.push(() => self.manager === asked && feedManager(event));
+    };
+    if (self.diskBroken) return answer({ type: 'commitFailed', number, reason: 'the disk is full' });
     void store.commit(changes);
-    pending.push(() => feedManager({ type: 'committed', number }));
+    answer({ type: 'committed', number });
   };
   const managerObserver: TransportObserver = {
     up: () => feedManager({ type: 'linked' }),
@@ -315,7 +236,7 @@ export function town(wishes: TownWishes = {}): Town {
     const crypto = nodeCrypto(counter);
     const signer = holder.key.key;
     const identity = {
-      chain: [holder.certificate.der, (wish.issuer ?? issuer).certificate.der],
+      chain: wish.chain ?? [holder.certificate.der, (wish.issuer ?? issuer).certificate.der],
       signingKey: {
         algorithm: signer.algorithm,
         sign: (...args: Parameters<typeof signer.sign>) => {
@@ -323,8 +244,8 @@ export function town(wishes: TownWishes = {}): Town {
           return signer.sign(...args);
         },
       },
-      cipherSuites: suitesFor(signer),
-      channelSuites: CHANNEL_SUITES.map((_, number) => number),
+      cipherSuites: wish.cipherSuites ?? suitesFor(signer),
+      channelSuites: wish.channelSuites ?? CHANNEL_SUITES.map((_, number) => number),
     };
     const agentSettings: AgentSettings = {
       topics,
@@ -355,9 +276,10 @@ export function town(wishes: TownWishes = {}): Town {
         if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
         if (effect.type === 'tell') device.news.push(effect.news);
         if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
-        if (effect.type === 'save') {
+        if (effect.type === 'save' && !device.diskFrozen) {
+          const asked = device.state;
           device.memory = effect.content?.slice() ?? null;
-          pending.push(() => device.feed({ type: 'saved', number: effect.number }));
+          pending.push(() => device.state === asked && device.feed({ type: 'saved', number: effect.number }));
         }
       }
     };
@@ -384,6 +306,9 @@ export function town(wishes: TownWishes = {}): Town {
       news: [],
       logs: [],
       memory: null,
+      diskFrozen: false,
+      counter,
+      world: () => worldOf(crypto),
       operations: () => publicKeyOperations(counter),
       feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
       run: (act) =>
@@ -404,6 +329,7 @@ export function town(wishes: TownWishes = {}): Town {
       restart() {
         void link.close();
         hub.flush();
+        device.diskFrozen = false;
         device.state = create();
         link = open();
       },
@@ -419,6 +345,27 @@ export function town(wishes: TownWishes = {}): Town {
     return device;
   };
 
+  const stranger = (): Stranger => {
+    const one: { link: LinkId | null; received: Packet[] } = { link: null, received: [] };
+    const link = hub.transport({
+      subscriptions: (own: LinkId) => [topics.toDevice({ kind: 'link', link: own })],
+      observer: {
+        up: (own) => {
+          one.link = own;
+        },
+        down: () => {
+          one.link = null;
+        },
+        received: (topic, payload) => one.received.push({ from: 'stranger', topic, payload }),
+      },
+    });
+    flush();
+    return Object.assign(one, {
+      publish: (payload: Uint8Array, topic?: Topic) =>
+        link.publish(topic ?? topics.toManager({ kind: 'link', link: one.link! }), payload, 1),
+    });
+  };
+
   const flush = (): void => {
     for (let quiet = 0; quiet < 3; ) {
       const moved = hub.flush() + pending.length;
@@ -428,6 +375,12 @@ export function town(wishes: TownWishes = {}): Town {
     }
   };
 
+  /** The broker closes what does not log in. */
+  const newLinks = () =>
+    [...broker.state.links.values()]
+      .filter(({ service, device, ending }) => service === null && device === null && !ending)
+      .map(({ id, since }) => ({ id, until: since + broker.state.limits.loginTimeoutMs }));
+
   const advance = (ms: number): void => {
     const end = clock.now() + ms;
     for (;;) {
@@ -436,8 +389,9 @@ export function town(wishes: TownWishes = {}): Town {
         nextDeadline(self.manager.deadlines),
         ...devices.map(({ state }) => nextDeadline(state.deadlines)),
       ];
-      const next = Math.min(end, ...times.filter((time) => time !== null));
+      const next = Math.min(end, ...times.filter((time) => time !== null), ...newLinks().map(({ until }) => until));
       clock.advance(Math.max(0, next - clock.now()));
+      for (const { id, until } of newLinks()) if (until <= clock.now()) hub.cut(id, 'it did not log in in time');
       feedManager({ type: 'time' });
       for (const device of devices) device.feed({ type: 'time' });
       if (clock.now() >= end) break;
@@ -458,6 +412,14 @@ export function town(wishes: TownWishes = {}): Town {
     meddler: () => 'pass',
     verifierAway: false,
     diskBroken: false,
+    diskFrozen: false,
+    world: () => worldOf(managerCrypto),
+    runManager(act) {
+      self.manager.out = [];
+      act(self.manager);
+      for (const effect of self.manager.out) performManager(effect);
+    },
+    stranger,
     add,
     flush,
     advance,
@@ -465,14 +427,15 @@ export function town(wishes: TownWishes = {}): Town {
     restartManager() {
       void managerLink.close();
       hub.flush();
-      pending.length = 0;
+      self.diskFrozen = false;
       self.manager = newManager();
       managerLink = openManager();
       flush();
     },
     restartBroker() {
+      const links = [...broker.state.links.keys()];
       broker.state = brokerPolicy();
-      for (const device of devices) device.breakLink();
+      for (const link of links) hub.cut(link, 'the broker went away');
       flush();
     },
     revoke(...holders) {

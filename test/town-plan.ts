@@ -1,0 +1,115 @@
+/**
+ * What a town consists of, and what may be wished of it. @see test/town.ts
+ */
+import type { AgentEvent } from '../device-agent/agent.ts';
+import type { CallWish } from '../device-agent/calling.ts';
+import type { News } from '../device-agent/effects.ts';
+import type { AgentSettings, AgentState } from '../device-agent/state.ts';
+import type { ManagerState, Settings } from '../manager/state.ts';
+import type { memoryClock } from '../platform/clock.ts';
+import type { Store } from '../platform/store.ts';
+import type { Crypto, PublicKeyCounter } from '../protocol/crypto.ts';
+import type { Proposal } from '../protocol/messages.ts';
+import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { Holder, Wishes } from './test-authority.ts';
+
+export interface Packet {
+  readonly from: string;
+  readonly topic: Topic;
+  readonly payload: Uint8Array;
+}
+
+/** What becomes of a packet: passed on as it is, or as these. */
+export type Meddler = (packet: Packet) => readonly Uint8Array[] | 'pass';
+
+export interface TownDevice {
+  readonly id: DeviceId;
+  state: AgentState;
+  readonly crypto: Crypto;
+  readonly holder: Holder;
+  readonly news: News[];
+  readonly logs: string[];
+  /** What is on its disk. */
+  memory: Uint8Array | null;
+  /** Public-key operations so far, by kind. */
+  readonly counter: Readonly<PublicKeyCounter>;
+  /** Public-key operations so far. */
+  operations(): number;
+  /** Nothing reaches its disk any more, and nobody says so: what is killed then has lost it. */
+  diskFrozen: boolean;
+  world(): World;
+  call(callee: string, wish?: Partial<CallWish>): string;
+  run(act: (state: AgentState) => void): void;
+  feed(event: AgentEvent): void;
+  /** kill -9 and start again with what is on its disk. */
+  restart(): void;
+  /** Its MQTT link breaks; it comes again by itself with `flush`. */
+  breakLink(): void;
+  latest<N extends News['news']>(news: N): Extract<News, { news: N }> | undefined;
+}
+
+export interface DeviceWishes {
+  readonly proposals?: readonly Proposal[];
+  readonly settings?: Partial<AgentSettings>;
+  readonly certificate?: Wishes;
+  readonly issuer?: Holder;
+  readonly holder?: Holder;
+  readonly start?: boolean;
+  /** What it shows in place of its own chain. */
+  readonly chain?: readonly Uint8Array[];
+  readonly cipherSuites?: readonly number[];
+  readonly channelSuites?: readonly number[];
+}
+
+/** A link without an agent: whoever reaches the broker. */
+export interface Stranger {
+  readonly link: LinkId | null;
+  readonly received: Packet[];
+  /** On its own topic unless another is given. */
+  publish(payload: Uint8Array, topic?: Topic): void;
+}
+
+export interface Town {
+  readonly clock: ReturnType<typeof memoryClock>;
+  readonly packets: Packet[];
+  readonly ca: Holder;
+  readonly root: Holder;
+  manager: ManagerState;
+  readonly managerCrypto: Crypto;
+  readonly managerLogs: string[];
+  readonly store: Store;
+  readonly verifierKey: Holder;
+  meddler: Meddler;
+  verifierAway: boolean;
+  /** The disk of the manager refuses. */
+  diskBroken: boolean;
+  /** Nothing reaches the manager's disk any more, and nobody says so. */
+  diskFrozen: boolean;
+  world(): World;
+  runManager(act: (state: ManagerState) => void): void;
+  stranger(): Stranger;
+  add(name: string, wishes?: DeviceWishes): TownDevice;
+  /** Lets everything happen that follows from what was done. */
+  flush(): void;
+  /** Moves the clock in steps no longer than the next deadline. */
+  advance(ms: number): void;
+  /** Publishes as whoever, past the policy: a hostile broker. */
+  inject(topic: Topic, payload: Uint8Array): void;
+  restartManager(): void;
+  restartBroker(): void;
+  revoke(...holders: Holder[]): void;
+}
+
+export interface TownWishes {
+  readonly settings?: Partial<Settings>;
+  readonly managerCertificate?: Wishes;
+  readonly managerHolder?: (issuer: Holder) => Holder;
+  readonly algorithm?: 'p256' | 'ed25519';
+  readonly signVerdictsWith?: Holder;
+  readonly verdictMaxAge?: number;
+  readonly managerSuites?: readonly number[];
+  readonly managerChannelSuites?: readonly number[];
+  /** What the manager shows in place of its own chain. */
+  readonly managerChain?: (manager: Holder, issuer: Holder) => readonly Uint8Array[];
+}
