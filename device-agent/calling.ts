@@ -10,12 +10,13 @@ import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { decideAsk } from './approval.ts';
+import { type Cost, noCost } from './cost.ts';
 import { join } from './joining.ts';
 import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import { ownHash } from './registration.ts';
 import { installSession } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
-import { type AgentState, type Asked, type Call, type Cost, noCost } from './state.ts';
+import type { AgentState, Asked, Call } from './state.ts';
 
 const EARLY_RECORD_TIME = seconds(2);
 

@@ -29,7 +29,12 @@ export const agentConfig = z.strictObject({
     .default('km1'),
   broker: z.strictObject({
     /** `mqtt://host:port` or `mqtts://host:port` */
-    url: z.string().regex(/^mqtts?:\/\/[^\s/]+$/, 'mqtt://host:port or mqtts://host:port'),
+    url: z
+      .string()
+      .regex(
+        /^mqtts?:\/\/[^\s/:]+(?::\d{1,5})?$|^mqtts?:\/\/\[[0-9a-fA-F:.]+\](?::\d{1,5})?$/,
+        'mqtt://host:port or mqtts://host:port',
+      ),
     /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
     anchorsFile: file.optional(),
   }),

@@ -9,11 +9,12 @@ import { suiteName } from '../protocol/suites.ts';
 import type { World } from '../protocol/world.ts';
 import { approveAsk, refuseAsk, startCall } from './calling.ts';
 import { closeChannel } from './channel.ts';
+import type { Cost } from './cost.ts';
 import type { News } from './effects.ts';
 import { join } from './joining.ts';
 import { register, unregister } from './registration.ts';
 import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
-import type { AgentState, Cost, Session } from './state.ts';
+import type { AgentState, Session } from './state.ts';
 
 export interface ControlParts {
   readonly state: AgentState;

@@ -4,7 +4,7 @@
 import type { Reason } from '../protocol/messages.ts';
 import type { Suite } from '../protocol/suites.ts';
 import type { DeviceId, Topic } from '../protocol/units.ts';
-import type { Cost } from './state.ts';
+import type { Cost } from './cost.ts';
 
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 

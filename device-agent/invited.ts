@@ -19,11 +19,12 @@ import { answerResumption, nextSecret } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened } from './channel.ts';
+import { noCost } from './cost.ts';
 import { keepSecret, saveMemory } from './joining.ts';
 import type { InvitationStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { managerTopic, publish, sendExchange } from './outbox.ts';
-import { type AgentState, noCost } from './state.ts';
+import type { AgentState } from './state.ts';
 
 const EXCHANGE_TIMEOUT = seconds(10);
 

@@ -5,7 +5,7 @@ import type { Channel } from '../protocol/channel.ts';
 import type { LoginChosen, LoginKeys, LoginRequested, LoginStarted } from '../protocol/login.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
 import type { AwaitingResumed, Resumed, ResumptionSecret } from '../protocol/resumption.ts';
-import type { Cost } from './state.ts';
+import type { Cost } from './cost.ts';
 
 /** A manager that was judged good. */
 export interface JudgedManager {
@@ -26,6 +26,9 @@ export interface Joining {
   readonly exchange: Uint8Array;
   readonly cost: Cost;
   step: JoiningStep;
+  /** The last frame that went out: repeated as it is while no answer comes. */
+  sent: Uint8Array;
+  repeats: number;
 }
 
 export type InvitationStep =

@@ -2,6 +2,7 @@
  * How this device gets its channel: resumption when it holds a secret, a full login otherwise (patent 1000–1310).
  */
 
+import { EMPTY } from '../protocol/bytes.ts';
 import { openChannel } from '../protocol/channel.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { decodeError } from '../protocol/edhoc/error-message.ts';
@@ -21,12 +22,13 @@ import { MAX_AGE_SECONDS, nextSecret, readResumed, requestResumption } from '../
 import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened, dropChannel } from './channel.ts';
+import { noCost } from './cost.ts';
 import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { encodeMemory } from './memory.ts';
-import { log, save, sendExchange, tell } from './outbox.ts';
+import { log, managerTopic, publish, save, sendExchange, tell } from './outbox.ts';
 import { registerMessage } from './registration.ts';
-import { type AgentState, noCost } from './state.ts';
+import type { AgentState } from './state.ts';
 
 const EXCHANGE_TIMEOUT = seconds(10);
 const FIRST_RETRY_MS = 500;
@@ -42,7 +44,7 @@ export function join(state: AgentState, world: World): void {
   }
   const awaiting = requestResumption(world.crypto, secret, 'device', state.instance);
   begin(state, { name: 'awaitingResumed', awaiting }, world);
-  sendJoining(state, 'resume', awaiting.request);
+  sendJoining(state, 'resume', awaiting.request, world);
 }
 
 /** Starts a full login, whatever secret is held. @param suitesR what the responder said it supports */
@@ -67,19 +69,39 @@ export function startFullLogin(
   };
   const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
   begin(state, { name: 'awaitingMessage2', login, offered: [...offered, selected] }, world);
-  sendJoining(state, 'message1', message1);
+  sendJoining(state, 'message1', message1, world);
 }
 
 function begin(state: AgentState, step: JoiningStep, world: World): void {
   const cost = state.joining?.cost ?? noCost();
-  state.joining = { exchange: world.crypto.random(EXCHANGE_ID_BYTES), cost, step };
+  state.joining = { exchange: world.crypto.random(EXCHANGE_ID_BYTES), cost, step, sent: EMPTY, repeats: 0 };
   state.charged = cost;
   schedule(state.deadlines, 'exchange', later(world.now, EXCHANGE_TIMEOUT));
 }
 
-function sendJoining(state: AgentState, kind: 'message1' | 'message3' | 'resume', body: Uint8Array): void {
+function sendJoining(
+  state: AgentState,
+  kind: 'message1' | 'message3' | 'resume',
+  body: Uint8Array,
+  world: World,
+): void {
   const { joining } = state;
-  if (joining !== null) sendExchange(state, kind, joining.exchange, body, joining.cost);
+  if (joining === null) return;
+  joining.sent = sendExchange(state, kind, joining.exchange, body, joining.cost);
+  joining.repeats = 0;
+  schedule(state.deadlines, 'repeat', later(world.now, FIRST_REPEAT));
+}
+
+const FIRST_REPEAT = seconds(1);
+
+/** No answer yet: the byte-identical frame again, after 1, 2, 4 s. The manager may not have been there. */
+export function repeatDue(state: AgentState, world: World): void {
+  const { joining } = state;
+  const topic = managerTopic(state);
+  if (joining === null || topic === null || joining.step.name.startsWith('saving')) return;
+  publish(state, topic, joining.sent, joining.cost);
+  joining.repeats++;
+  schedule(state.deadlines, 'repeat', later(world.now, Millis(FIRST_REPEAT * 2 ** joining.repeats)));
 }
 
 /** [patent 1006, 1016, 1028–1030] */
@@ -109,7 +131,7 @@ export function receiveMessage2(state: AgentState, body: Uint8Array, world: Worl
     !state.chainHeld,
   );
   joining.step = { name: 'awaitingMessage4', login: requested, manager: judged.manager };
-  sendJoining(state, 'message3', message3);
+  sendJoining(state, 'message3', message3, world);
 }
 
 /** [patent 1306] */

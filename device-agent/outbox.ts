@@ -7,8 +7,9 @@ import { type ExchangeKind, encodeFrame } from '../protocol/frame.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { Cost } from './cost.ts';
 import type { LogFields, News } from './effects.ts';
-import type { AgentState, Cost } from './state.ts';
+import type { AgentState } from './state.ts';
 
 const MAX_WAITING = 256;
 

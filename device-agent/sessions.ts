@@ -11,9 +11,10 @@ import { readRecordHead } from '../protocol/record-head.ts';
 import type { Agreement } from '../protocol/session-key.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { Cost } from './cost.ts';
 import type { ClosedBy } from './effects.ts';
 import { log, publish, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import type { AgentState, Cost, Session } from './state.ts';
+import type { AgentState, Session } from './state.ts';
 
 /** The caller's first record is repeated with a new partial IV after these times; then the session is given up. */
 const HELLO_AFTER_MS = [500, 1000, 2000, 4000];

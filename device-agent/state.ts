@@ -15,6 +15,7 @@ import type { KeyMode, Suite } from '../protocol/suites.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, LinkId, Millis } from '../protocol/units.ts';
 import type { ApprovalPolicy } from './approval.ts';
+import type { Cost } from './cost.ts';
 import type { Effect } from './effects.ts';
 import type { Invitation, Joining } from './joining-states.ts';
 
@@ -37,17 +38,6 @@ export interface AgentSettings {
   readonly standing: readonly { readonly caller: DeviceId; readonly lifetimeSeconds: number }[];
   readonly maxSessions: number;
 }
-
-/** What a session or a channel opening has cost so far, from real counters. */
-export interface Cost {
-  sent: number;
-  received: number;
-  bytes: number;
-  publicKeyOps: number;
-  cpuMicros: number;
-}
-
-export const noCost = (): Cost => ({ sent: 0, received: 0, bytes: 0, publicKeyOps: 0, cpuMicros: 0 });
 
 /** How one channel came about, for `status`. */
 export interface Opening {

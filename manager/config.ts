@@ -17,14 +17,25 @@ export const managerConfig = z.strictObject({
   name: z.string().min(1).max(128),
   /** Registry, its key and the control socket; made with mode 0700. */
   dataDirectory: file,
-  broker: z.strictObject({
-    /** `mqtt://host:port` or `mqtts://host:port` */
-    url: z.string().regex(/^mqtts?:\/\/[^\s/]+$/, 'mqtt://host:port or mqtts://host:port'),
-    /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
-    anchorsFile: file.optional(),
-    /** One line: the token by which the broker knows the manager. */
-    tokenFile: file,
-  }),
+  broker: z.union([
+    z.strictObject({
+      /** `mqtt://host:port` or `mqtts://host:port` */
+      url: z
+        .string()
+        .regex(
+          /^mqtts?:\/\/[^\s/:]+(?::\d{1,5})?$|^mqtts?:\/\/\[[0-9a-fA-F:.]+\](?::\d{1,5})?$/,
+          'mqtt://host:port or mqtts://host:port',
+        ),
+      /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
+      anchorsFile: file.optional(),
+      /** One line: the token by which the broker knows the manager. */
+      tokenFile: file,
+    }),
+    z.strictObject({
+      /** A broker's configuration: it runs inside the manager's process. */
+      embeddedConfigFile: file,
+    }),
+  ]),
   /** The manager's chain, leaf first, and its key; PEM. */
   certificateFile: file,
   keyFile: file,

@@ -9,7 +9,8 @@ import type { Log } from '../platform/log.ts';
 import type { Store } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
-import { EXTENDED_KEY_USAGE, type ParsedCertificate } from '../protocol/certificate.ts';
+import type { ParsedCertificate } from '../protocol/certificate.ts';
+import { roleFault } from '../protocol/certificate-role.ts';
 import type { Crypto, PublicKey, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
@@ -65,11 +66,8 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       `${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`,
     );
   }
-  if (leaf.extensions.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.kagimoriManager) !== true) {
-    throw new ManagerError(
-      `${config.certificateFile}: no manager's certificate (its extended key usage says so); devices would refuse it`,
-    );
-  }
+  const fault = roleFault(leaf, chain.slice(1), 'manager', config.name);
+  if (fault !== null) throw new ManagerError(`${config.certificateFile}: devices would refuse it: ${fault.detail}`);
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
   const state = createManager(
     {

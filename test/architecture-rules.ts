@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 const SERVICES = ['manager', 'verifier', 'device-agent', 'broker'];
 /** Where a service touches the outside; every other file of it is pure. The broker is mostly edge: sockets and Aedes. */
 const EDGES =
-  /^(?:[^/]+\/(?:service|config)\.ts|broker\/(?:attachment|aedes-host|listeners|socket-guard|blank-persistence)\.ts)$/;
+  /^(?:[^/]+\/(?:service|config)\.ts|device-agent\/control\.ts|broker\/(?:attachment|aedes-host|listeners|socket-guard|blank-persistence)\.ts)$/;
 const CONFIG = /^[^/]+\/config\.ts$/;
 const UNBOUND = ['test', 'bench'];
 const MAX_LINES = 500;

@@ -13,7 +13,12 @@ export const verifierConfig = z.strictObject({
     .default('km1'),
   broker: z.strictObject({
     /** `mqtt://host:port` or `mqtts://host:port` */
-    url: z.string().regex(/^mqtts?:\/\/[^\s/]+$/, 'mqtt://host:port or mqtts://host:port'),
+    url: z
+      .string()
+      .regex(
+        /^mqtts?:\/\/[^\s/:]+(?::\d{1,5})?$|^mqtts?:\/\/\[[0-9a-fA-F:.]+\](?::\d{1,5})?$/,
+        'mqtt://host:port or mqtts://host:port',
+      ),
     /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
     anchorsFile: file.optional(),
     /** One line: the token by which the broker knows the verifier. */

@@ -3,11 +3,17 @@
  */
 import type { BrokerEvent } from '../../broker/aedes-host.ts';
 import { brokerConfig } from '../../broker/config.ts';
-import { startBroker } from '../../broker/service.ts';
+import { type Broker, startBroker } from '../../broker/service.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import type { Log } from '../../platform/log.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
+
+/** The broker inside another daemon's process. */
+export async function startEmbeddedBroker(configPath: string, log: Log): Promise<Broker> {
+  const config = readConfigFile(configPath, brokerConfig);
+  return startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+}
 
 export async function startBrokerDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, brokerConfig);

@@ -4,26 +4,26 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileKeyStore } from '../../hardware/key-store.ts';
-import { managerConfig } from '../../manager/config.ts';
+import { type ManagerConfig, managerConfig } from '../../manager/config.ts';
 import { startManager } from '../../manager/service.ts';
 import { systemClock } from '../../platform/clock.ts';
-import { serveControl } from '../../platform/control-socket.ts';
+import { type JsonValue, serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { writeFault } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import { loadOrCreateKeyFile } from '../../platform/store-key.ts';
 import { openLmdbStore } from '../../platform/store-lmdb.ts';
 import { wipe } from '../../protocol/bytes.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
-import { brokerLink } from './broker-link.ts';
+import { brokerLink, type OpenTransport } from './broker-link.ts';
 
 export async function startManagerDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, managerConfig);
   const { dataDirectory } = config;
   const crypto = nodeCrypto();
   const signingKey = openFileKeyStore(config.keyFile, crypto.counter);
-  const openTransport = brokerLink(config.broker, 'manager', crypto);
   makeDirectory(dataDirectory);
   const storeKey = loadOrCreateKeyFile(join(dataDirectory, 'store.key'), crypto);
   const sealingKey = loadOrCreateKeyFile(join(dataDirectory, 'sealing.key'), crypto);
@@ -36,17 +36,48 @@ export async function startManagerDaemon(configPath: string, log: Log): Promise<
     wipe(sealingKey);
   };
   try {
+    const broker = await reachBroker(config.broker, crypto, log);
+    closers.push(broker.close);
     const clock = systemClock();
-    const manager = startManager(config, { crypto, clock, log, store, signingKey, sealingKey, openTransport });
+    const manager = startManager(config, {
+      crypto,
+      clock,
+      log,
+      store,
+      signingKey,
+      sealingKey,
+      openTransport: broker.openTransport,
+    });
     closers.push(() => manager.close());
     const socket = join(dataDirectory, 'manager.sock');
     const control = await serveControl(socket, manager.control);
     closers.push(() => control.close());
-    return { ready: { manager: config.name, broker: config.broker.url, control: socket }, close };
+    return { ready: { manager: config.name, broker: broker.where, control: socket }, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+interface ReachedBroker {
+  readonly openTransport: OpenTransport;
+  /** For the first line: an address, or what the embedded broker listens on. */
+  readonly where: JsonValue;
+  close(): Promise<void>;
+}
+
+/** Over the network, or inside this process: the manager sees the same transport. */
+async function reachBroker(settings: ManagerConfig['broker'], crypto: Crypto, log: Log): Promise<ReachedBroker> {
+  if ('url' in settings) {
+    return { openTransport: brokerLink(settings, 'manager', crypto), where: settings.url, close: async () => {} };
+  }
+  const { startEmbeddedBroker } = await import('./broker.ts');
+  const broker = await startEmbeddedBroker(settings.embeddedConfigFile, log);
+  return {
+    openTransport: (options) => broker.attach({ service: 'manager', ...options }),
+    where: broker.listeners.map(({ url }) => url),
+    close: () => broker.close(),
+  };
 }
 
 function makeDirectory(path: string): void {
