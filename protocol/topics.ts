@@ -27,12 +27,15 @@ export const MANAGER = '~manager';
 /** Client ids of links: random, of these characters only. */
 export const LINK_ID = /^[A-Za-z0-9_-]{16,32}$/;
 const PLAIN = /^[A-Za-z0-9\-_.]$/;
+/** Ids that are spelled as they are: nearly all, and they need neither bytes nor normalisation. */
+const PLAIN_ID = /^[A-Za-z0-9\-_.]{1,64}$/;
 const MAX_ID_BYTES = 64;
 
 /**
  * The spelling of an id inside a topic: UTF-8, every byte outside `[A-Za-z0-9-_.]` as `%XX`.
  */
 export function encodeId(id: DeviceId): string {
+  if (PLAIN_ID.test(id)) return id;
   let spelled = '';
   for (const byte of encodeUtf8(id)) {
     const char = String.fromCharCode(byte);
@@ -43,6 +46,7 @@ export function encodeId(id: DeviceId): string {
 
 /** @returns null for any spelling but the canonical one */
 export function decodeId(spelled: string): DeviceId | null {
+  if (PLAIN_ID.test(spelled)) return spelled as DeviceId;
   const bytes: number[] = [];
   for (let i = 0; i < spelled.length; i++) {
     const char = spelled[i]!;
@@ -68,6 +72,7 @@ export function decodeId(spelled: string): DeviceId | null {
 
 /** @returns null when the text is no device id: 1 to 64 bytes of UTF-8 in NFC, without control characters or a leading `~` */
 export function deviceId(text: string): DeviceId | null {
+  if (PLAIN_ID.test(text)) return text as DeviceId;
   if (text.length === 0 || /\p{Cc}/u.test(text) || text.startsWith('~') || text.normalize('NFC') !== text) return null;
   return encodeUtf8(text).length <= MAX_ID_BYTES ? (text as DeviceId) : null;
 }
