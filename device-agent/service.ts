@@ -19,11 +19,12 @@ import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
 import { deviceId, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
+import { closeChannel } from './channel.ts';
 import type { AgentConfig } from './config.ts';
 import { controlOf } from './control.ts';
 import type { Effect, News } from './effects.ts';
+import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
-import { addressesChanged } from './registration.ts';
 import type { AgentSettings } from './state.ts';
 
 export interface AgentParts {
@@ -74,7 +75,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   const settings = settingsOf(config, crypto);
   const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
     if (config.addresses === 'auto')
-      loop.run(() => wish(() => addressesChanged(state, reachableAt(config, addresses), world())));
+      loop.run(() => wish(() => announceAddresses(state, reachableAt(config, addresses), world())));
   });
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
   const wanted = { addresses: reachableAt(config, network.addresses()), proposals: config.proposals.map(proposalOf) };
@@ -162,6 +163,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     }),
     async close() {
       network.stop();
+      loop.run(() =>
+        wish(() => {
+          endAllSessions(state, 'shutdown', world());
+          closeChannel(state, 'shutdown', world());
+        }),
+      );
       loop.close();
       await transport.close();
       wipeAgent(state);

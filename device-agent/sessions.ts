@@ -176,6 +176,14 @@ export function sayBye(state: AgentState, sid: string, reason: Reason, world: Wo
   closed(state, sid, reason, session.role);
 }
 
+/** This process is about to end: the peers hear of it through the manager, who is told at once and not waited for. */
+export function endAllSessions(state: AgentState, reason: Reason, world: World): void {
+  for (const sid of [...state.sessions.keys()]) {
+    endSession(state, sid, reason, world);
+    closed(state, sid, reason, state.sessions.get(sid)?.role ?? 'caller');
+  }
+}
+
 /** [patent 2152–2154] The manager says that it is over; confirmed whether it was known here or not. */
 export function receiveEnd(state: AgentState, message: MessageOf<'End'>, world: World): void {
   const sid = toHex(message.sid);
