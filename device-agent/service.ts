@@ -25,6 +25,7 @@ import { controlOf } from './control.ts';
 import type { Effect, News } from './effects.ts';
 import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
+import { endAllSessions } from './sessions.ts';
 import type { AgentSettings } from './state.ts';
 
 export interface AgentParts {
