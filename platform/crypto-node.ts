@@ -19,6 +19,7 @@ import {
   sign as nodeSign,
   verify as nodeVerify,
   randomBytes,
+  randomFillSync,
 } from 'node:crypto';
 import { encodeUtf8, equal } from '../protocol/bytes.ts';
 import type {
@@ -104,7 +105,30 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
         return false;
       }
     },
-    random: (length) => plain(randomBytes(length)),
+    random: randomSource(),
+  };
+}
+
+const RANDOM_BLOCK_BYTES = 1024;
+const LONGEST_CUT_BYTES = 64;
+
+/**
+ * Random bytes, short draws cut from a block: 16 bytes cost OpenSSL as much as 1,000 (1.5 µs best, 5 µs under load).
+ * What was handed out is erased from the block.
+ */
+function randomSource(): Crypto['random'] {
+  const block = new Uint8Array(RANDOM_BLOCK_BYTES);
+  let at = block.length;
+  return (length) => {
+    if (length > LONGEST_CUT_BYTES) return plain(randomBytes(length));
+    if (at + length > block.length) {
+      randomFillSync(block);
+      at = 0;
+    }
+    const drawn = block.slice(at, at + length);
+    block.fill(0, at, at + length);
+    at += length;
+    return drawn;
   };
 }
 
