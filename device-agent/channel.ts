@@ -8,7 +8,7 @@ import type { Resumed } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, sendOnChannel, tell } from './outbox.ts';
-import { receiveRegistered, registerMessage } from './registration.ts';
+import { receiveRegistered, registrationDue } from './registration.ts';
 import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
 
@@ -39,7 +39,7 @@ export function channelOpened(
   if (state.openings.length > MAX_OPENINGS) state.openings.shift();
   tell(state, { news: 'channelOpened', how: opening.opened, by: opening.by });
   for (const answer of answers) if (answer.kind === 'Registered') receiveRegistered(state, answer);
-  const registration = registerMessage(state, world);
+  const registration = registrationDue(state, world);
   const first: ChannelMessage[] = [];
   // [patent 1308] the first record permits; a manager that opened the channel permits first
   if (opening.by === 'device') first.push({ kind: 'Permit' });

@@ -20,7 +20,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened } from './channel.ts';
 import { noCost } from './cost.ts';
-import { keepSecret, saveMemory } from './joining.ts';
+import { keepSecret, saveMemory, startFullLogin } from './joining.ts';
 import type { InvitationStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { managerTopic, publish, sendExchange } from './outbox.ts';
@@ -68,7 +68,9 @@ export function receiveResume(
 ): boolean {
   const { secret } = state;
   if (secret === null || secret.until <= world.wall) return false;
-  const { answer, resumed } = answerResumption(world.crypto, secret, 'manager', body, state.instance);
+  const answered = answerResumption(world.crypto, secret, 'manager', body, state.instance);
+  if (answered === null) return false;
+  const { answer, resumed } = answered;
   const next = nextSecret(world.crypto, resumed.used);
   const channel = openChannel(world.crypto, channelKeysOf(resumed, 'responder'));
   begin(state, exchange, { name: 'awaitingFirstRecord', channel, resumed, next }, frame.length, world);
@@ -84,6 +86,8 @@ export function receiveMessage1(
   frame: Uint8Array,
   world: World,
 ): void {
+  // without a trusted clock the verdict has to be bound to our key, which only our own message_1 can ask for
+  if (state.settings.managerVerdict === 'fresh') return startFullLogin(state, [], world);
   const read = readOffer(world.crypto, state.identity, body);
   if ('error' in read) {
     sendExchange(state, 'error', exchange, read.error, noCost());
@@ -125,6 +129,8 @@ export function receiveMessage3(state: AgentState, body: Uint8Array, frame: Uint
   if (chain === null) {
     const unknown = encodeError({ kind: 'unknownCredential' });
     sendExchange(state, 'error', invitation.exchange, unknown, invitation.cost);
+    state.managerLeaf = null; // the chain is asked for next time
+    state.invitation = null;
     return;
   }
   const judged = judgeManager(state, chain, read.request.verdict ?? null, null, world);

@@ -7,7 +7,7 @@ import { openChannel } from '../protocol/channel.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { decodeError } from '../protocol/edhoc/error-message.ts';
 import { nextSuite } from '../protocol/edhoc/initiator.ts';
-import { ProtocolError } from '../protocol/errors.ts';
+import { type ErrorCode, ProtocolError } from '../protocol/errors.ts';
 import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
 import {
   ownFreshness,
@@ -27,7 +27,7 @@ import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { encodeMemory } from './memory.ts';
 import { log, managerTopic, publish, save, sendExchange, tell } from './outbox.ts';
-import { registerMessage } from './registration.ts';
+import { addressesChanged, registerAgain } from './registration.ts';
 import type { AgentState } from './state.ts';
 
 const EXCHANGE_TIMEOUT = seconds(10);
@@ -57,8 +57,9 @@ export function startFullLogin(
   const { cipherSuites, channelSuites } = state.identity;
   const selected = suitesR === undefined ? cipherSuites[0] : nextSuite(cipherSuites, suitesR, offered);
   if (selected === undefined || selected === null) {
-    tell(state, { news: 'loginDenied', reason: 'no EDHOC suite in common with the manager' });
-    return retryLater(state, world);
+    const why = 'no EDHOC suite in common with the manager';
+    denied(state, why);
+    return abandon(state, why, world);
   }
   const { managerVerdict, authenticateOnly } = state.settings;
   const offer = {
@@ -70,6 +71,11 @@ export function startFullLogin(
   const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
   begin(state, { name: 'awaitingMessage2', login, offered: [...offered, selected] }, world);
   sendJoining(state, 'message1', message1, world);
+}
+
+/** [patent 0102] A channel that is closed is opened for it. */
+export function announceAddresses(state: AgentState, addresses: readonly string[], world: World): void {
+  if (addressesChanged(state, addresses, world)) join(state, world);
 }
 
 function begin(state: AgentState, step: JoiningStep, world: World): void {
@@ -118,7 +124,7 @@ export function receiveMessage2(state: AgentState, body: Uint8Array, world: Worl
   const nonce = state.settings.managerVerdict === 'fresh' ? ownFreshness(world.crypto, login) : null;
   const judged = judgeManager(state, chain, read.choice.verdict ?? null, nonce, world);
   const verified = verifyChoice(world.crypto, read, judged.peer);
-  const registration = registerMessage(state, world);
+  const registration = registerAgain(state, world);
   const request = {
     instance: state.instance,
     messages: registration === null ? undefined : channelMessages.encodeAll([registration]),
@@ -141,9 +147,9 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   const { login, manager } = joining.step;
   const { answer, keys } = readLoginAnswer(world.crypto, login, body);
   if (keys === null) {
-    state.denied = answer.reason ?? answer.refusal ?? 'forbidden';
-    tell(state, { news: 'loginDenied', reason: state.denied });
-    log(state, 'error', 'login.denied', { reason: state.denied, remedy: remedyFor(state.denied) });
+    const reason = answer.reason ?? answer.refusal ?? 'forbidden';
+    denied(state, reason);
+    log(state, 'error', 'login.denied', { reason, remedy: remedyFor(reason) });
     state.joining = null;
     return retryLater(state, world);
   }
@@ -152,6 +158,11 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   state.chainHeld = answer.chainHeld ?? state.chainHeld;
   joining.step = { name: 'savingLogin', keys, answers };
   saveMemory(state);
+}
+
+function denied(state: AgentState, reason: string): void {
+  state.denied = reason;
+  tell(state, { news: 'loginDenied', reason });
 }
 
 /** Remedies that a person in front of the device can use. */
@@ -239,8 +250,7 @@ export function receiveError(state: AgentState, body: Uint8Array, world: World):
     return startFullLogin(state, [], world);
   }
   const said = error.kind === 'unspecified' ? error.text : error.kind;
-  state.denied = said;
-  tell(state, { news: 'loginDenied', reason: said });
+  denied(state, said);
   abandon(state, `the manager ended the exchange: ${said}`, world);
 }
 
@@ -250,10 +260,8 @@ export function receiveHint(state: AgentState, world: World): void {
     log(state, 'info', 'resumption.unknown');
     return startFullLogin(state, [], world);
   }
-  if (state.joining !== null || state.channel === null) {
-    if (state.joining === null) join(state, world);
-    return;
-  }
+  // a channel that was closed stays closed: whoever wants this device opens it
+  if (state.joining !== null || state.channel === null) return;
   if (state.hintedAt !== null && world.now - state.hintedAt < HINT_EVERY) return;
   state.hintedAt = world.now;
   dropChannel(state);
@@ -289,13 +297,15 @@ function retryLater(state: AgentState, world: World): void {
   schedule(state.deadlines, 'join', later(world.now, Millis(FIRST_RETRY_MS / 2 + share * most)));
 }
 
+/** `unexpected` is found only behind the signature: a manager that chose what was not on offer. */
+const ENDS_EXCHANGE: ReadonlySet<ErrorCode> = new Set(['badCertificate', 'badVerdict', 'badSignature', 'unexpected']);
+
 /** A fault in an exchange of ours: garbage is ignored, a manager that is not what it should be ends the exchange. */
 export function exchangeFault(state: AgentState, error: unknown, world: World): void {
   if (!(error instanceof ProtocolError)) throw error;
   log(state, 'warn', 'login.fault', { code: error.code, detail: error.message });
-  if (error.code === 'badCertificate' || error.code === 'badVerdict' || error.code === 'badSignature') {
-    state.denied = error.message;
-    tell(state, { news: 'loginDenied', reason: error.message });
+  if (ENDS_EXCHANGE.has(error.code)) {
+    denied(state, error.message);
     abandon(state, error.message, world);
   }
 }

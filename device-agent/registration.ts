@@ -8,16 +8,20 @@ import type { World } from '../protocol/world.ts';
 import { log, sendWhenOpen, tell } from './outbox.ts';
 import type { AgentState, PendingRegistration } from './state.ts';
 
-/** @returns the Register that is due, or null; the same request id until the manager has answered */
-export function registerMessage(state: AgentState, world: World): MessageOf<'Register'> | null {
+/** @returns what is due on a new channel, or null; the same request id until the manager has answered */
+export function registrationDue(state: AgentState, world: World): MessageOf<'Register' | 'Delete'> | null {
+  const { active, acknowledged, pending } = state.registration;
+  if (pending?.purpose === 'delete') return { kind: 'Delete', requestId: pending.requestId };
+  return active && (pending !== null || acknowledged === null) ? registerAgain(state, world) : null;
+}
+
+/** @returns the Register for a full login: a manager that asks for one may have lost what it held */
+export function registerAgain(state: AgentState, world: World): MessageOf<'Register'> | null {
   const { registration } = state;
   if (!registration.active) return null;
-  if (registration.pending === null) {
-    if (registration.acknowledged !== null) return null;
-    registration.pending = newPending(registration.wanted, 'register', world);
-  }
-  const { requestId, content, purpose } = registration.pending;
-  return purpose === 'register' ? { kind: 'Register', requestId, ...content } : null;
+  registration.pending ??= newPending(registration.wanted, 'register', world);
+  const { requestId, content } = registration.pending;
+  return { kind: 'Register', requestId, ...content };
 }
 
 /** Registers `wanted` (again); a registration under way is replaced. */
@@ -36,14 +40,15 @@ function newPending(content: Registration, purpose: 'register' | 'delete', world
   return { requestId: world.crypto.random(NONCE_BYTES), content, hash, purpose };
 }
 
-/** [patent 0102] Addresses that are the same as registered cost nothing. */
-export function addressesChanged(state: AgentState, addresses: readonly string[], world: World): void {
+/** [patent 0102] Addresses that are the same as registered cost nothing. @returns whether they are registered again */
+export function addressesChanged(state: AgentState, addresses: readonly string[], world: World): boolean {
   const { wanted, active, acknowledged, pending } = state.registration;
   const same = wanted.addresses.length === addresses.length && wanted.addresses.every((a, i) => a === addresses[i]);
   state.registration.wanted = { ...wanted, addresses };
-  if (!active || (same && (acknowledged !== null || pending !== null))) return;
+  if (!active || (same && (acknowledged !== null || pending !== null))) return false;
   log(state, 'info', 'addresses.changed', { addresses: addresses.length });
   register(state, state.registration.wanted, world);
+  return true;
 }
 
 /** [patent 0100] */
@@ -51,7 +56,8 @@ export function unregister(state: AgentState, world: World): void {
   const { registration } = state;
   registration.active = false;
   registration.pending = newPending(registration.wanted, 'delete', world);
-  sendWhenOpen(state, { kind: 'Delete', requestId: registration.pending.requestId }, null, world);
+  const { requestId } = registration.pending;
+  if (state.channel !== null) sendWhenOpen(state, { kind: 'Delete', requestId }, null, world);
 }
 
 /** [patent 2012] */

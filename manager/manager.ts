@@ -146,8 +146,7 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
   switch (event.type) {
     case 'linked':
       tellBroker(state, { kind: 'Attach' });
-      askVerifier(state, { for: 'self' }, 'manager', state.identity.chain, world);
-      return;
+      return askAboutSelf(state, world);
     case 'received':
       return receive(state, event.topic, event.payload, world);
     case 'committed':
@@ -184,7 +183,8 @@ function receive(state: ManagerState, topic: Topic, payload: Uint8Array, world: 
 function receiveFrame(state: ManagerState, from: Party, payload: Uint8Array, world: World): void {
   const frame = decodeFrame(payload);
   const party = settle(state, from);
-  const handshake = state.handshakes.get(partyKey(party)) ?? null;
+  // a link that was bound without the device's hearing of it goes on logging in as a link
+  const handshake = state.handshakes.get(partyKey(from)) ?? state.handshakes.get(partyKey(party)) ?? null;
   switch (frame.kind) {
     case 'record':
       return receiveRecord(state, party, handshake, frame.record, world);
@@ -271,6 +271,9 @@ function receiveMessages(
   bytes: number,
   world: World,
 ): void {
+  const link = state.links.get(from);
+  // a record under the new keys: the answer of the exchange has arrived and need not be repeated
+  if (link !== undefined) endHandshake(state, { kind: 'link', link });
   log(state, 'debug', 'message.received', { from, kinds: messages.map(({ kind }) => kind).join('+'), bytes });
   for (const message of messages) receiveMessage(state, from, message, world);
 }
@@ -358,6 +361,8 @@ function brokerKnown(state: ManagerState, world: World): void {
 }
 
 function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: World): void {
+  // the verifier has come: our own certificate need not wait for its next turn
+  if (subject.for !== 'self' && ruling.outcome !== 'away' && state.ownVerdict === null) askAboutSelf(state, world);
   switch (subject.for) {
     case 'self':
       return ownRuling(state, ruling, world);
@@ -382,6 +387,12 @@ function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: Worl
 }
 
 const ASK_SELF_AGAIN = seconds(5);
+
+/** One question about our own certificate at a time. */
+function askAboutSelf(state: ManagerState, world: World): void {
+  for (const { subject } of state.questions.values()) if (subject.for === 'self') return;
+  askVerifier(state, { for: 'self' }, 'manager', state.identity.chain, world);
+}
 
 function ownRuling(state: ManagerState, ruling: Ruling, world: World): void {
   let again: Millis = ASK_SELF_AGAIN;
@@ -450,7 +461,7 @@ function deadline(state: ManagerState, key: string, world: World): void {
     case 'gone':
       return linkGraceOver(state, rest as DeviceId, world);
     case 'self':
-      return askVerifier(state, { for: 'self' }, 'manager', state.identity.chain, world);
+      return askAboutSelf(state, world);
     default:
       throw new RangeError(`no such deadline: ${key}`);
   }

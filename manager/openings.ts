@@ -43,8 +43,9 @@ export function receiveResume(
 ): void {
   const { device } = ResumeRequest.decode(body);
   const held = party.kind === 'device' && party.id !== device ? null : heldSecret(state, device, world);
-  if (held === null) return sendHint(state, party, world);
-  const { answer, resumed } = answerResumption(world.crypto, held, 'device', body, state.instance);
+  const answered = held === null ? null : answerResumption(world.crypto, held, 'device', body, state.instance);
+  if (answered === null) return sendHint(state, party, world);
+  const { answer, resumed } = answered;
   const handshake = beginHandshake(
     state,
     party,

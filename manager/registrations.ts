@@ -27,7 +27,9 @@ export function prepareRegistration(
   const { requestId, addresses, proposals } = message;
   const before = state.registrations.get(device);
   if (before !== undefined && equal(before.requestId, requestId)) {
-    return { reply: { kind: 'Registered', requestId, version: before.version }, changes: [] };
+    // written again: the disk may have refused it the first time
+    const changes = [registrationChange(device, before)];
+    return { reply: { kind: 'Registered', requestId: before.requestId, version: before.version }, changes };
   }
   const hash = registrationHash(world.crypto, { addresses, proposals });
   const version = (before?.version ?? 0) + 1;
@@ -53,7 +55,6 @@ export function receiveRegister(
   world: World,
 ): void {
   const { reply, changes } = prepareRegistration(state, device, message, world);
-  // committed even when nothing changes: a repeat must not be answered before the first one is durable
   commit(state, changes, { next: 'reply', device, message: reply, requestId: reply.requestId });
 }
 

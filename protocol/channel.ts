@@ -118,13 +118,10 @@ export function requestClose(channel: Channel, reason: Reason): ChannelMessage[]
 export function receiveClose(channel: Channel, message: ChannelMessage): ChannelMessage[] {
   const { state } = channel;
   if (message.kind === 'Close') {
-    // [patent 1320] permits and asks; crossed closes count as a permit each
-    if (state.name === 'closing') {
-      channel.state = { name: 'closed', reason: state.reason };
-      return [{ kind: 'CloseOk' }];
-    }
-    channel.state = { name: 'agreeing', reason: message.reason };
-    return [{ kind: 'CloseOk', ask: true }];
+    // [patent 1320] permits and asks; where both asked at once, each permits and waits for the other's permission
+    const crossed = state.name === 'closing';
+    channel.state = { name: 'agreeing', reason: crossed ? state.reason : message.reason };
+    return [crossed ? { kind: 'CloseOk' } : { kind: 'CloseOk', ask: true }];
   }
   if (message.kind !== 'CloseOk' || (state.name !== 'closing' && state.name !== 'agreeing')) return [];
   channel.state = { name: 'closed', reason: state.reason };

@@ -39,7 +39,7 @@ const derive = (crypto: Crypto, secret: Uint8Array, label: string, context: read
 /** @returns the next secret of the chain, or null at its end */
 export function nextSecret(crypto: Crypto, current: ResumptionSecret): ResumptionSecret | null {
   const generation = current.generation + 1;
-  if (generation > MAX_GENERATION) return null;
+  if (generation >= MAX_GENERATION) return null; // secrets 0 to 63: 64 resumptions
   return { ...current, generation, secret: derive(crypto, current.secret, 'next secret', [generation], SECRET_BYTES) };
 }
 
@@ -76,7 +76,8 @@ export interface Resumed {
 /**
  * Checks a D1 and answers it. `held` is the secret in the store; the next one of the chain is tried too, because the
  * peer may have moved on without our having seen it.
- * @throws ProtocolError malformed | badMac, also when the generation is neither
+ * @returns null when the request is under neither: the peer needs a hint
+ * @throws ProtocolError malformed
  */
 export function answerResumption(
   crypto: Crypto,
@@ -84,15 +85,11 @@ export function answerResumption(
   starter: Starter,
   body: Uint8Array,
   instance: Uint8Array,
-): { readonly answer: Uint8Array; readonly resumed: Resumed } {
+): { readonly answer: Uint8Array; readonly resumed: Resumed } | null {
   const request = ResumeRequest.decode(body);
   const used = request.generation === held.generation ? held : nextSecret(crypto, held);
-  if (used === null || request.device !== used.device || request.generation !== used.generation) {
-    throw new ProtocolError('badMac', 'a resumption under a secret that is not held');
-  }
-  if (!equalInConstantTime(request.mac, requestMac(crypto, used, starter, request))) {
-    throw new ProtocolError('badMac', 'the MAC of a resumption is wrong');
-  }
+  if (used === null || request.device !== used.device || request.generation !== used.generation) return null;
+  if (!equalInConstantTime(request.mac, requestMac(crypto, used, starter, request))) return null;
   const fields = { nonce: crypto.random(NONCE_BYTES), instance };
   const answer = ResumeAnswer.encode({ ...fields, mac: answerMac(crypto, used, body, fields) });
   return { answer, resumed: resume(crypto, used, body, request.nonce, fields.nonce, request.instance ?? null) };

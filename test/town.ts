@@ -12,7 +12,7 @@ import {
   publishing,
   subscribing,
 } from '../broker/policy.ts';
-import { createAgent, stepAgent } from '../device-agent/agent.ts';
+import { act, createAgent, stepAgent } from '../device-agent/agent.ts';
 import { startCall } from '../device-agent/calling.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
@@ -311,13 +311,7 @@ export function town(wishes: TownWishes = {}): Town {
       world: () => worldOf(crypto),
       operations: () => publicKeyOperations(counter),
       feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
-      run: (act) =>
-        accounted(() => {
-          device.state.out = [];
-          device.state.charged = null;
-          act(device.state);
-          return device.state.out;
-        }),
+      run: (wish) => accounted(() => act(device.state, () => wish(device.state))),
       call(callee, wished = {}) {
         let key = '';
         const call = { callee, lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60, ...wished };
@@ -369,7 +363,7 @@ export function town(wishes: TownWishes = {}): Town {
   const flush = (): void => {
     for (let quiet = 0; quiet < 3; ) {
       const moved = hub.flush() + pending.length;
-      for (const act of pending.splice(0)) act();
+      for (const one of pending.splice(0)) one();
       quiet = moved === 0 ? quiet + 1 : 0;
       if (quiet === 1) hub.rejoin();
     }
