@@ -184,13 +184,16 @@ export function endAllSessions(state: AgentState, reason: Reason, world: World):
   }
 }
 
+/** Reasons that only a device gives: with them the End is the peer's. */
+const REASONS_OF_PEERS: ReadonlySet<Reason> = new Set<Reason>(['done', 'timeout', 'shutdown']);
+
 /** [patent 2152–2154] The manager says that it is over; confirmed whether it was known here or not. */
 export function receiveEnd(state: AgentState, message: MessageOf<'End'>, world: World): void {
   const sid = toHex(message.sid);
   const session = state.sessions.get(sid);
   if (session !== undefined) {
     const other = session.role === 'caller' ? 'callee' : 'caller';
-    closed(state, sid, message.reason, message.reason === 'done' || message.reason === 'timeout' ? other : 'manager');
+    closed(state, sid, message.reason, REASONS_OF_PEERS.has(message.reason) ? other : 'manager');
   }
   sendOnChannel(state, [{ kind: 'EndOk', sid: message.sid.slice() }], null, world);
 }
