@@ -2,15 +2,16 @@
  * Runs the agent: its files, its link, the clock, and the loop that performs effects.
  */
 import { join } from 'node:path';
-import { certificateReader, readPem } from '../platform/certificates.ts';
+import { readCertificateFile, readPinnedKey } from '../platform/certificate-file.ts';
+import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
-import { FileFault, readBounded, readPrivate, writeAtomically } from '../platform/files.ts';
+import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
-import { deviceNames, type ParsedCertificate } from '../protocol/certificate.ts';
-import { type Crypto, type PublicKey, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
+import { deviceNames } from '../protocol/certificate.ts';
+import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { suitesFor } from '../protocol/login.ts';
@@ -57,7 +58,6 @@ export class AgentError extends Error {
   }
 }
 
-const MAX_PEM_BYTES = 64 * 1024;
 const MAX_MEMORY_BYTES = 64 * 1024;
 const NETWORK_POLL_MS = 1000;
 const MAX_ADDRESSES = 16;
@@ -65,8 +65,8 @@ const MAX_ADDRESSES = 16;
 /** @throws AgentError, FileFault */
 export function startAgent(config: AgentConfig, parts: AgentParts): AgentService {
   const { crypto, clock, log, keyStore, openTransport, watchNetwork } = parts;
-  const chain = readCertificates(config.certificateFile);
-  const leaf = chain[0]!;
+  const chain = readCertificateFile(config.certificateFile);
+  const [leaf] = chain;
   const id = deviceNames(leaf)?.id;
   if (id === undefined)
     throw new AgentError(`${config.certificateFile}: its subject has no common name that can be a device id`);
@@ -179,14 +179,14 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
 
 function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
   const verifierKey =
-    config.verifierCertificateFile === undefined ? null : readVerifierKey(config.verifierCertificateFile, crypto);
+    config.verifierCertificateFile === undefined ? null : readPinnedKey(config.verifierCertificateFile, crypto);
   if (config.managerVerdict !== 'none' && verifierKey === null) {
     throw new AgentError('managerVerdict: verifierCertificateFile must be given with it');
   }
   return {
     topics: topicsUnder(config.root),
     manager: config.manager,
-    anchors: config.trustAnchorFiles.flatMap((path) => readCertificates(path)),
+    anchors: config.trustAnchorFiles.flatMap(readCertificateFile),
     reader: certificateReader(),
     verifierKey,
     managerVerdict: config.managerVerdict,
@@ -221,21 +221,6 @@ function proposalOf(given: AgentConfig['proposals'][number]): Proposal {
     );
   }
   return { suite, keyMode, priority };
-}
-
-function readCertificates(path: string): ParsedCertificate[] {
-  const reader = certificateReader();
-  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE') ?? [];
-  const good = blocks.map((der) => reader.readCertificate(der)).filter((certificate) => certificate !== null);
-  if (good.length === 0 || good.length !== blocks.length)
-    throw new AgentError(`${path}: no X.509 certificates in PEM form`);
-  return good;
-}
-
-function readVerifierKey(path: string, crypto: Crypto): PublicKey {
-  const key = crypto.publicKey(readCertificates(path)[0]!.spki);
-  if (key === null) throw new AgentError(`${path}: the verifier's key is of no known kind`);
-  return key;
 }
 
 /** A memory that cannot be used costs a full login, nothing else. */

@@ -1,17 +1,16 @@
 /**
  * Runs the manager: its files and store, the transport, the clock, and the loop that performs effects.
  */
-import { certificateReader, readPem } from '../platform/certificates.ts';
+import { readCertificateFile, readPinnedKey } from '../platform/certificate-file.ts';
+import { certificateReader } from '../platform/certificates.ts';
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
-import { readBounded } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
 import type { Store } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
-import type { ParsedCertificate } from '../protocol/certificate.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
-import type { Crypto, PublicKey, SigningKey } from '../protocol/crypto.ts';
+import type { Crypto, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
 import { DEFAULT_RULE } from '../protocol/matching.ts';
@@ -53,14 +52,12 @@ export class ManagerError extends Error {
   }
 }
 
-const MAX_PEM_BYTES = 64 * 1024;
-
 /** @throws ManagerError, FileFault, StoreError */
 export function startManager(config: ManagerConfig, parts: ManagerParts): ManagerService {
   const { crypto, clock, log, store, signingKey, sealingKey, openTransport } = parts;
   const settings = settingsOf(config);
-  const chain = readChain(config.certificateFile);
-  const leaf = chain[0]!;
+  const chain = readCertificateFile(config.certificateFile);
+  const [leaf] = chain;
   if (!equal(signingKey.publicSpki, leaf.spki)) {
     throw new ManagerError(
       `${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`,
@@ -79,7 +76,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
         channelSuites: CHANNEL_SUITES.map((_, number) => number),
       },
       leafHash: crypto.hash('sha-256', leaf.der),
-      verifierKey: readVerifierKey(config.verifierCertificateFile, crypto),
+      verifierKey: readPinnedKey(config.verifierCertificateFile, crypto),
       reader: certificateReader(),
       sealingKey,
     },
@@ -177,22 +174,6 @@ function settingsOf(config: ManagerConfig): Settings {
       pendingPerDevice: limits.pendingPerDevice,
     },
   };
-}
-
-function readChain(path: string): ParsedCertificate[] {
-  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE');
-  const reader = certificateReader();
-  const chain = (blocks ?? []).map((der) => reader.readCertificate(der));
-  const good = chain.filter((certificate) => certificate !== null);
-  if (good.length === 0 || good.length !== chain.length)
-    throw new ManagerError(`${path}: no X.509 certificates in PEM form`);
-  return good;
-}
-
-function readVerifierKey(path: string, crypto: Crypto): PublicKey {
-  const key = crypto.publicKey(readChain(path)[0]!.spki);
-  if (key === null) throw new ManagerError(`${path}: the verifier's key is of no known kind`);
-  return key;
 }
 
 /** What operators ask over the control socket. */

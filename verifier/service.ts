@@ -1,7 +1,8 @@
 /**
  * Runs the verifier: its files, its questions from the broker, revocation lists followed as they change.
  */
-import { certificateReader, MAX_CERTIFICATE_BYTES, MAX_CRL_BYTES, readPem } from '../platform/certificates.ts';
+import { readCertificateFile } from '../platform/certificate-file.ts';
+import { certificateReader, MAX_CRL_BYTES, readPem } from '../platform/certificates.ts';
 import { signingKey } from '../platform/crypto-node.ts';
 import { watchFiles } from '../platform/file-watch.ts';
 import { readBounded, readPrivate } from '../platform/files.ts';
@@ -65,8 +66,8 @@ const MAX_KEY_BYTES = 16 * 1024;
 export function startVerifier(config: VerifierConfig, parts: VerifierParts): VerifierService {
   const { crypto, clock, openTransport, observe = () => {} } = parts;
   const topics = topicsUnder(config.root);
-  const anchors = config.trustAnchorFiles.flatMap((path) => readCertificates(path));
-  const certificate = readCertificates(config.certificateFile)[0]!;
+  const anchors = config.trustAnchorFiles.flatMap(readCertificateFile);
+  const [certificate] = readCertificateFile(config.certificateFile);
   const key = readKey(config, certificate, crypto);
   if (certificate.extensions.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.kagimoriVerifier) !== true) {
     observe({ kind: 'warning', path: config.certificateFile, detail: 'its extended key usage is not verifier' });
@@ -167,21 +168,6 @@ function textOf(bytes: Uint8Array): string {
   } catch {
     return '?'; // no line of any file here
   }
-}
-
-/** @throws VerifierError when the file holds no certificate, or one that cannot be read */
-function readCertificates(path: string): ParsedCertificate[] {
-  const reader = certificateReader();
-  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE');
-  if (blocks === null || blocks.length === 0) throw new VerifierError(path, 'no certificate in PEM form');
-  return blocks.map((der, i) => {
-    const certificate = reader.readCertificate(der);
-    if (certificate !== null) return certificate;
-    throw new VerifierError(
-      path,
-      `certificate ${i + 1} is no X.509 certificate of at most ${MAX_CERTIFICATE_BYTES} bytes`,
-    );
-  });
 }
 
 function readKey(config: VerifierConfig, certificate: ParsedCertificate, crypto: Crypto): SigningKey {

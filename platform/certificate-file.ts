@@ -1,0 +1,31 @@
+/**
+ * Certificates as operators keep them: one or several in a PEM file.
+ */
+import type { ParsedCertificate } from '../protocol/certificate.ts';
+import type { Crypto, PublicKey } from '../protocol/crypto.ts';
+import { certificateReader, MAX_CERTIFICATE_BYTES, readPem } from './certificates.ts';
+import { FileFault, readBounded } from './files.ts';
+
+const MAX_PEM_BYTES = 256 * 1024;
+
+/** @returns at least one, in the order of the file @throws FileFault */
+export function readCertificateFile(path: string): [ParsedCertificate, ...ParsedCertificate[]] {
+  const reader = certificateReader();
+  const blocks = readPem(readBounded(path, MAX_PEM_BYTES), 'CERTIFICATE') ?? [];
+  const certificates = blocks.map((der, i) => {
+    const certificate = reader.readCertificate(der);
+    if (certificate !== null) return certificate;
+    const what = `certificate ${i + 1} is no X.509 certificate of at most ${MAX_CERTIFICATE_BYTES} bytes`;
+    throw new FileFault('unreadable', path, what);
+  });
+  const [first, ...rest] = certificates;
+  if (first === undefined) throw new FileFault('unreadable', path, 'no certificate in PEM form: is it the right file?');
+  return [first, ...rest];
+}
+
+/** The key of the first certificate, for those who pin it. @throws FileFault */
+export function readPinnedKey(path: string, crypto: Crypto): PublicKey {
+  const key = crypto.publicKey(readCertificateFile(path)[0].spki);
+  if (key === null) throw new FileFault('unreadable', path, 'its key is of no kind that is known here');
+  return key;
+}
