@@ -1,0 +1,41 @@
+/**
+ * Runs benchmarks: `npm run bench`, `npm run bench -- session`, `-- --quick` (at most 3 minutes), `-- --json`.
+ * Results are kept as data in bench/results/<name>.json, quick ones in <name>.quick.json.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { environment } from './environment.ts';
+import type { Report } from './figures.ts';
+import { type Progress, progress } from './progress.ts';
+import { reportTable } from './report-table.ts';
+import { benchSession } from './session.ts';
+
+export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
+
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { session: benchSession };
+const RESULTS = join(import.meta.dirname, 'results');
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
+});
+const unknown = positionals.find((name) => BENCHMARKS[name] === undefined);
+if (unknown !== undefined) {
+  process.stderr.write(`no benchmark ${unknown}: there are ${Object.keys(BENCHMARKS).join(', ')}\n`);
+  process.exit(2);
+}
+
+const all: Record<string, unknown> = {};
+for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)) {
+  const where = environment();
+  const shown = progress(name);
+  const report = await BENCHMARKS[name]!(values.quick, shown);
+  shown.done();
+  const result = { name, quick: values.quick, environment: where, ...report };
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(join(RESULTS, `${name}${values.quick ? '.quick' : ''}.json`), `${JSON.stringify(result, null, 2)}\n`);
+  all[name] = result;
+  if (!values.json) process.stdout.write(reportTable(name, where, report));
+}
+if (values.json) process.stdout.write(`${JSON.stringify(all)}\n`);

@@ -1,0 +1,109 @@
+/**
+ * The yardstick of a device's session: what a user would pick instead, a mutually authenticated TLS 1.3 handshake of
+ * node:tls with P-256 certificates. Client in this thread, server in another, each by its own thread's CPU clock.
+ */
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls, createSecureContext } from 'node:tls';
+import { Worker } from 'node:worker_threads';
+import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
+import { ca, certify, type Holder, root } from '../test/test-authority.ts';
+import type { FromTlsServer, TlsServerData, ToTlsServer } from './tls-server.ts';
+
+export interface TlsRound {
+  /** µs of CPU for one handshake, sockets included. */
+  readonly client: number;
+  readonly server: number;
+}
+
+export interface TlsYardstick {
+  handshakes(count: number): Promise<TlsRound>;
+  /** The same flights over bare TCP connections. */
+  connections(count: number): Promise<TlsRound>;
+  close(): Promise<void>;
+}
+
+const SERVER_AND_CLIENT_AUTH = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2', EXTENDED_KEY_USAGE.kagimoriDevice];
+const FLIGHTS: TlsServerData['flights'] = [320, 1500, 1400];
+
+export async function tlsYardstick(): Promise<TlsYardstick> {
+  const now = Math.floor(Date.now() / 1000);
+  const period = { notBefore: now - 3600, notAfter: now + 86_400 };
+  const anchor = root('Yardstick root', period);
+  const issuer = ca(anchor, 'Yardstick CA', period);
+  const leaf = (name: string): Holder =>
+    certify(name, { ...period, keyUsage: ['digitalSignature'], extendedKeyUsage: SERVER_AND_CLIENT_AUTH }, issuer);
+  // Leaf and one intermediate, as a device of ours has them.
+  const material = (holder: Holder) => ({
+    key: Buffer.from(holder.key.privatePkcs8Pem).toString('latin1'),
+    cert: pem(holder) + pem(issuer),
+    ca: pem(anchor),
+  });
+  const data: TlsServerData = { ...material(leaf('yardstick-server')), flights: FLIGHTS };
+  const worker = new Worker(new URL('./tls-server.ts', import.meta.url), { workerData: data });
+  const [ready] = (await once(worker, 'message')) as [FromTlsServer];
+  if (ready.type !== 'ready') throw new Error('the TLS server did not come up');
+  const secureContext = createSecureContext({ ...material(leaf('yardstick-client')), minVersion: 'TLSv1.3' });
+
+  const ask = async (message: ToTlsServer): Promise<number> => {
+    worker.postMessage(message);
+    const [answer] = (await once(worker, 'message')) as [FromTlsServer];
+    return answer.type === 'cpu' ? answer.micros : 0;
+  };
+  const measure = async (count: number, one: () => Promise<void>): Promise<TlsRound> => {
+    const serverBefore = await ask('cpu');
+    const before = process.threadCpuUsage();
+    for (let i = 0; i < count; i++) await one();
+    const { user, system } = process.threadCpuUsage(before);
+    const server = (await ask('cpu')) - serverBefore;
+    return { client: (user + system) / count, server: server / count };
+  };
+  const handshake = async (): Promise<void> => {
+    const socket = connectTls({
+      port: ready.tls,
+      host: '127.0.0.1',
+      secureContext,
+      checkServerIdentity: () => undefined,
+    });
+    await firstByteAndEnd(socket);
+  };
+  const connection = async (): Promise<void> => {
+    const socket = connectTcp({ port: ready.tcp, host: '127.0.0.1', noDelay: true });
+    const [hello, answer, finish] = FLIGHTS;
+    let received = 0;
+    socket.write(Buffer.alloc(hello));
+    await new Promise<void>((resolve, reject) => {
+      socket.on('error', reject);
+      socket.on('data', (chunk) => {
+        const before = received;
+        received += chunk.length;
+        if (before < answer && received >= answer) socket.write(Buffer.alloc(finish));
+        if (received > answer) resolve();
+      });
+    });
+    socket.destroy();
+    await once(socket, 'close');
+  };
+  return {
+    handshakes: (count) => measure(count, handshake),
+    connections: (count) => measure(count, connection),
+    async close() {
+      worker.postMessage('close' satisfies ToTlsServer);
+      await once(worker, 'exit');
+    },
+  };
+}
+
+async function firstByteAndEnd(socket: Socket): Promise<void> {
+  await once(socket, 'data');
+  socket.destroy();
+  await once(socket, 'close');
+}
+
+function pem({ certificate }: Holder): string {
+  const lines =
+    Buffer.from(certificate.der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
