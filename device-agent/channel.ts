@@ -9,6 +9,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, sendOnChannel, tell } from './outbox.ts';
 import { receiveRegistered, registrationDue } from './registration.ts';
+import { endsSaidBefore } from './sessions.ts';
 import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
 
@@ -44,7 +45,9 @@ export function channelOpened(
   // [patent 1308] the first record permits; a manager that opened the channel permits first
   if (opening.by === 'device') first.push({ kind: 'Permit' });
   if (registration !== null) first.push(registration);
-  if (!channel.authenticateOnly) first.push(...standingMessages(state, world), ...state.waiting.splice(0));
+  if (!channel.authenticateOnly) {
+    first.push(...standingMessages(state, world), ...endsSaidBefore(state), ...state.waiting.splice(0));
+  }
   for (let at = 0; at < first.length; at += MESSAGES_PER_RECORD) {
     sendOnChannel(state, first.slice(at, at + MESSAGES_PER_RECORD), opening.cost, world);
   }

@@ -167,6 +167,16 @@ export function endSession(state: AgentState, sid: string, reason: Reason, world
   schedule(state.deadlines, `end:${sid}`, later(world.now, END_TIMEOUT));
 }
 
+/** Ends without an answer, which may have been lost with the channel that they were said on. */
+export function endsSaidBefore(state: AgentState): MessageOf<'End'>[] {
+  const waiting = new Set(state.waiting.flatMap((one) => (one.kind === 'End' ? [toHex(one.sid)] : [])));
+  return [...state.sessions].flatMap(([sid, session]) =>
+    session.state.name === 'ending' && !waiting.has(sid)
+      ? [{ kind: 'End', sid: session.sid, reason: session.state.reason }]
+      : [],
+  );
+}
+
 /** [patent 0133] Without the manager, who hears of it with the next record. */
 export function sayBye(state: AgentState, sid: string, reason: Reason, world: World): void {
   const session = state.sessions.get(sid);
