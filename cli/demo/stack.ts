@@ -56,8 +56,10 @@ export function startStack(directory: string): Stack {
         READY_MS,
       );
       createInterface({ input: child.stdout }).on('line', (line) => {
+        const { ready } = JSON.parse(line) as { ready?: JsonValue };
+        if (ready === undefined) return; // its failure, which stands on stderr too
         clearTimeout(slow);
-        resolve((JSON.parse(line) as { ready: JsonValue }).ready);
+        resolve(ready);
       });
       createInterface({ input: child.stderr }).on('line', (line) => {
         const entry = parseLine(name, line);
