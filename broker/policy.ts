@@ -239,7 +239,7 @@ export function publishing(
   if (isNew && ++link.messagesBeforeLogin > state.limits.messagesBeforeLogin) return close('too-many-messages');
   const limit = link.writes.get(topic) ?? limitOfRest(state, link, topic);
   if (typeof limit === 'number') return payloadLength <= limit ? ALLOW : close('too-large');
-  return isNew ? close(limit.reason) : limit;
+  return isNew && limit.reason !== 'no-session' ? close(limit.reason) : limit;
 }
 
 /** The topics that are no fixed set: a device's to its peers, a service's to everybody. */
@@ -250,8 +250,9 @@ function limitOfRest(state: BrokerState, link: Link, topic: string): number | Re
   if (place === null) return misspelt(topic) ? close('spelling') : drop('foreign-topic');
   if (link.service === 'manager' && place.kind === 'to-device') return PAYLOAD_LIMITS.service;
   if (link.service === 'verifier' && place.kind === 'verifier-answer') return PAYLOAD_LIMITS.service;
-  // A record that crossed the end of its session is no offence.
-  const own = place.kind === 'peer' && link.device !== null && place.from === link.device;
+  // A record that crossed the end of its session is no offence, nor one that crossed the promotion of its link.
+  const isNew = link.service === null && link.device === null;
+  const own = place.kind === 'peer' && (isNew || place.from === link.device);
   return drop(own ? 'no-session' : 'foreign-topic');
 }
 

@@ -107,7 +107,8 @@ export function sendData(state: AgentState, sid: string, payload: Uint8Array, wo
   if (session === undefined) return 'no-session';
   if (session.state.name !== 'open') return 'not-open';
   if (payload.length > maxPlaintextBytes(session.records.algorithm)) return 'too-large';
-  if (state.link === null) return 'no-link';
+  // on a link that is new the broker takes nothing for peers before the device is known there
+  if (state.link === null || (!state.promoted && state.channel === null)) return 'no-link';
   const record = sealRecord(world.crypto, session.records, 'data', payload);
   publish(state, state.settings.topics.peer(session.peer, state.id), record, null);
   log(state, 'debug', 'record.sent', { to: session.peer, kind: 'data', bytes: record.length });
