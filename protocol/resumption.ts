@@ -1,7 +1,7 @@
 /**
  * Resumption: a channel goes on without public-key work under a chain of secrets that both sides hold (design §5.2).
  * secret(n+1) depends on secret(n) alone, so neither a lost answer nor a replay can set the two sides apart; what is
- * fresh comes from the two nonces. See docs/decisions/0005-resumption-chain.md.
+ * fresh comes from the two nonces. See docs/decisions/0006-resumption-chain.md.
  */
 import { concat, encodeUtf8, equalInConstantTime } from './bytes.ts';
 import { type CborItem, encode } from './cbor.ts';
