@@ -2,21 +2,9 @@
  * The extensions of a certificate out of DER. What is critical and not obeyed is named, never skipped. @spec RFC 5280 §4.2
  */
 import type { CertificateExtensions, GeneralNames, KeyUsage } from '../protocol/certificate.ts';
+import { type Element, expect, membersOf, namedBits, oidText, parseDer, smallInteger } from './asn1.ts';
 import { addGeneralName, noNames } from './certificate-names.ts';
-import {
-  booleanValue,
-  DerFault,
-  type Element,
-  explicit,
-  implicit,
-  Members,
-  namedBits,
-  oidText,
-  readAll,
-  readOne,
-  smallInteger,
-  TAG,
-} from './der.ts';
+import { DerFault, explicit, implicit, TAG } from './der.ts';
 
 export const EXTENSION = {
   subjectKeyId: '2.5.29.14',
@@ -52,12 +40,12 @@ export interface Extension {
 
 /** @param list SEQUENCE OF Extension @throws DerFault, also when one stands twice */
 export function readExtensionList(list: Element): Extension[] {
-  const extensions = readAll(list.content).map((element) => {
-    const members = new Members(element);
+  const extensions = expect(list, TAG.sequence).members.map((element) => {
+    const members = membersOf(element);
     const oid = oidText(members.take(TAG.oid));
     const flag = members.takeIf(TAG.boolean);
     // FALSE is the default and has to be left out. [X.690 §11.5]
-    if (flag !== null && !booleanValue(flag)) throw new DerFault('a default that is spelled out');
+    if (flag?.content[0] === 0) throw new DerFault('a default that is spelled out');
     const value = members.take(TAG.octetString).content;
     members.end();
     return { oid, critical: flag !== null, value };
@@ -87,16 +75,16 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
   const read: Read = { ...NO_EXTENSIONS };
   const unknownCritical: string[] = [];
   for (const { oid, critical, value } of readExtensionList(list)) {
-    const sequence = (): Element => readOne(value, TAG.sequence);
+    const sequence = (): Element => parseDer(value, TAG.sequence);
     switch (oid) {
       case EXTENSION.basicConstraints:
         read.basicConstraints = readBasicConstraints(sequence());
         break;
       case EXTENSION.keyUsage:
-        read.keyUsage = readKeyUsage(readOne(value, TAG.bitString));
+        read.keyUsage = readKeyUsage(parseDer(value, TAG.bitString));
         break;
       case EXTENSION.extendedKeyUsage:
-        read.extendedKeyUsage = readAll(sequence().content).map((element) => oidText(readOne(element.raw, TAG.oid)));
+        read.extendedKeyUsage = sequence().members.map((element) => oidText(expect(element, TAG.oid)));
         if (read.extendedKeyUsage.length === 0) throw new DerFault('an empty extended key usage');
         break;
       case EXTENSION.subjectAltName:
@@ -106,11 +94,11 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
         read.nameConstraints = readNameConstraints(sequence());
         break;
       case EXTENSION.subjectKeyId:
-        read.subjectKeyId = readOne(value, TAG.octetString).content;
+        read.subjectKeyId = parseDer(value, TAG.octetString).content;
         if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.2]
         break;
       case EXTENSION.authorityKeyId:
-        read.authorityKeyId = new Members(sequence()).takeIf(implicit(0))?.content ?? null;
+        read.authorityKeyId = membersOf(sequence()).takeIf(implicit(0))?.content ?? null;
         if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.1]
         break;
       case EXTENSION.crlDistributionPoints:
@@ -129,9 +117,8 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
 }
 
 function readBasicConstraints(element: Element): { ca: boolean; pathLength: number | null } {
-  const members = new Members(element);
-  const flag = members.takeIf(TAG.boolean);
-  const ca = flag !== null && booleanValue(flag);
+  const members = membersOf(element);
+  const ca = members.takeIf(TAG.boolean)?.content[0] === 0xff;
   const length = members.takeIf(TAG.integer);
   members.end();
   if (length !== null && !ca) throw new DerFault('a path length without a CA');
@@ -146,14 +133,14 @@ function readKeyUsage(element: Element): ReadonlySet<KeyUsage> {
 
 function readGeneralNames(element: Element): GeneralNames {
   const names = noNames();
-  const elements = readAll(element.content);
-  if (elements.length === 0) throw new DerFault('no general name');
-  for (const one of elements) addGeneralName(names, one, false);
+  const { members } = element;
+  if (members.length === 0) throw new DerFault('no general name');
+  for (const one of members) addGeneralName(names, one, false);
   return names;
 }
 
 function readNameConstraints(element: Element): NonNullable<CertificateExtensions['nameConstraints']> {
-  const members = new Members(element);
+  const members = membersOf(element);
   const permitted = members.takeIf(explicit(0));
   const excluded = members.takeIf(explicit(1));
   members.end();
@@ -164,10 +151,10 @@ function readNameConstraints(element: Element): NonNullable<CertificateExtension
 function readSubtrees(element: Element | null): GeneralNames {
   const names = noNames();
   if (element === null) return names;
-  const subtrees = readAll(element.content);
+  const subtrees = element.members;
   if (subtrees.length === 0) throw new DerFault('no subtree');
   for (const subtree of subtrees) {
-    const members = new Members(subtree);
+    const members = membersOf(subtree);
     addGeneralName(names, members.takeAny(), true);
     members.end(); // minimum is 0 and left out, maximum is absent [RFC 5280 §4.2.1.10]
   }

@@ -1,25 +1,31 @@
 /**
- * Certificates and revocation lists, made and signed through the signing-key seam: what the small CA and the tests issue.
- * @spec RFC 5280 §4.1, §5.1
+ * Certificates and revocation lists, built by pkijs and signed through the signing-key seam: what the small CA and the
+ * tests issue. @spec RFC 5280 §4.1, §5.1
  */
-import { encodeUtf8 } from '../protocol/bytes.ts';
+import { BitString, fromBER, Integer, OctetString, Sequence, Utf8String } from 'asn1js';
+import {
+  AlgorithmIdentifier,
+  AttributeTypeAndValue,
+  AuthorityKeyIdentifier,
+  BasicConstraints,
+  Certificate,
+  CertificateRevocationList,
+  Extension,
+  Extensions,
+  ExtKeyUsage,
+  GeneralName,
+  GeneralNames,
+  GeneralSubtree,
+  NameConstraints,
+  PublicKeyInfo,
+  RelativeDistinguishedNames,
+  RevokedCertificate,
+  Time,
+} from 'pkijs';
+import { toHex } from '../protocol/bytes.ts';
 import type { KeyUsage } from '../protocol/certificate.ts';
 import type { Crypto, SignatureAlgorithm, SigningKey } from '../protocol/crypto.ts';
 import { EXTENSION, KEY_USAGES } from './certificate-extensions.ts';
-import {
-  ascii,
-  bitString,
-  der,
-  explicit,
-  implicit,
-  integer,
-  oid,
-  readAll,
-  readOne,
-  sequence,
-  TAG,
-  time,
-} from './der.ts';
 import { writeSignatureAlgorithm } from './signature-algorithms.ts';
 
 /** One subject alternative name. `mac` is written as `urn:dev:mac:…` (RFC 9039); `ip` as dotted decimal or RFC 5952. */
@@ -67,7 +73,9 @@ export interface Issuer {
 
 /** Name with a single common name, DER. */
 export function commonName(text: string): Uint8Array {
-  return sequence(der(TAG.set, sequence(oid('2.5.4.3'), der(TAG.utf8, encodeUtf8(text)))));
+  const value = new Utf8String({ value: text });
+  const typesAndValues = [new AttributeTypeAndValue({ type: '2.5.4.3', value })];
+  return derOf(new RelativeDistinguishedNames({ typesAndValues }));
 }
 
 /** 16 random bytes as a positive INTEGER content: the first bit clear, the second set. */
@@ -79,18 +87,19 @@ export function freshSerial(crypto: Crypto): Uint8Array {
 
 /** @returns Certificate, DER */
 export function issueCertificate(crypto: Crypto, issuer: Issuer, request: CertificateRequest): Uint8Array {
-  const algorithm = algorithmOf(issuer.key);
-  const tbs = sequence(
-    der(explicit(0), integer(2)),
-    der(TAG.integer, request.serial),
-    writeSignatureAlgorithm(algorithm),
-    issuer.name,
-    sequence(time(request.notBefore), time(request.notAfter)),
-    commonName(request.name),
-    request.spki,
-    der(explicit(3), sequence(...extensionsOf(crypto, issuer, request))),
+  return signed(
+    issuer.key,
+    new Certificate({
+      version: 2,
+      serialNumber: new Integer({ valueHex: request.serial }),
+      issuer: new RelativeDistinguishedNames(schemaOf(issuer.name)),
+      notBefore: time(request.notBefore),
+      notAfter: time(request.notAfter),
+      subject: new RelativeDistinguishedNames(schemaOf(commonName(request.name))),
+      subjectPublicKeyInfo: new PublicKeyInfo(schemaOf(request.spki)),
+      extensions: extensionsOf(crypto, issuer, request),
+    }),
   );
-  return signed(issuer.key, algorithm, tbs);
 }
 
 export interface CrlRequest {
@@ -102,27 +111,35 @@ export interface CrlRequest {
   readonly extra?: readonly { readonly oid: string; readonly critical: boolean; readonly value: Uint8Array }[];
 }
 
+/** The library keeps `encodeTBS` of lists to itself, that of certificates not. */
+class RevocationList extends CertificateRevocationList {
+  override encodeTBS(): Sequence {
+    return super.encodeTBS();
+  }
+}
+
 /** @returns CertificateList version 2, DER */
 export function issueCrl(crypto: Crypto, issuer: Issuer, request: CrlRequest): Uint8Array {
-  const algorithm = algorithmOf(issuer.key);
-  const entries = request.revoked.map(({ serial, at }) => sequence(der(TAG.integer, serial), time(at)));
-  const tbs = sequence(
-    integer(1),
-    writeSignatureAlgorithm(algorithm),
-    issuer.name,
-    time(request.thisUpdate),
-    time(request.nextUpdate),
-    ...(entries.length > 0 ? [sequence(...entries)] : []), // an empty list is left out [RFC 5280 §5.1.2.6]
-    der(
-      explicit(0),
-      sequence(
-        extension(EXTENSION.authorityKeyId, false, authorityKeyId(crypto, issuer)),
-        extension(EXTENSION.crlNumber, false, integer(request.number)),
-        ...(request.extra ?? []).map((one) => extension(one.oid, one.critical, one.value)),
-      ),
-    ),
+  const revokedCertificates = request.revoked.map(
+    ({ serial, at }) =>
+      new RevokedCertificate({ userCertificate: new Integer({ valueHex: serial }), revocationDate: time(at) }),
   );
-  return signed(issuer.key, algorithm, tbs);
+  const extensions = [
+    extension(EXTENSION.authorityKeyId, false, authorityKeyId(crypto, issuer)),
+    extension(EXTENSION.crlNumber, false, new Integer({ value: request.number })),
+    ...(request.extra ?? []).map((one) => extension(one.oid, one.critical, one.value)),
+  ];
+  return signed(
+    issuer.key,
+    new RevocationList({
+      version: 1,
+      issuer: new RelativeDistinguishedNames(schemaOf(issuer.name)),
+      thisUpdate: time(request.thisUpdate),
+      nextUpdate: time(request.nextUpdate),
+      ...(revokedCertificates.length > 0 && { revokedCertificates }), // an empty list is left out [RFC 5280 §5.1.2.6]
+      crlExtensions: new Extensions({ extensions }),
+    }),
+  );
 }
 
 const SIGNATURE_OF = {
@@ -132,98 +149,135 @@ const SIGNATURE_OF = {
   rsa: 'rsa-pkcs1-sha256',
 } as const;
 
-function algorithmOf(key: SigningKey): SignatureAlgorithm {
-  return SIGNATURE_OF[key.algorithm];
+/**
+ * pkijs's own `sign` wants WebCrypto, is asynchronous, and would pass by the counter and keys that stay in a token; its
+ * own outer sequence reads the signed part once more and gives up beyond 10,000 elements, 3,300 entries of a list.
+ */
+function signed(key: SigningKey, object: Certificate | RevocationList): Uint8Array {
+  const algorithm = SIGNATURE_OF[key.algorithm];
+  object.signature = new AlgorithmIdentifier(schemaOf(writeSignatureAlgorithm(algorithm)));
+  const tbs = object.encodeTBS();
+  const signature = key.sign(algorithm, new Uint8Array(tbs.toBER()));
+  const valueHex = isEcdsa(algorithm) ? ecdsaDer(signature) : signature;
+  const value = [tbs, object.signature.toSchema(), new BitString({ valueHex })];
+  return new Uint8Array(new Sequence({ value }).toBER());
 }
 
-function signed(key: SigningKey, algorithm: SignatureAlgorithm, tbs: Uint8Array): Uint8Array {
-  const signature = key.sign(algorithm, tbs);
-  const isEcdsa = algorithm.startsWith('ecdsa-');
-  return sequence(tbs, writeSignatureAlgorithm(algorithm), bitString(isEcdsa ? ecdsaDer(signature) : signature));
+function isEcdsa(algorithm: SignatureAlgorithm): boolean {
+  return algorithm.startsWith('ecdsa-');
 }
 
 /** r ‖ s as Ecdsa-Sig-Value. [RFC 3279 §2.2.3] */
 export function ecdsaDer(raw: Uint8Array): Uint8Array {
   const half = raw.length / 2;
-  const unsigned = (bytes: Uint8Array): Uint8Array =>
-    integer(bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n));
-  return sequence(unsigned(raw.subarray(0, half)), unsigned(raw.subarray(half)));
+  const halves = [raw.subarray(0, half), raw.subarray(half)];
+  const value = halves.map((bytes) => Integer.fromBigInt(BigInt(`0x${toHex(bytes)}`)));
+  return new Uint8Array(new Sequence({ value }).toBER());
+}
+
+/** What pkijs classes are made of. @throws RangeError when the bytes are no ASN.1: the caller's bug */
+function schemaOf(der: Uint8Array): { schema: ReturnType<typeof fromBER>['result'] } {
+  const { offset, result } = fromBER(der);
+  if (offset !== der.length) throw new RangeError(`no DER: ${result.error}`);
+  return { schema: result };
+}
+
+function derOf(object: { toSchema(): { toBER(): ArrayBuffer } }): Uint8Array {
+  return new Uint8Array(object.toSchema().toBER());
+}
+
+/** UTCTime through 2049, GeneralizedTime from 2050 on. [RFC 5280 §4.1.2.5] */
+function time(epochSeconds: number): Time {
+  const value = new Date(epochSeconds * 1000);
+  return new Time({ type: value.getUTCFullYear() < 2050 ? 0 : 1, value });
 }
 
 /** SHA-256 over the key's bits, the first 20 bytes. [RFC 7093 §2 (1)] */
-function keyId(crypto: Crypto, spki: Uint8Array): Uint8Array {
-  const bits = readAll(readOne(spki, TAG.sequence).content)[1]!.content.subarray(1);
-  return crypto.hash('sha-256', bits).subarray(0, 20);
+function keyId(crypto: Crypto, spki: Uint8Array): OctetString {
+  const bits = new PublicKeyInfo(schemaOf(spki)).subjectPublicKey.valueBlock.valueHexView;
+  return new OctetString({ valueHex: crypto.hash('sha-256', bits).subarray(0, 20) });
 }
 
-function authorityKeyId(crypto: Crypto, issuer: Issuer): Uint8Array {
-  return sequence(der(implicit(0), keyId(crypto, issuer.spki)));
+function authorityKeyId(crypto: Crypto, issuer: Issuer): Sequence {
+  return new AuthorityKeyIdentifier({ keyIdentifier: keyId(crypto, issuer.spki) }).toSchema();
 }
 
-function extension(id: string, critical: boolean, value: Uint8Array): Uint8Array {
-  const flag = critical ? [der(TAG.boolean, Uint8Array.of(0xff))] : [];
-  return sequence(oid(id), ...flag, der(TAG.octetString, value));
+/** @param value  the object, or its DER */
+function extension(extnID: string, critical: boolean, value: Uint8Array | { toBER(): ArrayBuffer }): Extension {
+  const bytes = value instanceof Uint8Array ? value.slice().buffer : value.toBER();
+  return new Extension({ extnID, critical, extnValue: bytes });
 }
 
-function extensionsOf(crypto: Crypto, issuer: Issuer, request: CertificateRequest): Uint8Array[] {
-  const { ca, keyUsage, extendedKeyUsage, alternativeNames, nameConstraints, extra } = request;
+function extensionsOf(crypto: Crypto, issuer: Issuer, request: CertificateRequest): Extension[] {
+  const { ca, keyUsage, extendedKeyUsage: keyPurposes, alternativeNames, nameConstraints, extra } = request;
   const list = [
-    extension(EXTENSION.subjectKeyId, false, der(TAG.octetString, keyId(crypto, request.spki))),
+    extension(EXTENSION.subjectKeyId, false, keyId(crypto, request.spki)),
     extension(EXTENSION.authorityKeyId, false, authorityKeyId(crypto, issuer)),
-    extension(EXTENSION.basicConstraints, true, basicConstraints(ca)),
+    extension(EXTENSION.basicConstraints, true, basicConstraints(ca).toSchema()),
   ];
   if (keyUsage !== undefined) list.push(extension(EXTENSION.keyUsage, true, keyUsageBits(keyUsage)));
-  if (extendedKeyUsage !== undefined) {
-    list.push(extension(EXTENSION.extendedKeyUsage, false, sequence(...extendedKeyUsage.map(oid))));
+  if (keyPurposes !== undefined) {
+    const value = new ExtKeyUsage({ keyPurposes: [...keyPurposes] });
+    list.push(extension(EXTENSION.extendedKeyUsage, false, value.toSchema()));
   }
   if (alternativeNames !== undefined && alternativeNames.length > 0) {
-    list.push(extension(EXTENSION.subjectAltName, false, sequence(...alternativeNames.map(alternativeName))));
+    const value = new GeneralNames({ names: alternativeNames.map(alternativeName) });
+    list.push(extension(EXTENSION.subjectAltName, false, value.toSchema()));
   }
   if (nameConstraints !== undefined) {
     const { permitted = [], excluded = [] } = nameConstraints;
-    const trees = [permitted, excluded].flatMap((subtrees, i) =>
-      subtrees.length === 0 ? [] : [der(explicit(i), ...subtrees.map((one) => sequence(subtree(one))))],
-    );
-    list.push(extension(EXTENSION.nameConstraints, true, sequence(...trees)));
+    const value = new NameConstraints({
+      ...(permitted.length > 0 && { permittedSubtrees: permitted.map(subtree) }),
+      ...(excluded.length > 0 && { excludedSubtrees: excluded.map(subtree) }),
+    });
+    list.push(extension(EXTENSION.nameConstraints, true, value.toSchema()));
   }
   for (const one of extra ?? []) list.push(extension(one.oid, one.critical, one.value));
   return list;
 }
 
-function basicConstraints(ca: CertificateRequest['ca']): Uint8Array {
-  if (ca === undefined) return sequence();
-  const isCa = der(TAG.boolean, Uint8Array.of(0xff));
-  return ca.pathLength === null ? sequence(isCa) : sequence(isCa, integer(ca.pathLength));
+function basicConstraints(ca: CertificateRequest['ca']): BasicConstraints {
+  if (ca === undefined) return new BasicConstraints();
+  return new BasicConstraints({ cA: true, ...(ca.pathLength !== null && { pathLenConstraint: ca.pathLength }) });
 }
 
-function keyUsageBits(usages: readonly KeyUsage[]): Uint8Array {
+function keyUsageBits(usages: readonly KeyUsage[]): BitString {
   const places = usages.map((usage) => KEY_USAGES.indexOf(usage));
   const bytes = new Uint8Array(Math.floor(Math.max(...places) / 8) + 1);
   for (const place of places) bytes[place >> 3]! |= 0x80 >> (place & 7);
-  return bitString(bytes, 7 - (Math.max(...places) % 8));
+  return new BitString({ valueHex: bytes, unusedBits: 7 - (Math.max(...places) % 8) });
 }
 
-function alternativeName({ type, value }: AlternativeName): Uint8Array {
+/** Numbers of the choice GeneralName. [RFC 5280 §4.2.1.6] */
+const GENERAL_NAME = { email: 1, dns: 2, directory: 4, uri: 6, ip: 7 } as const;
+
+function alternativeName({ type, value }: AlternativeName): GeneralName {
   switch (type) {
     case 'email':
-      return der(implicit(1), ascii(value));
     case 'dns':
-      return der(implicit(2), ascii(value));
     case 'uri':
-      return der(implicit(6), ascii(value));
+      return new GeneralName({ type: GENERAL_NAME[type], value: ascii(value) });
     case 'mac':
-      return der(implicit(6), ascii(`urn:dev:mac:${value.replace(/[:-]/g, '').toLowerCase()}`));
+      return alternativeName({ type: 'uri', value: `urn:dev:mac:${value.replace(/[:-]/g, '').toLowerCase()}` });
     case 'ip':
-      return der(implicit(7), ipBytes(value));
+      return new GeneralName({ type: GENERAL_NAME.ip, value: new OctetString({ valueHex: ipBytes(value) }) });
     default:
       return type satisfies never;
   }
 }
 
-function subtree({ type, value }: Subtree): Uint8Array {
-  const bytes = typeof value === 'string' ? ascii(value) : value;
-  if (type === 'directory') return der(explicit(4), bytes);
-  return der(implicit({ email: 1, dns: 2, uri: 6, ip: 7 }[type]), bytes);
+function subtree({ type, value }: Subtree): GeneralSubtree {
+  const base = new GeneralName({ type: GENERAL_NAME[type] });
+  if (typeof value === 'string') base.value = ascii(value);
+  else if (type === 'directory') base.value = new RelativeDistinguishedNames(schemaOf(value));
+  else base.value = new OctetString({ valueHex: value });
+  return new GeneralSubtree({ base });
+}
+
+/** The library would write the low byte of any other character. @throws RangeError */
+function ascii(text: string): string {
+  if (!/^[\x20-\x7e]*$/.test(text)) throw new RangeError('not ASCII');
+  return text;
 }
 
 /** @throws RangeError */

@@ -3,24 +3,20 @@
  */
 import { decodeUtf8, toHex } from '../protocol/bytes.ts';
 import type { DistinguishedName, GeneralNames } from '../protocol/certificate.ts';
-import { DerFault, type Element, expect, explicit, implicit, Members, oidText, readAll, readOne, TAG } from './der.ts';
+import { type Element, expect, membersOf, oidText, onlyMember } from './asn1.ts';
+import { DerFault, explicit, implicit, TAG } from './der.ts';
 
 const COMMON_NAME = '2.5.4.3';
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
-const NUMERIC = 0x12;
-const TELETEX = 0x14;
-const VISIBLE = 0x1a;
-const UNIVERSAL = 0x1c;
-const BMP = 0x1e;
 
 /** @throws DerFault */
 export function readName(element: Element): DistinguishedName {
   const rdns: string[] = [];
   const commonNames: string[] = [];
   const emails: string[] = [];
-  for (const set of readAll(expect(element, TAG.sequence).content)) {
-    const attributes = readAll(expect(set, TAG.set).content).map((attribute) => {
-      const members = new Members(attribute);
+  for (const set of expect(element, TAG.sequence).members) {
+    const attributes = expect(set, TAG.set).members.map((attribute) => {
+      const members = membersOf(attribute);
       const type = oidText(members.take(TAG.oid));
       const value = members.takeAny();
       members.end();
@@ -40,21 +36,25 @@ function fold(text: string): string {
   return text.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim();
 }
 
-/** @returns null for a value that is no string */
+/**
+ * Decoded here, not by the library: it strips byte order marks and replaces what is no UTF-8, so that two names that
+ * differ would read alike.
+ * @returns null for a value that is no string
+ */
 function stringValue({ tag, content }: Element): string | null {
   switch (tag) {
     case TAG.utf8:
       return utf8(content);
     case TAG.printable:
     case TAG.ia5:
-    case NUMERIC:
-    case VISIBLE:
+    case TAG.numeric:
+    case TAG.visible:
       return ia5(content);
-    case TELETEX:
+    case TAG.teletex:
       return Array.from(content, (byte) => String.fromCharCode(byte)).join('');
-    case BMP:
+    case TAG.bmp:
       return wide(content, 2);
-    case UNIVERSAL:
+    case TAG.universal:
       return wide(content, 4);
     default:
       return null;
@@ -103,7 +103,7 @@ export function addGeneralName(names: Mutable, element: Element, subtree: boolea
     const lengths = subtree ? [8, 32] : [4, 16];
     if (!lengths.includes(content.length)) throw new DerFault('an IP address of a wrong length');
     names.ip.push(content);
-  } else if (tag === explicit(4)) names.directory.push(readName(readOne(content, TAG.sequence)));
+  } else if (tag === explicit(4)) names.directory.push(readName(onlyMember(element, TAG.sequence)));
   else if ([explicit(0), explicit(3), explicit(5), implicit(8)].includes(tag)) names.other.push(tag & 0x1f);
   else throw new DerFault('no general name');
 }

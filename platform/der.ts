@@ -1,8 +1,7 @@
 /**
- * DER, read strictly and written: definite shortest lengths, single-byte tags, no recursion, so that the work is linear
- * in the bytes whatever they hold. @spec ITU-T X.690 §10
+ * The scan in front of the ASN.1 library: bytes pass only if they are exactly one object in DER, within bounds. The
+ * library reads BER, where one object has many spellings. No recursion: linear in the bytes. @spec ITU-T X.690 §10, §11
  */
-import { concat } from '../protocol/bytes.ts';
 
 /** Bytes that are not the DER wanted here. */
 export class DerFault extends Error {
@@ -12,7 +11,7 @@ export class DerFault extends Error {
   }
 }
 
-export interface Element {
+export interface Span {
   readonly tag: number;
   /** Tag, length and content. */
   readonly raw: Uint8Array;
@@ -28,10 +27,15 @@ export const TAG = {
   oid: 0x06,
   enumerated: 0x0a,
   utf8: 0x0c,
+  numeric: 0x12,
   printable: 0x13,
+  teletex: 0x14,
   ia5: 0x16,
   utcTime: 0x17,
   generalizedTime: 0x18,
+  visible: 0x1a,
+  universal: 0x1c,
+  bmp: 0x1e,
   sequence: 0x30,
   set: 0x31,
 } as const;
@@ -41,13 +45,58 @@ export const explicit = (number: number): number => 0xa0 | number;
 /** Tag of a context-specific primitive element. */
 export const implicit = (number: number): number => 0x80 | number;
 
-// ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** Name constraints with a directory name need nine. */
+const MAX_DEPTH = 16;
+const MAX_OID_BYTES = 64;
+const UNIVERSAL_TAGS: ReadonlySet<number> = new Set(Object.values(TAG));
 
-/** @throws DerFault */
-function elementAt(bytes: Uint8Array, at: number): Element {
+/**
+ * Refuses what is not exactly one object in DER.
+ * @param maxElements  elements at all depths
+ * @returns            the outermost one
+ * @throws DerFault
+ */
+export function scanDer(bytes: Uint8Array, maxElements: number): Span {
+  const outermost = spanAt(bytes, 0, bytes.length);
+  if (outermost.raw.length !== bytes.length) throw new DerFault('bytes behind the end');
+  const open: { end: number; previous: Uint8Array | null; readonly isSet: boolean }[] = [];
+  let at = 0;
+  for (let count = 1; at < bytes.length; count++) {
+    if (count > maxElements) throw new DerFault('too many elements');
+    const parent = open.at(-1);
+    const { tag, raw, content } = spanAt(bytes, at, parent?.end ?? bytes.length);
+    if (parent?.isSet) {
+      if (parent.previous !== null && !isBefore(parent.previous, raw)) throw new DerFault('a set out of order');
+      parent.previous = raw;
+    }
+    checkElement(tag, content);
+    at += raw.length;
+    if ((tag & 0x20) !== 0) {
+      if (open.length === MAX_DEPTH) throw new DerFault('a nest too deep');
+      open.push({ end: at, previous: null, isSet: tag === TAG.set });
+      at -= content.length;
+    }
+    while (open.at(-1)?.end === at) open.pop();
+  }
+  return outermost;
+}
+
+/** The elements of a content, possibly none. @throws DerFault when they are no DER; a scanned content never faults */
+export function spansOf(content: Uint8Array): Span[] {
+  const spans: Span[] = [];
+  for (let at = 0; at < content.length; ) {
+    const span = spanAt(content, at, content.length);
+    spans.push(span);
+    at += span.raw.length;
+  }
+  return spans;
+}
+
+/** Single-byte tag, definite length in shortest form. @throws DerFault */
+function spanAt(bytes: Uint8Array, at: number, limit: number): Span {
   const tag = bytes[at];
   const first = bytes[at + 1];
-  if (tag === undefined || first === undefined) throw new DerFault('ends early');
+  if (tag === undefined || first === undefined || at + 2 > limit) throw new DerFault('ends early');
   if ((tag & 0x1f) === 0x1f) throw new DerFault('a tag of several bytes');
   let length = first;
   let start = at + 2;
@@ -60,209 +109,88 @@ function elementAt(bytes: Uint8Array, at: number): Element {
     start += size;
   }
   const end = start + length;
-  if (end > bytes.length) throw new DerFault('a length beyond the end');
+  if (end > limit) throw new DerFault('a length beyond the end');
   return { tag, raw: bytes.subarray(at, end), content: bytes.subarray(start, end) };
 }
 
-/** Exactly one element, nothing behind it. @throws DerFault */
-export function readOne(bytes: Uint8Array, tag: number): Element {
-  const element = elementAt(bytes, 0);
-  if (element.raw.length !== bytes.length) throw new DerFault('bytes behind the end');
-  return expect(element, tag);
+/** Ascending as byte strings, the shorter one padded with zeroes; equal ones do not ascend. [X.690 §11.6] */
+function isBefore(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < Math.max(a.length, b.length); i++) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
 }
 
-/** All elements of a content, possibly none. @throws DerFault */
-export function readAll(content: Uint8Array): Element[] {
-  const elements: Element[] = [];
-  for (let at = 0; at < content.length; ) {
-    const element = elementAt(content, at);
-    elements.push(element);
-    at += element.raw.length;
-  }
-  return elements;
-}
-
-/** @throws DerFault when it is missing or of another tag */
-export function expect(element: Element | undefined, tag: number): Element {
-  if (element?.tag !== tag) throw new DerFault(`tag ${element?.tag ?? 'none'}, wanted ${tag}`);
-  return element;
-}
-
-/** Members of a SEQUENCE that come in order and may be left out; `end` refuses what nobody took. */
-export class Members {
-  readonly #elements: readonly Element[];
-  #next = 0;
-
-  constructor(parent: Element, tag: number = TAG.sequence) {
-    this.#elements = readAll(expect(parent, tag).content);
-  }
-
-  take(tag: number): Element {
-    return expect(this.#elements[this.#next++], tag);
-  }
-
-  takeAny(): Element {
-    const element = this.#elements[this.#next++];
-    if (element === undefined) throw new DerFault('a member is missing');
-    return element;
-  }
-
-  takeIf(...tags: readonly number[]): Element | null {
-    const element = this.#elements[this.#next];
-    if (element === undefined || !tags.includes(element.tag)) return null;
-    this.#next++;
-    return element;
-  }
-
-  end(): void {
-    if (this.#next < this.#elements.length) throw new DerFault('a member too many');
+/** Contents of universal types that have more than one spelling in BER. */
+function checkElement(tag: number, content: Uint8Array): void {
+  if ((tag & 0xc0) !== 0) return;
+  if (!UNIVERSAL_TAGS.has(tag)) throw new DerFault(`a type that certificates do not have, tag ${tag}`);
+  switch (tag) {
+    case TAG.boolean:
+      if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw new DerFault('no boolean');
+      break;
+    case TAG.integer:
+    case TAG.enumerated:
+      checkInteger(content);
+      break;
+    case TAG.bitString:
+      checkBitString(content);
+      break;
+    case TAG.null:
+      if (content.length > 0) throw new DerFault('no null');
+      break;
+    case TAG.oid:
+      checkOid(content);
+      break;
+    case TAG.utcTime:
+    case TAG.generalizedTime:
+      checkTime(tag, content);
+      break;
   }
 }
 
-/** @returns the content of an INTEGER in shortest form, at most `maxBytes` */
-export function integerBytes(element: Element, maxBytes: number): Uint8Array {
-  const { content } = element;
-  const first = content[0];
-  if (first === undefined || content.length > maxBytes) throw new DerFault('an integer that is empty or too long');
-  const second = content[1] ?? 0;
-  if (content.length > 1 && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
-    throw new DerFault('an integer not in shortest form');
-  }
-  return content;
+function checkInteger([first, second]: Uint8Array): void {
+  if (first === undefined) throw new DerFault('an empty integer');
+  const isPadded = second !== undefined && (first === 0 ? second < 0x80 : first === 0xff && second >= 0x80);
+  if (isPadded) throw new DerFault('an integer not in shortest form');
 }
 
-/** @returns an unsigned INTEGER below 2^31 */
-export function smallInteger(element: Element): number {
-  const content = integerBytes(element, 4);
-  if (content[0]! >= 0x80) throw new DerFault('a negative integer');
-  return content.reduce((value, byte) => value * 256 + byte, 0);
-}
-
-export function booleanValue(element: Element): boolean {
-  const byte = element.content[0];
-  if (element.content.length !== 1 || (byte !== 0 && byte !== 0xff)) throw new DerFault('no boolean');
-  return byte === 0xff;
-}
-
-/** Bits of a named-bit list, first bit first. */
-export function namedBits(element: Element): boolean[] {
-  const unused = element.content[0];
-  const bytes = element.content.subarray(1);
-  if (unused === undefined || unused > 7 || (bytes.length === 0 && unused > 0) || bytes.length > 4) {
+/** At most 7 unused bits, all of them zero. [X.690 §11.2.1] */
+function checkBitString(content: Uint8Array): void {
+  const unused = content[0];
+  const last = content.length > 1 ? content.at(-1)! : 0;
+  if (unused === undefined || unused > 7 || (content.length === 1 && unused > 0) || (last & ((1 << unused) - 1)) !== 0)
     throw new DerFault('no bit string');
-  }
-  const last = bytes.at(-1) ?? 0x80;
-  // A named-bit list ends in a one, padded with zeroes. [X.690 §11.2]
-  if ((last & ((1 << (unused + 1)) - 1)) !== 1 << unused && bytes.length > 0) {
-    throw new DerFault('a bit string with a tail of zeroes');
-  }
-  return Array.from({ length: bytes.length * 8 - unused }, (_, i) => (bytes[i >> 3]! & (0x80 >> (i & 7))) !== 0);
 }
 
-/** Bytes of a BIT STRING that is a whole number of bytes. */
-export function wholeBits(element: Element): Uint8Array {
-  if (element.content[0] !== 0) throw new DerFault('a bit string that is no whole number of bytes');
-  return element.content.subarray(1);
-}
-
-/** Dotted decimal; arcs of any size, as UUIDs need them. */
-export function oidText(element: Element): string {
-  const { content } = element;
-  if (content.length === 0 || content.length > 64 || content.at(-1)! >= 0x80)
+function checkOid(content: Uint8Array): void {
+  if (content.length === 0 || content.length > MAX_OID_BYTES || content.at(-1)! >= 0x80)
     throw new DerFault('no object identifier');
-  const arcs: string[] = [];
-  let arc = 0n;
-  let begun = false;
-  for (const byte of content) {
-    if (!begun && byte === 0x80) throw new DerFault('an object identifier not in shortest form');
-    begun = byte >= 0x80;
-    arc = (arc << 7n) | BigInt(byte & 0x7f);
-    if (begun) continue;
-    if (arcs.length === 0) {
-      const top = arc < 40n ? 0n : arc < 80n ? 1n : 2n;
-      arcs.push(`${top}`, `${arc - 40n * top}`);
-    } else arcs.push(`${arc}`);
-    arc = 0n;
+  for (const [i, byte] of content.entries()) {
+    if (byte === 0x80 && (i === 0 || content[i - 1]! < 0x80))
+      throw new DerFault('an object identifier not in shortest form');
   }
-  return arcs.join('.');
 }
 
-/** Seconds since 1970 of UTCTime (1950 to 2049) or GeneralizedTime, both to the second and in UTC. [RFC 5280 §4.1.2.5] */
-export function timeSeconds(element: Element): number {
-  const text = String.fromCharCode(...element.content.subarray(0, 16));
-  const match =
-    element.tag === TAG.utcTime
-      ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-      : element.tag === TAG.generalizedTime
-        ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text)
-        : null;
-  if (match === null) throw new DerFault('no time in UTC to the second');
-  const [given, month, day, hour, minute, second] = match.slice(1).map(Number) as [
-    number,
+/** To the second and in UTC, a date that exists. [RFC 5280 §4.1.2.5] */
+function checkTime(tag: number, content: Uint8Array): void {
+  const yearDigits = tag === TAG.utcTime ? 2 : 4;
+  if (content.length !== yearDigits + 11 || content.at(-1) !== 0x5a) throw new DerFault('no time in UTC to the second');
+  if (content.subarray(0, -1).some((byte) => byte < 0x30 || byte > 0x39)) throw new DerFault('a time without digits');
+  const pair = (i: number): number => (content[i]! - 0x30) * 10 + content[i + 1]! - 0x30;
+  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((i) => pair(yearDigits + i)) as [
     number,
     number,
     number,
     number,
     number,
   ];
-  const year = element.tag === TAG.utcTime ? given + (given < 50 ? 2000 : 1900) : given;
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second);
-  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || minute > 59 || second > 59) {
-    throw new DerFault('no such date');
-  }
-  return date.getTime() / 1000;
-}
-
-// ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export function der(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
-  const content = concat(...contents);
-  return concat(Uint8Array.of(tag, ...lengthBytes(content.length)), content);
-}
-
-function lengthBytes(length: number): number[] {
-  if (length < 0x80) return [length];
-  const bytes: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
-  return [0x80 | bytes.length, ...bytes];
-}
-
-export const sequence = (...members: readonly Uint8Array[]): Uint8Array => der(TAG.sequence, ...members);
-
-/** @param value not negative */
-export function integer(value: number | bigint): Uint8Array {
-  let hex = value.toString(16);
-  if (hex.length % 2 === 1) hex = `0${hex}`;
-  const bytes = Uint8Array.from(hex.match(/../g)!, (pair) => Number.parseInt(pair, 16));
-  return bytes[0]! >= 0x80 ? der(TAG.integer, Uint8Array.of(0), bytes) : der(TAG.integer, bytes);
-}
-
-export function oid(dotted: string): Uint8Array {
-  const [top, second, ...rest] = dotted.split('.').map(BigInt);
-  if (top === undefined || second === undefined) throw new RangeError(`no object identifier: ${dotted}`);
-  const bytes: number[] = [];
-  for (const arc of [top * 40n + second, ...rest]) {
-    const digits = [Number(arc & 0x7fn)];
-    for (let left = arc >> 7n; left > 0n; left >>= 7n) digits.unshift(Number(left & 0x7fn) | 0x80);
-    bytes.push(...digits);
-  }
-  return der(TAG.oid, Uint8Array.from(bytes));
-}
-
-/** UTCTime through 2049, GeneralizedTime from 2050 on. [RFC 5280 §4.1.2.5] */
-export function time(epochSeconds: number): Uint8Array {
-  const digits = new Date(epochSeconds * 1000).toISOString().replace(/[-:T]|\.\d+/g, '');
-  const utc = digits < '2050';
-  return der(utc ? TAG.utcTime : TAG.generalizedTime, ascii(utc ? digits.slice(2) : digits));
-}
-
-export function bitString(bytes: Uint8Array, unusedBits = 0): Uint8Array {
-  return der(TAG.bitString, Uint8Array.of(unusedBits), bytes);
-}
-
-export function ascii(text: string): Uint8Array {
-  if (!/^[\x20-\x7e]*$/.test(text)) throw new RangeError('not ASCII');
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+  // The century of UTCTime does not matter here: its only year 00 is 2000. [RFC 5280 §4.1.2.5.1]
+  const year = tag === TAG.utcTime ? 2000 + pair(0) : pair(0) * 100 + pair(2);
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const days = month === 2 ? (isLeap ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31;
+  // The library reads a year below 100 as one of the 20th century.
+  const isDate = year >= 100 && month >= 1 && month <= 12 && day >= 1 && day <= days;
+  if (!isDate || hour > 23 || minute > 59 || second > 59) throw new DerFault('no such date');
 }

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { commonName, freshSerial, ipBytes, issueCrl } from '../../platform/certificate-issuing.ts';
 import { certificateReader, MAX_CERTIFICATE_BYTES, readPem, writePem } from '../../platform/certificates.ts';
-import { bitString, der, oid, readOne, sequence, TAG, time, timeSeconds } from '../../platform/der.ts';
 import { concat, encodeUtf8, fromHex, toHex } from '../../protocol/bytes.ts';
 import { EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
 import * as messages from '../../protocol/messages.ts';
 import { AT, ca, crlOf, crypto, DAY, device, inDirectory, openssl, opensslAbsent, root } from '../test-authority.ts';
+import { bitString, der, membersOf, oid, partsOf, sequence, TAG } from '../test-der.ts';
 
 const reader = certificateReader();
 const ALGORITHMS = ['p256', 'p384', 'ed25519'] as const;
@@ -105,6 +105,13 @@ test('a list is read back with number, dates and serials', () => {
   assert.deepEqual([crl.number, crl.thisUpdate, crl.nextUpdate, crl.critical], [300n, AT, AT + 5, []]);
 });
 
+test('a list of 4,000 entries, more than the library takes at once, is issued and read', () => {
+  const revoked = Array.from({ length: 4000 }, () => ({ serial: freshSerial(crypto), at: AT }));
+  const by = root();
+  const der = issueCrl(crypto, by.issuer, { number: 1, thisUpdate: AT, nextUpdate: AT + DAY, revoked });
+  assert.deepEqual(reader.readCrl(der)?.revoked, new Set(revoked.map(({ serial }) => toHex(serial))));
+});
+
 test('fresh serials are positive, 16 bytes, and never the same', () => {
   const serials = Array.from({ length: 200 }, () => freshSerial(crypto));
   assert.equal(new Set(serials.map(toHex)).size, 200);
@@ -172,11 +179,16 @@ test('crafted bytes of the largest size cost nothing: deep nests, thousands of m
   const wrap = (part: Uint8Array): Uint8Array =>
     sequence(part, sequence(oid('1.3.101.112')), bitString(new Uint8Array(64)));
   const parts = [nest(0x30), nest(0xa0), members, identifier];
-  assert.ok(slowest([...parts, ...parts.map(wrap)]) < 50);
+  const rdn = der(0x31, sequence(oid('2.5.4.3'), der(TAG.utf8, encodeUtf8('a'))));
+  const longName = (rdns: number): Uint8Array =>
+    withMember(5, () => sequence(...Array.from({ length: rdns }, () => rdn)));
+  assert.notEqual(reader.readCertificate(longName(100)), null);
+  assert.equal(reader.readCertificate(longName(130)), null);
+  assert.ok(slowest([...parts, ...parts.map(wrap), longName(100), longName(250)]) < 50);
 });
 
 test('[5.6 parser differences] another spelling of the same certificate is no certificate', () => {
-  const content = readOne(sample, TAG.sequence).content;
+  const { content } = partsOf(sample)[0]!;
   const longLength = concat(Uint8Array.of(0x30, 0x83, 0, content.length >> 8, content.length & 0xff), content);
   const indefinite = concat(Uint8Array.of(0x30, 0x80), content, Uint8Array.of(0, 0));
   const trailing = concat(sample, Uint8Array.of(0));
@@ -191,14 +203,55 @@ test('a certificate beyond the size of the wire is refused unread, and both know
   assert.equal(MAX_CERTIFICATE_BYTES, messages.MAX_CERTIFICATE_BYTES);
 });
 
+/** The sample with another member in its signed part; readers do not look at signatures. */
+function withMember(index: number, change: (member: Uint8Array) => Uint8Array): Uint8Array {
+  const [tbs, ...rest] = membersOf(sample).map(({ raw }) => raw);
+  const members = membersOf(tbs!).map(({ raw }, i) => (i === index ? change(raw) : raw));
+  return sequence(sequence(...members), ...rest);
+}
+
+const startingAt = (tag: number, text: string): Uint8Array =>
+  withMember(4, (validity) => sequence(der(tag, encodeUtf8(text)), membersOf(validity)[1]!.raw));
+
+/** The subject's common name in the bytes given. */
+const named = (tag: number, value: Uint8Array): Uint8Array =>
+  withMember(5, () => sequence(der(0x31, sequence(oid('2.5.4.3'), der(tag, value)))));
+
+test('[5.6 parser differences] a name is the text that stands there: nothing stripped, nothing replaced', () => {
+  const name = (tag: number, hex: string): string | null | undefined =>
+    reader.readCertificate(named(tag, fromHex(hex)))?.subject.commonName;
+  assert.equal(name(TAG.utf8, '7476'), 'tv');
+  assert.equal(name(TAG.utf8, 'efbbbf7476'), '\ufefftv');
+  assert.equal(name(TAG.bmp, '00740076'), 'tv');
+  for (const hex of ['ff7476', 'c0f4', 'eda080', '74c3']) assert.equal(name(TAG.utf8, hex), undefined, hex);
+  assert.equal(name(TAG.printable, '74f6'), undefined);
+  for (const hex of ['007400', 'd83dde00']) assert.equal(name(TAG.bmp, hex), undefined, hex);
+});
+
 test('dates: UTCTime of 1950 to 2049, GeneralizedTime beyond, and no 30th of February', () => {
   for (const at of [0, AT, 2_524_607_999, 2_524_608_000, 253_402_300_799]) {
-    const encoded = time(at);
-    assert.equal(timeSeconds(readOne(encoded, encoded[0]!)), at);
+    const { certificate } = device(root(), 'dated', { notBefore: at, notAfter: at });
+    assert.deepEqual([certificate.notBefore, certificate.notAfter], [at, at]);
+    const tag = at < 2_524_608_000 ? TAG.utcTime : TAG.generalizedTime;
+    assert.equal(membersOf(membersOf(certificate.tbs)[4]!.raw)[0]!.tag, tag);
   }
-  for (const text of ['270230000000Z', '270101240000Z', '270101000060Z', '2701010000Z', '270101000000+0000']) {
-    assert.throws(() => timeSeconds({ tag: TAG.utcTime, raw: encodeUtf8(text), content: encodeUtf8(text) }));
-  }
+  const utc = ['270101000000Z', '500101000000Z', '000229000000Z'];
+  const starts = utc.map((text) => reader.readCertificate(startingAt(TAG.utcTime, text))?.notBefore);
+  assert.deepEqual(starts, [1_798_761_600, -631_152_000, 951_782_400]);
+  const general = ['20000229235959Z', '19000228000000Z', '01000101000000Z'];
+  for (const text of general)
+    assert.notEqual(reader.readCertificate(startingAt(TAG.generalizedTime, text)), null, text);
+  const noUtc = [
+    '270230000000Z',
+    '270101240000Z',
+    '270101000060Z',
+    '2701010000Z',
+    '270101000000+0000',
+    '270001000000Z',
+  ];
+  for (const text of noUtc) assert.equal(reader.readCertificate(startingAt(TAG.utcTime, text)), null, text);
+  const noGeneral = ['19000229000000Z', '20270101000000.5Z', '20270101000000', '00990101000000Z', '2027010100000 Z'];
+  for (const text of noGeneral) assert.equal(reader.readCertificate(startingAt(TAG.generalizedTime, text)), null, text);
 });
 
 // ── PEM ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

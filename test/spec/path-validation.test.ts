@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ecdsaDer } from '../../platform/certificate-issuing.ts';
-import { bitString, der, oid, readAll, readOne, sequence, TAG } from '../../platform/der.ts';
 import { writeSignatureAlgorithm } from '../../platform/signature-algorithms.ts';
 import { concat, fromHex, toHex } from '../../protocol/bytes.ts';
 import { deviceNames, EXTENDED_KEY_USAGE, issuerAndSerial } from '../../protocol/certificate.ts';
@@ -25,6 +24,7 @@ import {
   parse,
   root,
 } from '../test-authority.ts';
+import { bitString, der, membersOf, oid, sequence, TAG } from '../test-der.ts';
 
 const anchor = root();
 const middle = ca(anchor);
@@ -66,7 +66,7 @@ const P256_ORDER = BigInt('0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b
 /** The other valid signature of the same certificate: (r, n − s). */
 function malleate(holder: Holder): Holder {
   const { tbs, signature } = holder.certificate;
-  const [r, s] = readAll(readOne(signature, TAG.sequence).content).map(({ content }) => BigInt(`0x${toHex(content)}`));
+  const [r, s] = membersOf(signature).map(({ content }) => BigInt(`0x${toHex(content)}`));
   const raw = fromHex(r!.toString(16).padStart(64, '0') + (P256_ORDER - s!).toString(16).padStart(64, '0'));
   return withDer(holder, sequence(tbs, writeSignatureAlgorithm('ecdsa-sha256'), bitString(ecdsaDer(raw))));
 }
@@ -74,8 +74,7 @@ function malleate(holder: Holder): Holder {
 /** A certificate whose signature claims ecdsa-with-SHA1. */
 function signedWithSha1(by: Holder): Holder {
   const holder = device(by);
-  const [tbs] = readAll(readOne(holder.certificate.der, TAG.sequence).content);
-  const members = readAll(tbs!.content).map(({ raw }) => raw);
+  const members = membersOf(holder.certificate.tbs).map(({ raw }) => raw);
   const sha1 = sequence(oid('1.2.840.10045.4.1'));
   members[2] = sha1;
   return withDer(holder, sequence(sequence(...members), sha1, bitString(holder.certificate.signature)));
