@@ -18,7 +18,13 @@ import {
   readRequest,
   verifyRequest,
 } from '../protocol/login.ts';
-import { type ChannelMessage, channelMessages, type LoginAnswer, type Reason } from '../protocol/messages.ts';
+import {
+  type ChannelMessage,
+  channelMessages,
+  type LoginAnswer,
+  MAX_CERTIFICATE_BYTES,
+  type Reason,
+} from '../protocol/messages.ts';
 import { MAX_AGE_SECONDS, type ResumptionSecret } from '../protocol/resumption.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
@@ -201,6 +207,10 @@ export function chainOf(state: ManagerState, peer: IdCred): readonly Uint8Array[
 
 /** @throws ProtocolError badCertificate */
 export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], world: World) {
+  // the verifier takes none that is larger, and nobody has signed for the size yet
+  if (chain.some((one) => one.length > MAX_CERTIFICATE_BYTES)) {
+    throw new ProtocolError('badCertificate', `a certificate of more than ${MAX_CERTIFICATE_BYTES} bytes in the chain`);
+  }
   const der = chain[0]!;
   const certificate = state.reader.readCertificate(der);
   const names = certificate === null ? null : deviceNames(certificate);

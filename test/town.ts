@@ -57,6 +57,9 @@ export const proposal = (
   priority: more.priority,
 });
 
+/** A link that is closed again and again waits, as network halves do. */
+const REJOINS = 4;
+
 const GCM = proposal('aes-gcm', 128, { priority: 1 });
 
 export function town(wishes: TownWishes = {}): Town {
@@ -361,11 +364,12 @@ export function town(wishes: TownWishes = {}): Town {
   };
 
   const flush = (): void => {
+    let rejoins = 0;
     for (let quiet = 0; quiet < 3; ) {
       const moved = hub.flush() + pending.length;
       for (const one of pending.splice(0)) one();
       quiet = moved === 0 ? quiet + 1 : 0;
-      if (quiet === 1) hub.rejoin();
+      if (quiet === 1 && rejoins++ < REJOINS) hub.rejoin();
     }
   };
 
