@@ -13,7 +13,7 @@ import { decideAsk } from './approval.ts';
 import { type Cost, noCost } from './cost.ts';
 import { join } from './joining.ts';
 import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import { ownHash } from './registration.ts';
+import { ownHash, register } from './registration.ts';
 import { installSession } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
@@ -205,7 +205,7 @@ function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
     throw refused('a longer lifetime than asked for');
   if (!call.allowUnencrypted && !CIPHERS[grant.suite.cipher].encrypts)
     throw refused('an integrity-only suite that was not asked for');
-  const me = identityOf(state, grant);
+  const me = identityOf(state, grant, world);
   const peer = peerOf(grant);
   state.calls.delete(key); // the nonce is used up
   cancel(state.deadlines, `call:${key}`);
@@ -231,7 +231,7 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   if (grant.lifetime !== ask.lifetime || !sameSuite(grant.suite, ask.suite) || grant.keyMode !== ask.keyMode) {
     throw refused('other terms than approved');
   }
-  const me = identityOf(state, grant);
+  const me = identityOf(state, grant, world);
   forgetAsk(state, sid); // the nonce is used up
   cancel(state.deadlines, `early:${sid}`);
   const agreement = {
@@ -260,11 +260,15 @@ function install(
 }
 
 /** What this device knows of itself stands in the transcript, not what a grant says of it. */
-function identityOf(state: AgentState, grant: MessageOf<'Grant'>): Identity {
+function identityOf(state: AgentState, grant: MessageOf<'Grant'>, world: World): Identity {
   if (grant.peer === state.id) throw refused('ourselves as the peer');
   if (unacceptable(state, grant) !== null) throw refused('a suite that this device has not registered');
   const registration = ownHash(state, grant.version);
-  if (registration === null) throw refused('a registration that is not ours');
+  if (registration === null) {
+    // the manager holds another registration than we believe, from a backup say: it gets the present one
+    register(state, state.registration.wanted, world);
+    throw refused('a registration that is not ours');
+  }
   return { id: state.id, leaf: state.leafHash, registration };
 }
 

@@ -176,7 +176,7 @@ function remedyFor(reason: string): string {
     case 'unknown-issuer':
       return 'the CA of this certificate is not one that the verifier trusts';
     case 'name-taken':
-      return 'another certificate with this name is registered: the operator has to remove it first';
+      return 'another certificate with this name is registered: the operator removes it with `kagimori device remove`';
     case 'verifier-away':
       return 'the verifier is away: it is tried again';
     default:

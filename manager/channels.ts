@@ -1,7 +1,7 @@
 /**
  * Open channels: how one begins, what keeps it open, how it ends (patent 1312–1328), and the link below it.
  */
-import { equal } from '../protocol/bytes.ts';
+import { equal, toHex } from '../protocol/bytes.ts';
 import {
   type Channel,
   type ChannelKeys,
@@ -17,7 +17,7 @@ import { type DeviceId, type EpochSeconds, type LinkId, later, Millis, seconds }
 import type { World } from '../protocol/world.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
-import { deviceChange, resumptionChange } from './registry.ts';
+import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
 import { stepSessionsOf } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 
@@ -104,7 +104,6 @@ export function forgetChannel(state: ManagerState, device: DeviceId): void {
   wipeChannel(open.channel);
   state.channels.delete(device);
   cancel(state.deadlines, `close:${device}`);
-  cancel(state.deadlines, `verdict:${device}`);
 }
 
 // ── Close (P7) ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -149,7 +148,8 @@ function watchVerdict(state: ManagerState, device: DeviceId, world: World): void
 /** The verdict grows old: asks for the next one; over its age the channel ends. */
 export function verdictDue(state: ManagerState, device: DeviceId, world: World): void {
   const record = state.devices.get(device);
-  if (record === undefined || !state.channels.has(device)) return;
+  // a device without channel and sessions is judged when it comes again
+  if (record === undefined || !(state.channels.has(device) || state.sessionsOf.has(device))) return;
   if (record.verdictUntil <= world.wall) return evict(state, device, 'verifier-away', world);
   askVerifier(state, { for: 'refresh', device }, 'device', record.chain, world);
   const left = record.verdictUntil - world.wall;
@@ -177,8 +177,11 @@ export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochS
 export function evict(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
   log(state, 'warn', 'device.evicted', { device, reason });
   stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
-  state.resumption.delete(device);
-  commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
+  // a verifier that is away says nothing against the device: it may resume once it is judged again
+  if (reason !== 'verifier-away') {
+    state.resumption.delete(device);
+    commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
+  }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
   const link = state.links.get(device);
@@ -186,4 +189,16 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   tellBroker(state, { kind: 'Drop', link });
   state.links.delete(device);
   state.linkDevices.delete(link);
+}
+
+/** The operator's word: nothing of the device stays, and its name is free for another certificate. */
+export function removeDevice(state: ManagerState, device: DeviceId, world: World): void {
+  evict(state, device, 'withdrawn', world);
+  const record = state.devices.get(device);
+  if (record !== undefined) state.leaves.delete(toHex(record.leaf));
+  for (const [name, holder] of state.names) if (holder === device) state.names.delete(name);
+  state.devices.delete(device);
+  state.registrations.delete(device);
+  commit(state, [deviceChange(device, null), registrationChange(device, null)], { next: 'nothing' });
+  log(state, 'info', 'device.removed', { device });
 }

@@ -17,6 +17,7 @@ import { DEFAULT_RULE } from '../protocol/matching.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { deviceId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
+import { removeDevice } from './channels.ts';
 import type { ManagerConfig } from './config.ts';
 import type { Effect } from './effects.ts';
 import { createManager, type ManagerEvent, stepManager } from './manager.ts';
@@ -204,6 +205,16 @@ function controlOf(
       const id = text(args, 'id') as DeviceId;
       if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
       return showDevice(state, id);
+    },
+    'device.remove': async (args) => {
+      const id = text(args, 'id') as DeviceId;
+      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
+      run(() => {
+        state.out = [];
+        removeDevice(state, id, world());
+        return state.out;
+      });
+      return { id };
     },
     'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
     'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),

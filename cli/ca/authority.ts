@@ -99,6 +99,9 @@ export interface LeafOptions {
   readonly allowSecond?: boolean;
 }
 
+/** Who signs in a login, where the cipher suites know two kinds of keys (protocol/edhoc/cipher-suites.ts). */
+const LOGS_IN: ReadonlySet<IssuedKind> = new Set<IssuedKind>(['device', 'manager']);
+
 export interface Issued {
   readonly serial: string;
   /** Private key, mode 0600. */
@@ -111,6 +114,12 @@ export interface Issued {
 /** Issues a key and a certificate. @throws CaError; FileFault */
 export function issueCertificate(dir: string, options: LeafOptions, world: CaWorld): Issued {
   const { name, kind, sans, days, algorithm, outDir, allowSecond = false } = options;
+  if (algorithm === 'p384' && LOGS_IN.has(kind)) {
+    throw new CaError(
+      'bad-option',
+      `a ${kind} logs in with a key of kind p256 or ed25519: no EDHOC suite signs with p384`,
+    );
+  }
   const index = readIndex(indexPath(dir));
   checkName(name, 64);
   const other = index.certificates.find((one) => one.kind === kind && one.name === name && isLive(one, world.now));

@@ -31,5 +31,17 @@ export function deviceCommand(): Command {
       createOutput(options.json === true).result(device, outline(device));
     },
   );
-  return noun('device', 'the devices that the manager knows', [list, show]);
+  const remove = managerOptions(
+    verb(
+      'remove <id>',
+      'forget a device: sessions ended, its name free for another certificate',
+      'kagimori device remove thermostat',
+    ),
+  ).action(async (id: string, options: Options) => {
+    const removed = await ask('manager', 'device.remove', { id }, ofManager(options));
+    const output = createOutput(options.json === true);
+    output.result(removed, `${cell(removed, 'id')} is removed`);
+    output.remark('A certificate that is still good lets it in again: revoke it with `kagimori ca revoke`.');
+  });
+  return noun('device', 'the devices that the manager knows', [list, show, remove]);
 }
