@@ -28,7 +28,7 @@ import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
 import { log, managerTopic, publish } from './outbox.ts';
 import { receiveDeleted, receiveRegistered } from './registration.ts';
-import { helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
+import { confirmSessions, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
 import type { AgentSettings, AgentState } from './state.ts';
 
 export type AgentEvent =
@@ -68,7 +68,7 @@ export function createAgent(
     calls: new Map(),
     asked: new Map(),
     sessions: new Map(),
-    standing: new Map(),
+    standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
     openings: [],
     waiting: [],
     riding: [],
@@ -103,6 +103,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'linked':
       leaveLink(state);
       state.link = event.link;
+      confirmSessions(state);
       return joining.join(state, world);
     case 'unlinked':
       return leaveLink(state);

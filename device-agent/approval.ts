@@ -21,9 +21,7 @@ export type Approval =
   | { readonly decision: 'ask' }
   | { readonly decision: 'refuse'; readonly reason: Reason };
 
-/** @param openSessions of this device, to be compared with its limit */
-export function decideAsk(policy: ApprovalPolicy, from: DeviceId, openSessions: number, maxSessions: number): Approval {
-  if (policy.busy || openSessions >= maxSessions) return { decision: 'refuse', reason: 'busy' };
+export function decideAsk(policy: ApprovalPolicy, from: DeviceId): Approval {
   const rule = policy.rules.find((candidate) => candidate.from === '*' || candidate.from === from);
   const decision = rule?.decision ?? policy.otherwise;
   return decision === 'refuse' ? { decision, reason: 'refused-by-policy' } : { decision };

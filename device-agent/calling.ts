@@ -5,16 +5,16 @@ import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
-import { type Agreement, type Identity, sessionContext } from '../protocol/session-key.ts';
+import { type Identity, sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
-import { later, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { decideAsk } from './approval.ts';
 import { type Cost, noCost } from './cost.ts';
 import { join } from './joining.ts';
 import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import { ownHash, register } from './registration.ts';
-import { installSession } from './sessions.ts';
+import { installSession, receiveRecordFrom } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
 
@@ -44,8 +44,12 @@ export function startCall(state: AgentState, wish: CallWish, world: World): stri
 export function sendCalls(state: AgentState, world: World): void {
   const open = state.channel;
   if (open === null || open.channel.state.name !== 'open') return;
-  for (const call of state.calls.values()) {
+  for (const [key, call] of [...state.calls]) {
     if (call.sentOn === open.channel) continue;
+    if (open.channel.authenticateOnly) {
+      callFailed(state, key, 'authenticate-only', 'this channel only authenticates: no session can be asked for');
+      continue;
+    }
     call.sentOn = open.channel;
     state.charged = call.cost;
     const { nonceA, callee, lifetimeSeconds } = call;
@@ -88,26 +92,27 @@ export function receiveAsk(
   world: World,
 ): void {
   const sid = toHex(ask.sid);
-  if (state.asked.has(sid) || state.sessions.has(sid)) return;
+  const before = state.asked.get(sid);
+  // asked again on a new channel: the answer was lost, and the same one goes out
+  if (before !== undefined && before.nonceB !== null) return answerAsk(state, before, null, world);
+  if (before !== undefined || state.sessions.has(sid)) return;
   const cost = noCost();
   chargeReceived(state, cost, bytes);
-  if (ask.from === state.id) return answerAsk(state, { ask, cost, nonceB: null, early: [] }, 'self', world);
   const asked: Asked = { ask: detached(ask), cost, nonceB: null, early: [] };
+  if (ask.from === state.id) return answerAsk(state, asked, 'self', world);
   const refusal = unacceptable(state, ask);
   if (refusal !== null) return answerAsk(state, asked, refusal, world);
+  const { approval, maxSessions } = state.settings;
+  const full = state.sessions.size + state.asked.size >= maxSessions;
+  if (approval.busy || full) return answerAsk(state, asked, 'busy', world);
   if (granted !== null) {
-    if (useStandingNonce(state, ask.from, ask.lifetime, granted.nonceB, world)) {
-      asked.nonceB = granted.nonceB.slice();
-      state.asked.set(sid, asked);
-    } else
-      log(state, 'warn', 'grant.refused', {
-        from: ask.from,
-        why: 'its nonce was not given out by this process, or is used',
-      });
+    if (!useStandingNonce(state, ask.from, ask.lifetime, granted.nonceB, world))
+      return answerAsk(state, asked, 'withdrawn', world);
+    asked.nonceB = granted.nonceB.slice();
+    state.asked.set(sid, asked);
     return;
   }
-  const { approval, maxSessions } = state.settings;
-  const verdict = decideAsk(approval, ask.from, state.sessions.size, maxSessions);
+  const verdict = decideAsk(approval, ask.from);
   if (verdict.decision === 'refuse') return answerAsk(state, asked, verdict.reason, world);
   state.asked.set(sid, asked);
   if (verdict.decision === 'allow') return approveAsk(state, sid, world);
@@ -144,8 +149,7 @@ export function refuseAsk(state: AgentState, sid: string, reason: Reason, world:
 
 export function forgetAsk(state: AgentState, sid: string): void {
   state.asked.delete(sid);
-  cancel(state.deadlines, `ask:${sid}`);
-  cancel(state.deadlines, `grant:${sid}`);
+  for (const kind of ['ask', 'grant', 'early']) cancel(state.deadlines, `${kind}:${sid}`);
 }
 
 function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, world: World): void {
@@ -205,19 +209,14 @@ function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
     throw refused('a longer lifetime than asked for');
   if (!call.allowUnencrypted && !CIPHERS[grant.suite.cipher].encrypts)
     throw refused('an integrity-only suite that was not asked for');
+  if (state.sessions.has(toHex(grant.sid))) throw refused('the sid of a session that stands');
   const me = identityOf(state, grant, world);
-  const peer = peerOf(grant);
+  const { callee: name, nonceA, cost } = call;
+  const agreement = { ...agreementOf(grant), caller: me, callee: peerOf(grant), name, nonceA };
+  const records = sessionContext(world.crypto, agreement, grant.secret, 'caller', grant.route ?? null);
   state.calls.delete(key); // the nonce is used up
   cancel(state.deadlines, `call:${key}`);
-  install(
-    state,
-    grant,
-    { ...agreementOf(grant), caller: me, callee: peer, name: call.callee, nonceA: call.nonceA },
-    call.cost,
-    key,
-    [],
-    world,
-  );
+  installSession(state, { grant, agreement, records, cost, call: key }, world);
 }
 
 function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: number, world: World): void {
@@ -232,31 +231,22 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
     throw refused('other terms than approved');
   }
   const me = identityOf(state, grant, world);
+  const { name, nonceA } = ask;
+  const agreement = { ...agreementOf(grant), caller: peerOf(grant), callee: me, name, nonceA, nonceB };
+  const records = sessionContext(world.crypto, agreement, grant.secret, 'callee', grant.route ?? null);
   forgetAsk(state, sid); // the nonce is used up
-  cancel(state.deadlines, `early:${sid}`);
-  const agreement = {
-    ...agreementOf(grant),
-    caller: peerOf(grant),
-    callee: me,
-    name: ask.name,
-    nonceA: ask.nonceA,
-    nonceB,
-  };
-  install(state, grant, agreement, asked.cost, null, asked.early, world);
+  installSession(state, { grant, agreement, records, cost: asked.cost, call: null }, world);
+  for (const record of asked.early) takeEarly(state, grant.peer, record, world);
 }
 
-function install(
-  state: AgentState,
-  grant: MessageOf<'Grant'>,
-  agreement: Agreement,
-  cost: Cost,
-  call: string | null,
-  early: readonly Uint8Array[],
-  world: World,
-): void {
-  const route = grant.route ?? null;
-  const records = sessionContext(world.crypto, agreement, grant.secret, grant.role, route);
-  installSession(state, { grant, agreement, records, cost, call, early }, world);
+/** A bad one must not keep the good ones behind it; one of another session of the pair waits on for its own grant. */
+function takeEarly(state: AgentState, from: DeviceId, record: Uint8Array, world: World): void {
+  try {
+    if (!receiveRecordFrom(state, from, record, world)) holdEarly(state, from, record, world);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'record.refused', { from, code: error.code, detail: error.message });
+  }
 }
 
 /** What this device knows of itself stands in the transcript, not what a grant says of it. */

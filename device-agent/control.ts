@@ -6,6 +6,7 @@ import type { Transport } from '../platform/transport.ts';
 import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { suiteName } from '../protocol/suites.ts';
+import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { approveAsk, refuseAsk, startCall } from './calling.ts';
 import { closeChannel } from './channel.ts';
@@ -14,6 +15,7 @@ import type { News } from './effects.ts';
 import { join } from './joining.ts';
 import { register, unregister } from './registration.ts';
 import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
+import { withdrawStanding } from './standing.ts';
 import type { AgentState, Session } from './state.ts';
 
 export interface ControlParts {
@@ -60,6 +62,13 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
     close: async (args, _send, signal) => close(parts, asObject(args), signal),
     approve: async (args) => decide(parts, asObject(args), true),
     refuse: async (args) => decide(parts, asObject(args), false),
+    withdraw: async (args) => {
+      const caller = textOf(asObject(args).caller, 'caller');
+      if (!state.standing.has(caller as DeviceId))
+        throw new ControlError('not-found', `no standing approval for ${caller}`);
+      wish(() => withdrawStanding(state, caller as DeviceId, world()));
+      return { caller, withdrawn: true };
+    },
     register: async (_args, _send, signal) => {
       const done = waitFor(parts, signal, 30, (news) =>
         news.news === 'registered' ? { version: news.version } : null,
@@ -97,7 +106,7 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
     if (news.news === 'callFailed' && news.call === call) {
       throw new ControlError(news.reason, news.detail ?? `${wished.callee}: ${news.reason}`);
     }
-    if (news.news === 'sessionClosed' && news.sid === granted(parts, call))
+    if (news.news === 'sessionClosed' && call !== null && news.call === call)
       throw new ControlError(news.reason, 'the session ended before it was open');
     return news.news === 'sessionOpened' && news.call === call
       ? showSession(news.sid, state.sessions.get(news.sid)!)
@@ -107,12 +116,6 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
     call = startCall(state, wished, world());
   });
   return done;
-}
-
-/** The session that came of a call. */
-function granted({ state }: ControlParts, call: string | null): string | null {
-  for (const [sid, session] of state.sessions) if (call !== null && session.call === call) return sid;
-  return null;
 }
 
 async function close(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {

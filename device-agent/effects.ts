@@ -47,6 +47,7 @@ export type News =
   | {
       readonly news: 'sessionClosed';
       readonly sid: string;
+      readonly call: string | null;
       readonly peer: DeviceId;
       readonly reason: Reason;
       readonly closedBy: ClosedBy;

@@ -29,13 +29,15 @@ export interface Installation {
   readonly cost: Cost;
   /** The caller's key of its call. */
   readonly call: string | null;
-  readonly early: readonly Uint8Array[];
 }
 
-/** [patent 2142] */
+/** [patent 2142] The manager gives out a route again only when its session is over: one that still stands here is stale. */
 export function installSession(state: AgentState, installation: Installation, world: World): void {
-  const { grant, agreement, records, cost, call, early } = installation;
+  const { grant, agreement, records, cost, call } = installation;
   const sid = toHex(agreement.sid);
+  for (const [older, { peer, route }] of [...state.sessions]) {
+    if (peer === grant.peer && route === (grant.route ?? null)) closed(state, older, 'peer-gone', 'manager');
+  }
   const session: Session = {
     sid: agreement.sid,
     role: grant.role,
@@ -59,7 +61,6 @@ export function installSession(state: AgentState, installation: Installation, wo
   log(state, 'info', 'session.granted', { sid, peer: session.peer, role: session.role });
   if (session.role === 'caller') sayHello(state, sid, session, world);
   else schedule(state.deadlines, `hello:${sid}`, later(world.now, PEER_TIMEOUT));
-  for (const record of early) receiveRecordFrom(state, session.peer, record, world);
 }
 
 function sayHello(state: AgentState, sid: string, session: Session, world: World): void {
@@ -157,6 +158,27 @@ function cameOpen(state: AgentState, sid: string, session: Session): void {
   tell(state, { news: 'sessionOpened', sid, call: session.call, peer: session.peer, role: session.role });
 }
 
+/** On a new link the manager hears what stands here, so that it can end what it has ended meanwhile. */
+export function confirmSessions(state: AgentState): void {
+  const open = [...state.sessions.values()].filter(({ state }) => state.name === 'open').map(({ sid }) => sid);
+  const others = state.riding.filter(({ kind }) => kind !== 'Up');
+  state.riding.splice(0, state.riding.length, ...others);
+  for (let at = 0; at < open.length; at += SIDS_PER_UP)
+    state.riding.push({ kind: 'Up', sids: open.slice(at, at + SIDS_PER_UP) });
+}
+
+const SIDS_PER_UP = 64;
+
+/** What has not been said yet of a session that is over need not be said. */
+function leaveOutOfUp(state: AgentState, sid: Uint8Array): void {
+  for (const [at, message] of state.riding.entries()) {
+    if (message.kind !== 'Up' || !message.sids.includes(sid)) continue;
+    const sids = message.sids.filter((other) => other !== sid);
+    state.riding.splice(at, 1, ...(sids.length > 0 ? [{ ...message, sids }] : []));
+    return;
+  }
+}
+
 // ── Ends ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** [patent 2146] Through the manager; a channel that was closed meanwhile is opened for it by the caller of this. */
@@ -229,7 +251,8 @@ function closed(state: AgentState, sid: string, reason: Reason, closedBy: Closed
   if (session === undefined) return;
   wipeContext(session.records);
   state.sessions.delete(sid);
+  leaveOutOfUp(state, session.sid);
   for (const kind of ['life', 'hello', 'end']) cancel(state.deadlines, `${kind}:${sid}`);
   log(state, 'info', 'session.closed', { sid, peer: session.peer, reason, closedBy });
-  tell(state, { news: 'sessionClosed', sid, peer: session.peer, reason, closedBy });
+  tell(state, { news: 'sessionClosed', sid, call: session.call, peer: session.peer, reason, closedBy });
 }

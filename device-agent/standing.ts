@@ -1,29 +1,41 @@
 /**
  * Standing approvals: nonces given out beforehand, so that a grant may ride with the ask (design §5.4).
  */
-import { toHex } from '../protocol/bytes.ts';
+import { fromHex, toHex } from '../protocol/bytes.ts';
 import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import type { AgentState } from './state.ts';
+import { sendOnChannel } from './outbox.ts';
+import type { AgentState, StandingApproval } from './state.ts';
 
 const NONCES_OUT = 4;
 
-/** For a new channel: every standing approval with its nonces, fresh ones where some were used. */
+/** For a new channel: every standing approval with all its nonces, for the manager may have forgotten them. */
 export function standingMessages(state: AgentState, world: World): MessageOf<'Approve'>[] {
-  return state.settings.standing.map(({ caller, lifetimeSeconds }) => approve(state, caller, lifetimeSeconds, world));
+  return [...state.standing].map(([caller, standing]) => {
+    drawNonces(standing, world);
+    return approve(caller, standing, [...standing.nonces].map(fromHex), world);
+  });
 }
 
-function approve(state: AgentState, caller: DeviceId, lifetime: number, world: World): MessageOf<'Approve'> {
-  const out = state.standing.get(caller) ?? new Set<string>();
-  state.standing.set(caller, out);
-  const nonces: Uint8Array[] = [];
-  while (out.size < NONCES_OUT) {
+/** @returns the fresh ones */
+function drawNonces({ nonces }: StandingApproval, world: World): Uint8Array[] {
+  const fresh: Uint8Array[] = [];
+  while (nonces.size < NONCES_OUT) {
     const nonce = world.crypto.random(NONCE_BYTES);
-    out.add(toHex(nonce));
-    nonces.push(nonce);
+    nonces.add(toHex(nonce));
+    fresh.push(nonce);
   }
-  return { kind: 'Approve', requestId: world.crypto.random(NONCE_BYTES), caller, lifetime, nonces };
+  return fresh;
+}
+
+function approve(
+  caller: DeviceId,
+  { lifetimeSeconds }: StandingApproval,
+  nonces: Uint8Array[],
+  world: World,
+): MessageOf<'Approve'> {
+  return { kind: 'Approve', requestId: world.crypto.random(NONCE_BYTES), caller, lifetime: lifetimeSeconds, nonces };
 }
 
 /**
@@ -37,9 +49,19 @@ export function useStandingNonce(
   nonce: Uint8Array,
   world: World,
 ): boolean {
-  const standing = state.settings.standing.find((entry) => entry.caller === caller);
+  const standing = state.standing.get(caller);
   if (standing === undefined || lifetime > standing.lifetimeSeconds) return false;
-  if (state.standing.get(caller)?.delete(toHex(nonce)) !== true) return false;
-  state.riding.push(approve(state, caller, standing.lifetimeSeconds, world));
+  if (!standing.nonces.delete(toHex(nonce))) return false;
+  state.riding.push(approve(caller, standing, drawNonces(standing, world), world));
+  return true;
+}
+
+/** Takes a standing approval back, here at once. @returns false when there is none */
+export function withdrawStanding(state: AgentState, caller: DeviceId, world: World): boolean {
+  if (!state.standing.delete(caller)) return false;
+  const others = state.riding.filter((message) => message.kind !== 'Approve' || message.caller !== caller);
+  state.riding.splice(0, state.riding.length, ...others);
+  // without a channel nothing has to be said: the next one carries only what stands
+  sendOnChannel(state, [{ kind: 'Withdraw', requestId: world.crypto.random(NONCE_BYTES), caller }], null, world);
   return true;
 }

@@ -66,6 +66,13 @@ export interface Asked {
   readonly early: Uint8Array[];
 }
 
+/** Sessions of one caller, approved beforehand. */
+export interface StandingApproval {
+  readonly lifetimeSeconds: number;
+  /** Given out and not used yet: hex. */
+  readonly nonces: Set<string>;
+}
+
 export type SessionState =
   /** The grant is installed; no record of the peer has opened yet. */
   | { readonly name: 'granted'; readonly hellosSent: number }
@@ -134,8 +141,8 @@ export interface AgentState {
   readonly calls: Map<string, Call>;
   readonly asked: Map<string, Asked>;
   readonly sessions: Map<string, Session>;
-  /** Nonces out with a standing approval, by caller: hex. */
-  readonly standing: Map<DeviceId, Set<string>>;
+  /** By caller. */
+  readonly standing: Map<DeviceId, StandingApproval>;
   readonly openings: Opening[];
   /** Messages that wait for a channel, and those that ride on the next record. */
   readonly waiting: ChannelMessage[];

@@ -15,6 +15,7 @@ import type { ChannelMessage, Reason } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { FlowEvent } from './connect-flow.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
 import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
@@ -56,7 +57,10 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
     noteInstance(state, device, instance);
     stepSessionsOf(state, device, { type: 'lost', device, reason: 'restarted' }, world); // its keys died with its process
   }
-  stepSessionsOf(state, device, { type: 'channelOpened', device }, world);
+  const event: FlowEvent = channel.authenticateOnly
+    ? { type: 'channelFailed', device, reason: 'authenticate-only' }
+    : { type: 'channelOpened', device };
+  stepSessionsOf(state, device, event, world);
 }
 
 const sameInstance = (a: Uint8Array | null, b: Uint8Array | null): boolean => a !== null && b !== null && equal(a, b);
@@ -88,9 +92,16 @@ export function linkGone(state: ManagerState, link: LinkId, world: World): void 
   if (state.links.get(device) !== link) return;
   state.links.delete(device);
   forgetChannel(state, device);
-  schedule(state.deadlines, `gone:${device}`, later(world.now, state.settings.limits.linkGrace));
+  awaitLink(state, device, world);
   stepSessionsOf(state, device, { type: 'channelFailed', device, reason: 'unreachable' }, world);
   log(state, 'info', 'link.gone', { device });
+}
+
+/** The sessions of a device without a link wait for it, once. */
+export function awaitLink(state: ManagerState, device: DeviceId, world: World): void {
+  const key = `gone:${device}`;
+  if (!state.deadlines.current.has(key))
+    schedule(state.deadlines, key, later(world.now, state.settings.limits.linkGrace));
 }
 
 export function linkGraceOver(state: ManagerState, device: DeviceId, world: World): void {

@@ -172,8 +172,9 @@ function stepStoring(
     case 'lost':
     case 'endAsked': {
       const by = event.type === 'lost' ? event.device : event.by;
-      const others = [terms.caller.id, terms.callee.id].filter((id) => id !== by);
-      return end(terms, by, event.reason, others, limits, world, []);
+      if (by === terms.callee.id) return deny(terms, event.reason);
+      const answer = by === null ? [denied(terms, event.reason)] : [];
+      return end(terms, null, event.reason, [terms.callee.id], limits, world, answer);
     }
     default:
       return [flow, []];
@@ -200,10 +201,15 @@ function stepGranted(
     }
     case 'lost': {
       const others = both.filter((id) => id !== event.device);
-      return end(terms, event.device, event.reason, others, limits, world, []);
+      return end(terms, null, event.reason, others, limits, world, []);
     }
-    case 'deadline': // both devices count the same lifetime from receipt and close by themselves
-      return over(terms, 'expired');
+    case 'refused': // the grant rode with the ask, and the callee did not take it
+      return end(terms, null, event.reason, [terms.caller.id], limits, world, []);
+    case 'deadline': {
+      // both devices count the same lifetime from receipt and close by themselves
+      const [next, effects] = over(terms, 'expired');
+      return [next, [{ type: 'forward', allowed: false }, ...effects]];
+    }
     default:
       return [flow, []];
   }
@@ -300,11 +306,6 @@ function end(
 function over(terms: Terms, reason: Reason): Step {
   return [
     { state: 'over', terms, reason },
-    [
-      { type: 'forward', allowed: false },
-      { type: 'forget' },
-      { type: 'wakeAt', at: null },
-      { type: 'audit', event: 'session.over', reason },
-    ],
+    [{ type: 'forget' }, { type: 'wakeAt', at: null }, { type: 'audit', event: 'session.over', reason }],
   ];
 }

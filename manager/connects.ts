@@ -23,7 +23,7 @@ export function receiveConnect(
   message: MessageOf<'Connect'>,
   world: World,
 ): void {
-  if (answeredBefore(state, caller, message.nonceA, world) || underWay(state, caller, message.nonceA)) return;
+  if (answeredBefore(state, caller, message.nonceA, world) || underWay(state, caller, message.nonceA, world)) return;
   const decision = decide(state, caller, message, world);
   if ('refused' in decision) {
     const { refused: reason, detail } = decision;
@@ -54,8 +54,10 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const meant = namesMeant(message.callee);
   const callee = meant.map((name) => state.names.get(name)).find((id) => id !== undefined) ?? null;
   if (callee === caller) return { refused: 'self' };
-  const phantom: Subject = { id: (callee ?? message.callee) as DeviceId, ...listingOf(state, callee ?? caller) };
-  const subject: Subject = callee === null ? { id: phantom.id, class: null, groups: [] } : phantom;
+  const subject: Subject =
+    callee === null
+      ? { id: message.callee as DeviceId, class: null, groups: [] }
+      : { id: callee, ...listingOf(state, callee) };
   const allowed = mayConnect(settings.connectPolicy, { id: caller, ...listingOf(state, caller) }, subject);
   if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
 
@@ -63,6 +65,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   if (ours === undefined) return { refused: 'not-registered', detail: 'register addresses and proposals first' };
   const theirs = state.registrations.get(callee);
   if (theirs === undefined || !state.links.has(callee)) return { refused: 'unreachable' };
+  if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
   if (tooMany(state, caller)) return { refused: 'too-many', detail: 'end some sessions first' };
 
   const rule = { ...settings.rule, allowUnencrypted: message.allowUnencrypted === true };
@@ -121,17 +124,22 @@ function takeStandingNonce(state: ManagerState, terms: Terms): Uint8Array | null
   return standing.nonces.shift() ?? null;
 }
 
-/** The same Connect again while its session is being made or stands: the sealed grant goes out once more. */
-function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array): boolean {
+/**
+ * The same Connect again while its session is being made or stands: the sealed grant goes out once more. When that was
+ * sealed for a channel that is gone it never arrived, so its session ends and the Connect counts as new.
+ */
+function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, world: World): boolean {
   for (const sid of state.sessionsOf.get(caller) ?? []) {
     const session = state.sessions.get(sid)!;
-    const { terms } = session.flow;
-    if (terms.caller.id !== caller || !equal(terms.nonceA, nonceA)) continue;
-    const sealed = session.sealedForCaller;
+    const { flow, sealedForCaller: sealed } = session;
+    if (flow.terms.caller.id !== caller || !equal(flow.terms.nonceA, nonceA)) continue;
+    if (flow.state === 'ending') continue;
+    if (flow.state !== 'granted') return true;
     if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
       publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
+      return true;
     }
-    return true;
+    stepSession(state, sid, { type: 'lost', device: caller, reason: 'unreachable' }, world);
   }
   return false;
 }
@@ -162,11 +170,14 @@ export function receiveEndOk(state: ManagerState, device: DeviceId, message: Mes
     stepSession(state, sid, { type: 'endConfirmed', by: device }, world);
 }
 
+/** A session that stands at the device and is over here ended while the device was away. */
 export function receiveUp(state: ManagerState, device: DeviceId, message: MessageOf<'Up'>, world: World): void {
+  const over: MessageOf<'End'>[] = [];
   for (const raw of message.sids) {
     const sid = toHex(raw);
     const flow = state.sessions.get(sid)?.flow;
-    if (flow !== undefined && partiesOf(flow).includes(device))
-      stepSession(state, sid, { type: 'cameUp', device }, world);
+    if (flow === undefined) over.push({ kind: 'End', sid: raw.slice(), reason: 'peer-gone' });
+    else if (partiesOf(flow).includes(device)) stepSession(state, sid, { type: 'cameUp', device }, world);
   }
+  sendTo(state, device, over, world);
 }

@@ -11,6 +11,7 @@ import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, later, Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
+  awaitLink,
   bindLink,
   closeTimedOut,
   linkGone,
@@ -60,6 +61,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     names: new Map(),
     leaves: new Map(),
     links: new Map(),
+    reported: new Set(),
     linkDevices: new Map(),
     channels: new Map(),
     handshakes: new Map(),
@@ -145,6 +147,7 @@ function openRequested(state: ManagerState, world: World): void {
 function take(state: ManagerState, event: ManagerEvent, world: World): void {
   switch (event.type) {
     case 'linked':
+      state.reported.clear();
       tellBroker(state, { kind: 'Attach' });
       return askAboutSelf(state, world);
     case 'received':
@@ -336,6 +339,7 @@ function receiveReport(state: ManagerState, payload: Uint8Array, world: World): 
       return linkGone(state, report.link, world);
     case 'Links':
       for (const { link, device } of report.bindings) {
+        state.reported.add(link);
         if (device !== undefined) bindLink(state, link, device, false);
       }
       if (report.last) brokerKnown(state, world);
@@ -349,6 +353,13 @@ const PAIRS_PER_MESSAGE = 100;
 
 /** The broker's links are known: it learns the pairs again, and devices without a channel hear that they should resume. */
 function brokerKnown(state: ManagerState, world: World): void {
+  for (const link of [...state.linkDevices.keys()]) {
+    if (!state.reported.has(link)) linkGone(state, link, world); // it ended with the broker, or while we were away
+  }
+  state.reported.clear();
+  for (const device of state.sessionsOf.keys()) {
+    if (!state.links.has(device)) awaitLink(state, device, world);
+  }
   const pairs = [...state.sessions.values()]
     .filter(({ flow }) => flow.state === 'granted')
     .map(({ flow }) => ({ a: flow.terms.caller.id, b: flow.terms.callee.id }));

@@ -126,6 +126,8 @@ export interface ManagerState {
 
   readonly links: Map<DeviceId, LinkId>;
   readonly linkDevices: Map<LinkId, DeviceId>;
+  /** Living links that the broker has told so far, until it has told all. */
+  readonly reported: Set<LinkId>;
   readonly channels: Map<DeviceId, OpenChannel>;
   readonly handshakes: Map<string, Handshake>;
   readonly questions: Map<string, PendingQuestion>;

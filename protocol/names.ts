@@ -7,7 +7,7 @@ import { deviceId } from './topics.ts';
 /** Canonical name with its kind in front: `id:…`, `fqdn:…`, `mail:…`, `sip:…`, `mac:…`. */
 export type Name = string & { readonly __name: unique symbol };
 
-const MAC = /^(?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2}$/i;
+const MAC = /^(?:[0-9a-f]{2}[:.-]?){5}[0-9a-f]{2}$/i;
 const FQDN = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$/;
 const MAX_NAME = 255;
 
@@ -35,7 +35,7 @@ export function sipName(text: string): Name | null {
 
 /** Twelve lower-case hex digits, whatever the separators were. */
 export function macName(text: string): Name | null {
-  return MAC.test(text) ? (`mac:${text.replace(/[:-]/g, '').toLowerCase()}` as Name) : null;
+  return MAC.test(text) ? (`mac:${text.replace(/[:.-]/g, '').toLowerCase()}` as Name) : null;
 }
 
 /**
