@@ -40,7 +40,8 @@ export interface TownDevice {
   diskFrozen: boolean;
   world(): World;
   call(callee: string, wish?: Partial<CallWish>): string;
-  run(act: (state: AgentState) => void): void;
+  /** A wish of a program on the device. */
+  run(wish: (state: AgentState, world: World) => void): void;
   feed(event: AgentEvent): void;
   /** kill -9 and start again with what is on its disk. */
   restart(): void;

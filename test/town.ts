@@ -314,7 +314,7 @@ export function town(wishes: TownWishes = {}): Town {
       world: () => worldOf(crypto),
       operations: () => publicKeyOperations(counter),
       feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
-      run: (wish) => accounted(() => act(device.state, () => wish(device.state))),
+      run: (wish) => accounted(() => act(device.state, () => wish(device.state, worldOf(crypto)))),
       call(callee, wished = {}) {
         let key = '';
         const call = { callee, lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60, ...wished };

@@ -1,0 +1,261 @@
+/**
+ * The connect flow of the manager as a table: every state meets every event. [patent 2100-2166]
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  DEFAULT_FLOW_LIMITS,
+  type Flow,
+  type FlowEffect,
+  type FlowEvent,
+  startFlow,
+  stepFlow,
+} from '../../manager/connect-flow.ts';
+import type { Party, Terms } from '../../manager/terms.ts';
+import { nodeCrypto } from '../../platform/crypto-node.ts';
+import type { ChannelMessage } from '../../protocol/messages.ts';
+import { type DeviceId, EpochSeconds, Millis } from '../../protocol/units.ts';
+import type { World } from '../../protocol/world.ts';
+
+const crypto = nodeCrypto();
+const world: World = { now: Millis(1000), wall: EpochSeconds(1_800_000_000), crypto };
+const A = 'router' as DeviceId;
+const B = 'tv' as DeviceId;
+const party = (id: DeviceId): Party => ({
+  id,
+  leaf: new Uint8Array(32),
+  registration: new Uint8Array(32),
+  version: 1,
+  addresses: [`udp://${id}.example:1`],
+});
+const TERMS: Terms = {
+  sid: new Uint8Array(8).fill(1),
+  caller: party(A),
+  callee: party(B),
+  name: 'tv.home.example',
+  nonceA: new Uint8Array(16).fill(2),
+  suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
+  keyMode: 'seed',
+  rule: 'default',
+  lifetimeSeconds: 60,
+  route: 0,
+};
+const nonceB = new Uint8Array(16).fill(3);
+
+/** `Ask>tv`, `Denied timeout>router`, `forward`, `stop`, `store`, `grants`, `open tv`, `forget`, `wake 61000`, `audit x`. */
+function spell(effect: FlowEffect): string {
+  switch (effect.type) {
+    case 'send':
+      return effect.messages.map((message) => `${spellMessage(message)}>${effect.to}`).join(' ');
+    case 'deliver':
+      return effect.ask === null ? 'grants' : 'ask with grants';
+    case 'openChannel':
+      return `open ${effect.to}`;
+    case 'forward':
+      return effect.allowed ? 'forward' : 'stop';
+    case 'wakeAt':
+      return effect.at === null ? 'sleep' : `wake ${effect.at}`;
+    case 'audit':
+      return effect.event;
+    default:
+      return effect.type;
+  }
+}
+const spellMessage = (message: ChannelMessage) =>
+  'reason' in message ? `${message.kind} ${message.reason}` : message.kind;
+
+function outcome(flow: Flow, event: FlowEvent): string {
+  const [next, effects] = stepFlow(flow, event, DEFAULT_FLOW_LIMITS, world);
+  const waiting = next.state === 'ending' ? ` for ${next.waitingFor.join(' ')}` : '';
+  const up = next.state === 'granted' ? ` up ${next.up.length}` : '';
+  const same = next === flow ? 'same' : `${next.state}${waiting}${up}`;
+  return [same, ...effects.map(spell)].join(', ');
+}
+
+const EVENTS = {
+  'callee opened': { type: 'channelOpened', device: B },
+  'caller opened': { type: 'channelOpened', device: A },
+  'callee failed': { type: 'channelFailed', device: B, reason: 'unreachable' },
+  'caller failed': { type: 'channelFailed', device: A, reason: 'unreachable' },
+  approved: { type: 'approved', nonceB },
+  refused: { type: 'refused', reason: 'busy' },
+  stored: { type: 'stored' },
+  'store failed': { type: 'storeFailed' },
+  'callee up': { type: 'cameUp', device: B },
+  'caller up': { type: 'cameUp', device: A },
+  'end by caller': { type: 'endAsked', by: A, reason: 'done' },
+  'end by callee': { type: 'endAsked', by: B, reason: 'done' },
+  'end by manager': { type: 'endAsked', by: null, reason: 'shutdown' },
+  'callee confirms': { type: 'endConfirmed', by: B },
+  'caller confirms': { type: 'endConfirmed', by: A },
+  'callee lost': { type: 'lost', device: B, reason: 'restarted' },
+  'caller lost': { type: 'lost', device: A, reason: 'restarted' },
+  deadline: { type: 'deadline' },
+} as const satisfies Record<string, FlowEvent>;
+type EventName = keyof typeof EVENTS;
+
+const FLOWS = {
+  openingCallee: { state: 'openingCallee', terms: TERMS },
+  asking: { state: 'asking', terms: TERMS },
+  storing: { state: 'storing', terms: TERMS, nonceB, rideAlong: false },
+  granted: { state: 'granted', terms: TERMS, epoch: 0, up: [] },
+  'granted, caller up': { state: 'granted', terms: TERMS, epoch: 0, up: [A] },
+  'ending by caller': { state: 'ending', terms: TERMS, by: A, reason: 'done', waitingFor: [B] },
+  'ending by manager': { state: 'ending', terms: TERMS, by: null, reason: 'shutdown', waitingFor: [A, B] },
+  over: { state: 'over', terms: TERMS, reason: 'done' },
+} as const satisfies Record<string, Flow>;
+type FlowName = keyof typeof FLOWS;
+
+const OVER = 'forget, sleep, session.over';
+const ASKED = 'asking, Ask>tv, wake 46000';
+const DENIED = (reason: string) => `over, Denied ${reason}>router, ${OVER}`;
+const WITHDRAWN = (reason: string) => `over, End ${reason}>tv, ${OVER}`;
+const ENDED = (to: string, reason: string) => `ending for ${to}, stop, End ${reason}>${to}, wake 6000`;
+const ENDOK = `over, EndOk>router, ${OVER}`;
+
+/** What is not listed leaves the flow as it is, without effects. */
+const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
+  openingCallee: {
+    'callee opened': ASKED,
+    'callee failed': DENIED('unreachable'),
+    'callee lost': DENIED('unreachable'),
+    'caller lost': `over, ${OVER}`,
+    'end by caller': `over, ${OVER}`,
+    'end by callee': `over, ${OVER}`,
+    'end by manager': `over, ${OVER}`,
+    deadline: DENIED('unreachable'),
+  },
+  asking: {
+    'callee opened': ASKED,
+    approved: 'storing, store',
+    refused: DENIED('busy'),
+    'callee lost': DENIED('unreachable'),
+    'caller lost': WITHDRAWN('restarted'),
+    'end by caller': WITHDRAWN('done'),
+    'end by callee': DENIED('done'),
+    'end by manager': WITHDRAWN('shutdown'),
+    deadline: `over, Denied timeout>router, ${OVER}, End timeout>tv`,
+  },
+  storing: {
+    stored: 'granted up 0, forward, grants, wake 61000, session.granted',
+    'store failed': `ending for tv, Denied internal-error>router, stop, End internal-error>tv, wake 6000`,
+    'callee lost': DENIED('restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': DENIED('done'),
+    'end by manager': `ending for tv, Denied shutdown>router, stop, End shutdown>tv, wake 6000`,
+  },
+  granted: {
+    refused: ENDED('router', 'busy'),
+    'callee up': 'granted up 1',
+    'caller up': 'granted up 1',
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    deadline: `over, stop, ${OVER}`,
+  },
+  'granted, caller up': {
+    refused: ENDED('router', 'busy'),
+    'callee up': 'granted up 2, session.open',
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    deadline: `over, stop, ${OVER}`,
+  },
+  'ending by caller': {
+    'callee opened': 'same, End done>tv',
+    'callee failed': ENDOK,
+    'callee confirms': ENDOK,
+    'callee lost': ENDOK,
+    'end by callee': ENDOK,
+    'caller failed': 'ending for tv',
+    'caller confirms': 'ending for tv',
+    'caller lost': 'ending for tv',
+    'end by caller': 'ending for tv',
+    deadline: ENDOK,
+  },
+  'ending by manager': {
+    'callee opened': 'same, End shutdown>tv',
+    'caller opened': 'same, End shutdown>router',
+    'callee failed': 'ending for router',
+    'caller failed': 'ending for tv',
+    'callee confirms': 'ending for router',
+    'caller confirms': 'ending for tv',
+    'callee lost': 'ending for router',
+    'caller lost': 'ending for tv',
+    'end by callee': 'ending for router',
+    'end by caller': 'ending for tv',
+    deadline: `over, ${OVER}`,
+  },
+  over: {},
+};
+
+for (const name of Object.keys(FLOWS) as FlowName[]) {
+  test(`[patent 2104-2166] ${name}: every event has its row`, () => {
+    for (const event of Object.keys(EVENTS) as EventName[]) {
+      assert.equal(outcome(FLOWS[name], EVENTS[event]), TABLE[name][event] ?? 'same', `${name} × ${event}`);
+    }
+  });
+}
+
+test('[patent 2112-2114] it starts with the channel, with the question, or with the store when it was approved beforehand', () => {
+  const start = (hasChannel: boolean, standing: Uint8Array | null) => {
+    const [flow, effects] = startFlow(TERMS, hasChannel, standing, DEFAULT_FLOW_LIMITS, world);
+    return [flow.state, ...effects.map(spell)].join(', ');
+  };
+  assert.equal(start(false, null), 'openingCallee, open tv, wake 11000');
+  assert.equal(start(true, null), ASKED);
+  assert.equal(start(true, nonceB), 'storing, store');
+});
+
+test('an approval beforehand lets the grant ride with the ask', () => {
+  const storing: Flow = { state: 'storing', terms: TERMS, nonceB, rideAlong: true };
+  assert.match(outcome(storing, EVENTS.stored), /^granted up 0, forward, ask with grants/);
+});
+
+test('[patent 2114] the callee is told who asks under which name for what; nothing of a key', () => {
+  const [, effects] = startFlow(TERMS, true, null, DEFAULT_FLOW_LIMITS, world);
+  const { sid, name, nonceA, suite, keyMode } = TERMS;
+  const ask = { kind: 'Ask', sid, from: A, name, nonceA, suite, keyMode, lifetime: 60 };
+  assert.deepEqual(effects[0], { type: 'send', to: B, messages: [ask] });
+});
+
+test('[patent 2134-2138] [claim 3] [claim 4] the two grants hold one secret, each the other as the peer', () => {
+  for (const keyMode of ['key', 'seed'] as const) {
+    const storing: Flow = { ...FLOWS.storing, terms: { ...TERMS, keyMode } };
+    const [, effects] = stepFlow(storing, { type: 'stored' }, DEFAULT_FLOW_LIMITS, world);
+    const deliver = effects.find((effect) => effect.type === 'deliver');
+    assert.ok(deliver);
+    const { caller, callee, secret } = deliver.grants;
+    assert.equal(secret.length, keyMode === 'seed' ? 32 : 2 * 16 + 12);
+    assert.ok(caller.secret === secret && callee.secret === secret, 'one buffer, so that one wipe erases it');
+    assert.deepEqual([caller.peer, caller.role, callee.peer, callee.role], [B, 'caller', A, 'callee']);
+    assert.deepEqual([caller.addresses, callee.addresses], [['udp://tv.example:1'], ['udp://router.example:1']]);
+    assert.deepEqual([caller.nonceA, caller.nonceB, caller.lifetime, caller.epoch], [TERMS.nonceA, nonceB, 60, 0]);
+  }
+});
+
+test('[patent 2134] no random byte is drawn before the callee has approved and the session is stored', () => {
+  const drawn: number[] = [];
+  const counting: World = {
+    ...world,
+    crypto: {
+      ...crypto,
+      random(length) {
+        drawn.push(length);
+        return crypto.random(length);
+      },
+    },
+  };
+  let [flow] = startFlow(TERMS, false, null, DEFAULT_FLOW_LIMITS, counting);
+  for (const event of ['callee opened', 'approved'] as const) {
+    [flow] = stepFlow(flow, EVENTS[event], DEFAULT_FLOW_LIMITS, counting);
+  }
+  assert.deepEqual([flow.state, drawn], ['storing', []]);
+  stepFlow(flow, EVENTS.stored, DEFAULT_FLOW_LIMITS, counting);
+  assert.deepEqual(drawn, [32]);
+});
