@@ -294,6 +294,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       return joining.join(state, world);
     case 'exchange':
       return joining.exchangeTimedOut(state, world);
+    case 'hint':
+      return joining.receiveHint(state, world);
     case 'repeat':
       return joining.repeatDue(state, world);
     case 'idle':

@@ -33,6 +33,7 @@ export function channelOpened(
   dropChannel(state);
   cancel(state.deadlines, 'exchange');
   cancel(state.deadlines, 'join');
+  cancel(state.deadlines, 'hint');
   state.channel = { channel, opening };
   state.failures = 0;
   state.denied = null;

@@ -262,7 +262,10 @@ export function receiveHint(state: AgentState, world: World): void {
   }
   // a channel that was closed stays closed: whoever wants this device opens it
   if (state.joining !== null || state.channel === null) return;
-  if (state.hintedAt !== null && world.now - state.hintedAt < HINT_EVERY) return;
+  if (state.hintedAt !== null && world.now - state.hintedAt < HINT_EVERY) {
+    schedule(state.deadlines, 'hint', later(state.hintedAt, HINT_EVERY)); // a manager that was restarted twice
+    return;
+  }
   state.hintedAt = world.now;
   dropChannel(state);
   join(state, world);
