@@ -1,13 +1,6 @@
-/**
- * The manager as one machine: an event in, effects out. It routes; what happens stands in the files beside it.
- */
-import { EMPTY, toHex } from '../protocol/bytes.ts';
-import { openMessages } from '../protocol/channel.ts';
-import { noDeadlines, schedule, takeDue } from '../protocol/deadlines.ts';
+import { schedule, takeDue } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { decodeFrame, type ExchangeKind } from '../protocol/frame.ts';
-import { brokerReports, type ChannelMessage, INSTANCE_BYTES } from '../protocol/messages.ts';
-import type { Party } from '../protocol/topics.ts';
+import { brokerReports, type ChannelMessage } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
@@ -16,28 +9,17 @@ import {
   closeTimedOut,
   linkGone,
   linkGraceOver,
-  receiveCloseMessage,
   verdictDue,
   verdictRefreshed,
 } from './channels.ts';
-import { receiveAnswer, receiveConnect, receiveEnd, receiveEndOk, receiveUp } from './connects.ts';
 import type { Effect } from './effects.ts';
+import { receiveFrame } from './frames.ts';
 import { endHandshake } from './half-open.ts';
-import { type Handshake, partyKey } from './handshake.ts';
-import {
-  claimNames,
-  finishLogin,
-  ownVerdictForExchange,
-  receiveMessage1,
-  receiveMessage3,
-  verdictForLogin,
-} from './logins.ts';
+import { finishLogin, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
-import { log, publish, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
+import { log, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, questionTimedOut, type Ruling, receiveJudgement } from './questions.ts';
-import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
-import type { Loaded, SessionRecord } from './registry.ts';
-import { addSession, stepSession } from './sessions.ts';
+import { stepSession } from './sessions.ts';
 import type { ManagerState, Subject } from './state.ts';
 
 export type ManagerEvent =
@@ -47,79 +29,6 @@ export type ManagerEvent =
   | { readonly type: 'committed'; readonly number: number }
   | { readonly type: 'commitFailed'; readonly number: number; readonly reason: string }
   | { readonly type: 'time' };
-
-type Identity = Pick<ManagerState, 'settings' | 'identity' | 'leafHash' | 'verifierKey' | 'reader' | 'sealingKey'>;
-
-/** @param loaded what the store held */
-export function createManager(identity: Identity, loaded: Loaded, world: World): ManagerState {
-  const state: ManagerState = {
-    ...identity,
-    instance: world.crypto.random(INSTANCE_BYTES),
-    devices: loaded.devices,
-    registrations: loaded.registrations,
-    resumption: loaded.resumption,
-    names: new Map(),
-    leaves: new Map(),
-    links: new Map(),
-    reported: new Set(),
-    linkDevices: new Map(),
-    channels: new Map(),
-    handshakes: new Map(),
-    questions: new Map(),
-    sessions: new Map(),
-    sessionsOf: new Map(),
-    replies: new Map(),
-    hinted: new Map(),
-    commits: new Map(),
-    deadlines: noDeadlines(),
-    ownVerdict: null,
-    nextCommit: 1,
-    toOpen: [],
-    out: [],
-  };
-  for (const [id, record] of loaded.devices) {
-    state.leaves.set(toHex(record.leaf), id);
-    claimNames(state, id, record.names);
-  }
-  for (const [sid, record] of loaded.sessions) restoreSession(state, sid, record, world);
-  return state;
-}
-
-/** A granted session goes on after a restart: the devices hold its keys, the manager its terms. */
-function restoreSession(state: ManagerState, sid: string, record: SessionRecord, world: World): void {
-  const left = record.approvedUntil - world.wall;
-  if (left <= 0) return;
-  const party = (id: DeviceId) => {
-    const registration = state.registrations.get(id);
-    const leaf = state.devices.get(id)?.leaf ?? EMPTY;
-    return {
-      id,
-      leaf,
-      registration: registration?.hash ?? EMPTY,
-      version: registration?.version ?? 1,
-      addresses: registration?.addresses ?? [],
-    };
-  };
-  const terms = {
-    sid: Uint8Array.from({ length: sid.length / 2 }, (_, i) => Number.parseInt(sid.slice(2 * i, 2 * i + 2), 16)),
-    caller: party(record.caller),
-    callee: party(record.callee),
-    name: record.name,
-    nonceA: EMPTY,
-    suite: record.suite,
-    keyMode: record.keyMode,
-    rule: record.rule,
-    lifetimeSeconds: left,
-    route: record.route,
-  };
-  const until = record.approvedUntil as typeof world.wall;
-  addSession(state, sid, {
-    flow: { state: 'granted', terms, epoch: record.epoch, up: [] },
-    sealedForCaller: null,
-    until,
-  });
-  schedule(state.deadlines, `session:${sid}`, later(world.now, seconds(left)));
-}
 
 /** One step. A peer's fault never throws out of it. */
 export function stepManager(state: ManagerState, event: ManagerEvent, world: World): readonly Effect[] {
@@ -178,154 +87,6 @@ function receive(state: ManagerState, topic: Topic, payload: Uint8Array, world: 
       return receiveReport(state, payload, world);
     default:
       throw new ProtocolError('unexpected', 'a topic that is not for the manager');
-  }
-}
-
-// ── Frames of devices ───────────────────────────────────────────────────────────────────────────────────────────────
-
-function receiveFrame(state: ManagerState, from: Party, payload: Uint8Array, world: World): void {
-  const frame = decodeFrame(payload);
-  const party = settle(state, from);
-  // a link that was bound without the device's hearing of it goes on logging in as a link
-  const handshake = state.handshakes.get(partyKey(from)) ?? state.handshakes.get(partyKey(party)) ?? null;
-  switch (frame.kind) {
-    case 'record':
-      return receiveRecord(state, party, handshake, frame.record, world);
-    case 'hint':
-      if (handshake?.step.name === 'awaitingResumed') openings.resumptionUnknown(state, handshake, world);
-      return;
-    default: {
-      const repeat = handshake === null ? null : openings.repeated(handshake, payload);
-      if (repeat !== null) {
-        if (repeat.length > 0) publish(state, state.settings.topics.toDevice(from), repeat);
-        return;
-      }
-      receiveExchange(state, from, handshake, frame.kind, frame.exchange, frame.body, payload, world);
-    }
-  }
-}
-
-/** A link that is bound to a device speaks as that device, on whichever of its topics. */
-function settle(state: ManagerState, from: Party): Party {
-  const device = from.kind === 'link' ? state.linkDevices.get(from.link) : undefined;
-  return device === undefined ? from : { kind: 'device', id: device };
-}
-
-function receiveExchange(
-  state: ManagerState,
-  party: Party,
-  handshake: Handshake | null,
-  kind: ExchangeKind,
-  exchange: Uint8Array,
-  body: Uint8Array,
-  frame: Uint8Array,
-  world: World,
-): void {
-  log(state, 'debug', 'exchange.received', { from: partyKey(party), kind, bytes: frame.length });
-  if (kind === 'message1') return receiveMessage1(state, party, exchange, body, frame, world); // the device's own wins
-  if (kind === 'resume') return openings.receiveResume(state, party, exchange, body, frame, world);
-  if (handshake === null || toHex(handshake.exchange) !== toHex(exchange)) return; // of an exchange that is over
-  switch (kind) {
-    case 'message3':
-      return receiveMessage3(state, handshake, body, frame, world);
-    case 'resumed':
-      return openings.receiveResumedByDevice(state, handshake, body, world);
-    case 'message2':
-      return openings.receiveMessage2(state, handshake, body, world);
-    case 'message4':
-      return openings.receiveMessage4(state, handshake, body, world);
-    case 'error':
-      return openings.receiveExchangeError(state, handshake, body, world);
-    default:
-      kind satisfies never;
-  }
-}
-
-function receiveRecord(
-  state: ManagerState,
-  party: Party,
-  handshake: Handshake | null,
-  record: Uint8Array,
-  world: World,
-): void {
-  if (handshake?.step.name === 'awaitingFirstRecord') {
-    const first = tryFirstRecord(state, handshake, record, world);
-    if (first !== null) {
-      receiveMessages(state, first.device, first.messages, record.length, world);
-      return;
-    }
-  }
-  const open = party.kind === 'device' ? state.channels.get(party.id) : undefined;
-  if (party.kind !== 'device' || open === undefined) return sendHint(state, party, world);
-  let messages: readonly ChannelMessage[];
-  try {
-    messages = openMessages(world.crypto, open.channel, record);
-  } catch (error) {
-    if (error instanceof ProtocolError && error.code === 'badMac') sendHint(state, party, world);
-    throw error;
-  }
-  receiveMessages(state, party.id, messages, record.length, world);
-}
-
-function receiveMessages(
-  state: ManagerState,
-  from: DeviceId,
-  messages: readonly ChannelMessage[],
-  bytes: number,
-  world: World,
-): void {
-  const link = state.links.get(from);
-  // a record under the new keys: the answer of the exchange has arrived and need not be repeated
-  if (link !== undefined) endHandshake(state, { kind: 'link', link });
-  log(state, 'debug', 'message.received', { from, kinds: messages.map(({ kind }) => kind).join('+'), bytes });
-  for (const message of messages) receiveMessage(state, from, message, world);
-}
-
-function tryFirstRecord(state: ManagerState, handshake: Handshake, record: Uint8Array, world: World) {
-  try {
-    return openings.receiveFirstRecord(state, handshake, record, world);
-  } catch (error) {
-    if (error instanceof ProtocolError && error.code === 'badMac') return null; // of the channel before
-    throw error;
-  }
-}
-
-function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelMessage, world: World): void {
-  switch (message.kind) {
-    case 'Permit':
-      return;
-    case 'Register':
-      return receiveRegister(state, device, message, world);
-    case 'Delete':
-      if (!answeredBefore(state, device, message.requestId, world)) receiveDelete(state, device, message);
-      return;
-    case 'Approve':
-      if (!answeredBefore(state, device, message.requestId, world)) receiveApprove(state, device, message, world);
-      return;
-    case 'Withdraw':
-      if (!answeredBefore(state, device, message.requestId, world)) receiveWithdraw(state, device, message, world);
-      return;
-    case 'Connect':
-      return receiveConnect(state, device, message, world);
-    case 'Answer':
-      return receiveAnswer(state, device, message, world);
-    case 'End':
-      return receiveEnd(state, device, message, world);
-    case 'EndOk':
-      return receiveEndOk(state, device, message, world);
-    case 'Up':
-      return receiveUp(state, device, message, world);
-    case 'Close':
-    case 'CloseOk':
-      return receiveCloseMessage(state, device, message, world);
-    case 'Registered':
-    case 'Done':
-    case 'Denied':
-    case 'Ask':
-    case 'Grant':
-      throw new ProtocolError('unexpected', `${message.kind} is for devices to receive`);
-    default:
-      message satisfies never;
   }
 }
 
