@@ -50,8 +50,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
 
 /** A granted session goes on after a restart: the devices hold its keys, the manager its terms. */
 function restoreSession(state: ManagerState, sid: string, record: SessionRecord, world: World): void {
-  const left = record.approvedUntil - world.wall;
-  if (left <= 0) return;
+  // one whose time ran out meanwhile is due at once, which takes it from the disk
+  const left = Math.max(0, record.approvedUntil - world.wall);
   const party = (id: DeviceId) => {
     const registration = state.registrations.get(id);
     const leaf = state.devices.get(id)?.leaf ?? EMPTY;

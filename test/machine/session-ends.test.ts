@@ -236,6 +236,17 @@ test('[P17] the lifetime goes on over a restart of the manager', () => {
   assert.deepEqual([pair.caller.state.sessions.size, pair.town.manager.sessions.size], [0, 0]);
 });
 
+test('[P17] a session whose time ran out while the manager was away is gone from its disk too', () => {
+  const pair = couple();
+  pair.caller.call('tv', { lifetimeSeconds: 100 });
+  pair.town.flush();
+  assert.equal([...pair.town.store.entries('sessions')].length, 1);
+  pair.town.clock.advance(100_000);
+  pair.town.restartManager();
+  pair.town.advance(1);
+  assertOver(pair);
+});
+
 test('[P17] a device that restarted while the manager was away has lost the session', () => {
   const pair = talking();
   pair.town.meddler = ({ from }) => (from === 'tv' || from === 'manager' ? [] : 'pass');
