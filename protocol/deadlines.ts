@@ -1,6 +1,6 @@
 /**
  * Deadlines of a machine: keys with a time, the earliest first. A binary heap in which a moved or cancelled deadline
- * stays behind as a husk until it comes up.
+ * stays behind as a husk until it comes up, or until there are more husks than deadlines.
  */
 import type { Millis } from './units.ts';
 
@@ -20,8 +20,9 @@ export function noDeadlines(): Deadlines {
 
 /** Sets or moves the deadline of `key`. */
 export function schedule(deadlines: Deadlines, key: string, at: Millis): void {
-  deadlines.current.set(key, at);
-  const { heap } = deadlines;
+  const { heap, current } = deadlines;
+  current.set(key, at);
+  if (heap.length > FEW && heap.length > 2 * current.size) return sweep(deadlines);
   let i = heap.push({ at, key }) - 1;
   while (i > 0) {
     const parent = (i - 1) >> 1;
@@ -29,6 +30,15 @@ export function schedule(deadlines: Deadlines, key: string, at: Millis): void {
     [heap[parent], heap[i]] = [heap[i]!, heap[parent]!];
     i = parent;
   }
+}
+
+const FEW = 64;
+
+/** Every entry anew from what lives, in order: a sorted array is a heap. Paid for by as many calls of `schedule`. */
+function sweep({ heap, current }: Deadlines): void {
+  heap.length = 0;
+  for (const [key, at] of current) heap.push({ at, key });
+  heap.sort((a, b) => a.at - b.at);
 }
 
 export function cancel(deadlines: Deadlines, key: string): void {
