@@ -158,11 +158,15 @@ const HASHES: Readonly<Record<HashName, HashFunction>> = {
 
 // ── AEAD ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** OpenSSL's names; kept whole, because a name put together for each call is also converted for each call. */
+const CIPHER_NAMES: Readonly<Record<Aead['cipher'], Readonly<Record<Aead['keyBytes'], string>>>> = {
+  'aes-gcm': { 16: 'aes-128-gcm', 24: 'aes-192-gcm', 32: 'aes-256-gcm' },
+  'aes-ccm': { 16: 'aes-128-ccm', 24: 'aes-192-ccm', 32: 'aes-256-ccm' },
+  'chacha20-poly1305': { 16: 'chacha20-poly1305', 24: 'chacha20-poly1305', 32: 'chacha20-poly1305' },
+};
+
 /** node:crypto types each mode apart; at run time all of them take these calls, and only CCM needs `plaintextLength`. */
-function cipherName(aead: Aead): 'aes-128-ccm' {
-  const name = aead.cipher === 'chacha20-poly1305' ? aead.cipher : `aes-${8 * aead.keyBytes}-${aead.cipher.slice(4)}`;
-  return name as 'aes-128-ccm';
-}
+const cipherName = ({ cipher, keyBytes }: Aead): 'aes-128-ccm' => CIPHER_NAMES[cipher][keyBytes] as 'aes-128-ccm';
 
 /** A shorter key or nonce would be another algorithm, or none: our bug, never the peer's. */
 function checkSizes(aead: Aead, key: Uint8Array, nonce: Uint8Array): void {
