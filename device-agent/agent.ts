@@ -111,8 +111,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
       return receive(state, event.topic, event.payload, world);
     case 'saved':
       invited.savedInvitation(state, world);
-      joining.savedJoining(state, world);
-      return sendCalls(state, world);
+      return continueAfterSave(state, joining.savedJoining(state, world), world);
     case 'saveFailed':
       log(state, 'error', 'state.not-saved', { reason: event.reason, remedy: 'look at the state directory' });
       return joining.abandon(state, 'what has to survive this process could not be stored', world);
@@ -122,6 +121,11 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     default:
       event satisfies never;
   }
+}
+
+function continueAfterSave(state: AgentState, early: readonly Uint8Array[], world: World): void {
+  sendCalls(state, world);
+  for (const record of early) receiveRecord(state, record, world);
 }
 
 /** Sessions outlive a link; the channel's context does not. */
@@ -162,7 +166,7 @@ function receiveFrame(state: AgentState, addressed: 'device' | 'link', payload: 
   if (addressed === 'device') state.promoted = true;
   switch (frame.kind) {
     case 'record':
-      return receiveRecord(state, frame.record, world);
+      return joining.holdRecord(state, frame.record) ? undefined : receiveRecord(state, frame.record, world);
     case 'hint':
       return joining.receiveHint(state, world);
     default:

@@ -18,7 +18,13 @@ export interface JudgedManager {
 export type JoiningStep =
   | { readonly name: 'awaitingMessage2'; readonly login: LoginStarted; readonly offered: readonly number[] }
   | { readonly name: 'awaitingMessage4'; readonly login: LoginRequested; readonly manager: JudgedManager }
-  | { readonly name: 'savingLogin'; readonly keys: LoginKeys; readonly answers: readonly ChannelMessage[] }
+  | {
+      readonly name: 'savingLogin';
+      readonly keys: LoginKeys;
+      readonly answers: readonly ChannelMessage[];
+      /** Records that followed message_4. */
+      readonly early: Uint8Array[];
+    }
   | { readonly name: 'awaitingResumed'; readonly awaiting: AwaitingResumed }
   | { readonly name: 'savingResumed'; readonly channel: Channel };
 

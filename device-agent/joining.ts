@@ -156,7 +156,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   const answers = answer.messages === undefined ? [] : channelMessages.decodeAll(answer.messages);
   keepSecret(state, keys.resumptionSecret, keys.channel, manager, world);
   state.chainHeld = answer.chainHeld ?? state.chainHeld;
-  joining.step = { name: 'savingLogin', keys, answers };
+  joining.step = { name: 'savingLogin', keys, answers, early: [] };
   saveMemory(state);
 }
 
@@ -220,10 +220,23 @@ export function receiveResumed(state: AgentState, body: Uint8Array, world: World
   saveMemory(state);
 }
 
-/** What had to be stored is stored: the channel is open, and its first record permits [patent 1308]. */
-export function savedJoining(state: AgentState, world: World): void {
+const MAX_EARLY = 8;
+
+/** The manager may speak as soon as it has answered; what it says waits until the login is stored. */
+export function holdRecord(state: AgentState, record: Uint8Array): boolean {
+  const step = state.joining?.step;
+  if (step?.name !== 'savingLogin') return false;
+  if (step.early.length < MAX_EARLY) step.early.push(record.slice());
+  return true;
+}
+
+/**
+ * What had to be stored is stored: the channel is open, and its first record permits [patent 1308].
+ * @returns the records that waited for it
+ */
+export function savedJoining(state: AgentState, world: World): readonly Uint8Array[] {
   const { joining } = state;
-  if (joining === null) return;
+  if (joining === null) return [];
   const { step, cost } = joining;
   state.charged = cost;
   if (step.name === 'savingLogin') {
@@ -231,10 +244,13 @@ export function savedJoining(state: AgentState, world: World): void {
     state.promoted = true;
     const channel = openChannel(world.crypto, step.keys.channel);
     channelOpened(state, channel, { opened: 'edhoc', by: 'device', cost }, step.answers, world);
-  } else if (step.name === 'savingResumed') {
+    return step.early;
+  }
+  if (step.name === 'savingResumed') {
     state.joining = null;
     channelOpened(state, step.channel, { opened: 'resume', by: 'device', cost }, [], world);
   }
+  return [];
 }
 
 /** E0 is not authenticated: it explains, and leads to another try at most. */

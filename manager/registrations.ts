@@ -16,7 +16,7 @@ const MAX_STANDING = 256;
 
 /**
  * Replaces what the device had registered, in memory at once and on disk with the changes returned.
- * A repeat of the last request id changes nothing and gets the same version.
+ * A repeat changes nothing and gets the same version.
  */
 export function prepareRegistration(
   state: ManagerState,
@@ -26,13 +26,11 @@ export function prepareRegistration(
 ): { readonly reply: MessageOf<'Registered'>; readonly changes: readonly Change[] } {
   const { requestId, addresses, proposals } = message;
   const before = state.registrations.get(device);
-  if (before !== undefined && equal(before.requestId, requestId)) {
-    // written again: the disk may have refused it the first time
-    const changes = [registrationChange(device, before)];
-    return { reply: { kind: 'Registered', requestId: before.requestId, version: before.version }, changes };
-  }
   const hash = registrationHash(world.crypto, { addresses, proposals });
-  const version = (before?.version ?? 0) + 1;
+  // the same content is the same version, and a grant made from it stays good; written all the same: the disk may have
+  // refused it the first time
+  const same = before !== undefined && equal(before.hash, hash);
+  const version = same ? before.version : (before?.version ?? 0) + 1;
   const record: RegistrationRecord = { version, requestId: requestId.slice(), hash, addresses, proposals };
   state.registrations.set(device, record);
   log(state, 'info', 'device.registered', {

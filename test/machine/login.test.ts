@@ -231,7 +231,7 @@ test('[P8] [patent 0139] when both want it the channel authenticates only: reada
   lamp.restart();
   t.flush();
   assert.ok(isIn(t, lamp) && lamp.state.channel?.channel.authenticateOnly === true);
-  assert.equal(lamp.latest('registered')?.version, 2);
+  assert.equal(lamp.news.filter(({ news }) => news === 'registered').length, 2);
   const readable = packetsOf(t, RECORD).some(({ payload }) => Buffer.from(payload).includes('udp://192.0.2.1'));
   assert.ok(readable, 'the registration after the restart travels in the clear');
   const from = t.packets.length;
@@ -245,7 +245,7 @@ test('[P8] [patent 0139] when both want it the channel authenticates only: reada
   lamp.restart();
   t.flush();
   assert.ok(packetsOf(t, RECORD, from).length > 0);
-  assert.equal(t.manager.registrations.get(lamp.id)?.version, 2, 'an altered one changes nothing');
+  assert.equal(t.manager.registrations.get(lamp.id)?.version, 1, 'an altered one changes nothing');
 });
 
 test('[P8] [patent 0139] when only the device wants it the login is refused, with the reason', () => {

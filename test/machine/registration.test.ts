@@ -128,10 +128,10 @@ test('[P9] [5.6 lost, doubled, reordered messages at every step] a registration 
   const t = town();
   t.meddler = toEvery(RECORD, doubled);
   const router = t.add('router-1');
-  again(router);
-  again(router);
+  again(router, { addresses: ['udp://192.0.2.2'] });
+  again(router, { addresses: ['udp://192.0.2.3'] });
   t.advance(1_000);
-  assert.deepEqual(versions(router), [1, 2 + 1]);
+  assert.deepEqual(versions(router), [1, 3]);
   assert.equal(t.manager.registrations.get(router.id)?.version, 3);
 });
 
@@ -140,7 +140,7 @@ test('[P9] a completion that is lost with the link is given again for the same r
   const router = t.add('router-1');
   t.meddler = (packet) =>
     packet.from === 'manager' && packet.payload[0]! < 0x80 && packet.topic.startsWith('km1/d/') ? [] : 'pass';
-  again(router);
+  again(router, { addresses: ['udp://192.0.2.2'] });
   t.flush();
   assert.equal(t.manager.registrations.get(router.id)?.version, 2);
   t.meddler = () => 'pass';
@@ -182,7 +182,7 @@ test('[P10] [patent 0102] after a restart the device registers again by itself, 
   const router = t.add('router-1');
   router.restart();
   t.advance(1_000);
-  assert.deepEqual(versions(router), [1, 2]);
+  assert.deepEqual(versions(router), [1, 1], 'the same content is the same version');
   moveTo(router, 'udp://203.0.113.5');
   router.breakLink();
   t.advance(1_000);

@@ -30,10 +30,10 @@ const openings = (device: TownDevice): number => device.news.filter(({ news }) =
 
 /** What the device says reaches the manager, and the answer comes back. */
 function talks(t: Town, device: TownDevice): boolean {
-  const before = device.latest('registered')?.version ?? 0;
+  const before = device.news.length;
   device.run((state) => register(state, state.registration.wanted, device.world()));
   t.flush();
-  return (device.latest('registered')?.version ?? 0) > before;
+  return device.news.slice(before).some(({ news }) => news === 'registered');
 }
 
 const INTERRUPTIONS: readonly (readonly [what: string, interrupt: (t: Town, device: TownDevice) => void])[] = [
