@@ -95,7 +95,8 @@ async function devicePart(scale: Scale, at: At): Promise<Report['sections']> {
       title: 'One device, one new session: all messages from Connect or Ask until open (CPU: codec, crypto, machine)',
       how: [
         'The real machines step by step in one thread, no broker, no socket; the time around each step, less the clock',
-        "reading's own, times the share of CPU that the thread got; the median of 20 slices of a round. TLS: node:tls 1.3, P-256, leaf and intermediate, both",
+        "reading's own, times the share of CPU that the thread got; the median of 20 slices of a round.",
+        'TLS: node:tls 1.3, P-256, leaf and intermediate, both',
         'certificates verified, the client with its thread clock, the server in a thread of its own; less a bare TCP',
         'connection that moves flights of the same sizes.',
       ],
