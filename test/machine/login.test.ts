@@ -4,9 +4,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeSequence, encodeSequence } from '../../protocol/cbor.ts';
+import { sealMessages } from '../../protocol/channel.ts';
 import { decodeError, encodeError } from '../../protocol/edhoc/error-message.ts';
 import { decodeFrame, encodeFrame } from '../../protocol/frame.ts';
+import { type ChannelMessage, channelMessages } from '../../protocol/messages.ts';
+import { sealRecord } from '../../protocol/record.ts';
 import { CHANNEL_SUITES, suiteName } from '../../protocol/suites.ts';
+import type { Topic } from '../../protocol/units.ts';
 import { town } from '../town.ts';
 import type { Town, TownDevice } from '../town-plan.ts';
 import {
@@ -261,17 +265,59 @@ test('[P8] when only the manager would grant it the channel encrypts', () => {
   assert.ok(isIn(t, lamp) && lamp.state.channel?.channel.authenticateOnly === false);
 });
 
-test('[5.6 a grant on an authenticate-only channel] Connect, Ask and Grant are illegal on it, on both sides', () => {
+test('[P8] [5.6 a grant on an authenticate-only channel] neither side asks for a session on it, and both are told why', () => {
   const t = town({ settings: { authenticateOnly: true } });
   const lamp = t.add('lamp', { settings: { authenticateOnly: true } });
   const router = t.add('router-1');
-  lamp.call('router-1');
-  t.advance(5_000);
-  assert.equal(t.manager.sessions.size, 0);
-  router.call('lamp');
-  t.advance(90_000);
-  assert.equal(lamp.state.asked.size + lamp.state.sessions.size, 0);
-  assert.equal(router.state.sessions.size, 0);
-  assert.ok(router.latest('callFailed') !== undefined, 'the caller learns it');
+  for (const [from, to] of [
+    [lamp, router],
+    [router, lamp],
+  ] as const) {
+    from.call(to.id);
+    t.advance(5_000);
+    assert.equal(from.latest('callFailed')?.reason, 'authenticate-only');
+  }
+  assert.equal(t.manager.sessions.size + lamp.state.sessions.size + router.state.sessions.size, 0);
   assert.ok(isIn(t, lamp) && isIn(t, router));
+});
+
+test('[5.6 a grant on an authenticate-only channel] a manager that sends one all the same is not obeyed, nor a device that asks', () => {
+  const t = town({ settings: { authenticateOnly: true } });
+  const lamp = t.add('lamp', { settings: { authenticateOnly: true } });
+  t.add('router-1');
+  const bytes = (length: number) => new Uint8Array(length).fill(1);
+  const suite = CHANNEL_SUITES[1]!;
+  const sid = bytes(8);
+  const shared = { sid, suite, keyMode: 'seed', nonceA: bytes(16), lifetime: 60 } as const;
+  const messages: readonly ChannelMessage[] = [
+    { kind: 'Ask', ...shared, from: 'router-1' as never, name: 'lamp' },
+    {
+      kind: 'Grant',
+      ...shared,
+      role: 'callee',
+      epoch: 0,
+      peer: 'router-1' as never,
+      peerLeaf: bytes(32),
+      peerRegistration: bytes(32),
+      secret: bytes(32),
+      nonceB: bytes(16),
+      addresses: [],
+      version: 1,
+    },
+  ];
+  const there = t.manager.channels.get(lamp.id)!.channel;
+  const here = lamp.state.channel!.channel;
+  for (const message of messages) {
+    assert.throws(() => sealMessages(t.managerCrypto, there, [message]), /only authenticates/);
+    const record = sealRecord(t.managerCrypto, there.records, 'data', channelMessages.encodeAll([message]));
+    t.inject('km1/d/lamp' as Topic, record);
+    t.flush();
+  }
+  assert.equal(lamp.logs.filter((line) => line.includes('on a channel that only authenticates')).length, 2);
+  assert.equal(lamp.state.asked.size + lamp.state.sessions.size, 0);
+  const connect = { kind: 'Connect', nonceA: bytes(16), callee: 'router-1' } as const;
+  t.inject('km1/m/lamp' as Topic, sealRecord(lamp.crypto, here.records, 'data', channelMessages.encodeAll([connect])));
+  t.flush();
+  assert.equal(t.manager.sessions.size, 0);
+  assert.ok(isIn(t, lamp));
 });
