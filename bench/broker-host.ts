@@ -9,6 +9,7 @@ import { brokerConfig } from '../broker/config.ts';
 import { type Broker, startBroker } from '../broker/service.ts';
 import { managerConfig } from '../manager/config.ts';
 import { startManager } from '../manager/service.ts';
+import { writePem } from '../platform/certificates.ts';
 import { systemClock } from '../platform/clock.ts';
 import { nodeCrypto } from '../platform/crypto-node.ts';
 import { createLog } from '../platform/log.ts';
@@ -181,10 +182,4 @@ function attachVerifier(broker: Broker, own: Holder, anchor: Holder): void {
   });
 }
 
-function pem({ certificate }: Holder): string {
-  const lines =
-    Buffer.from(certificate.der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
-}
+const pem = ({ certificate }: Holder): string => writePem('CERTIFICATE', certificate.der);

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import { Worker } from 'node:worker_threads';
+import { writePem } from '../platform/certificates.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { ca, certify, type Holder, root } from '../test/test-authority.ts';
 import type { FromTlsServer, TlsServerData, ToTlsServer } from './tls-server.ts';
@@ -100,10 +101,4 @@ async function firstByteAndEnd(socket: Socket): Promise<void> {
   await once(socket, 'close');
 }
 
-function pem({ certificate }: Holder): string {
-  const lines =
-    Buffer.from(certificate.der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
-}
+const pem = ({ certificate }: Holder): string => writePem('CERTIFICATE', certificate.der);
