@@ -211,11 +211,13 @@ test("an address that is none, and an agent's configuration under any name, are 
   writeFileSync(join(folder, 'home.yaml'), config.join('\n'));
   const broken = await run(folder, 'doctor', 'home.yaml');
   assert.match(broken.stdout, /^✗ home\.yaml:2:1: manger: unknown key \(did you mean manager\?\), /m);
-  writeFileSync(join(folder, 'home.yaml'), config.join('\n').replace('manger', 'manager'));
+  assert.match(broken.stdout, /^✗ home\.yaml:1:15: broker\.url: .*allowed: mqtt:\/\/host:port or mqtts:\/\/host:port/m);
+  const mended = config.join('\n').replace('manger', 'manager').replace(':none', ':99999');
+  writeFileSync(join(folder, 'home.yaml'), mended);
   const { code, stdout } = await run(folder, 'doctor', 'home.yaml');
   assert.equal(code, 1);
   assert.match(stdout, /^✓ home\.yaml is a configuration of the agent$/m);
-  assert.match(stdout, /^✗ mqtt:\/\/127\.0\.0\.1:none is no address: write mqtt:\/\/host:port /m);
+  assert.match(stdout, /^✗ mqtt:\/\/127\.0\.0\.1:99999 is no address: write mqtt:\/\/host:port /m);
 });
 
 test('a reader who goes away early is no error', async (t) => {
