@@ -148,7 +148,7 @@ async function realManager(broker: Broker, kind: 'memory' | 'lmdb', anchor: Hold
     clock,
     log: createLog({ name: 'manager', level: 'warn', json: true }),
     store,
-    signingKey: own.key.key,
+    openKey: () => own.key.key,
     sealingKey: crypto.random(32),
     openTransport: (options) => broker.attach({ service: 'manager', ...options }),
   });

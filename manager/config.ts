@@ -39,6 +39,11 @@ export const managerConfig = z.strictObject({
   /** The manager's chain, leaf first, and its key; PEM. */
   certificateFile: file,
   keyFile: file,
+  /** Certificates of the other key type (P-256 beside Ed25519), for a fleet that has both. */
+  otherCertificates: z
+    .array(z.strictObject({ certificateFile: file, keyFile: file }))
+    .max(4)
+    .default([]),
   /** The verifier's certificate, pinned: only verdicts signed by its key count. */
   verifierCertificateFile: file,
   /** `certified`: every device with a good certificate; `listed`: only those under `devices`. */

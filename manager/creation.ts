@@ -11,7 +11,10 @@ import type { Loaded, SessionRecord } from './registry.ts';
 import { addSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 
-type Identity = Pick<ManagerState, 'settings' | 'identity' | 'leafHash' | 'verifierKey' | 'reader' | 'sealingKey'>;
+type Identity = Pick<
+  ManagerState,
+  'settings' | 'identity' | 'otherIdentities' | 'verifierKey' | 'reader' | 'sealingKey'
+>;
 
 /** @param loaded what the store held */
 export function createManager(identity: Identity, loaded: Loaded, world: World): ManagerState {
@@ -35,7 +38,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     hinted: new Map(),
     commits: new Map(),
     deadlines: noDeadlines(),
-    ownVerdict: null,
+    ownVerdicts: new Map(),
     nextCommit: 1,
     toOpen: [],
     out: [],

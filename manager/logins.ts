@@ -16,6 +16,7 @@ import {
   pickChannelSuite,
   readOffer,
   readRequest,
+  suitesOf,
   verifyRequest,
 } from '../protocol/login.ts';
 import {
@@ -36,7 +37,7 @@ import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
-import { listingOf, type ManagerState } from './state.ts';
+import { identitiesOf, identityFor, listingOf, type ManagerState } from './state.ts';
 
 const AUTHENTICATION_FAILED = encodeError({ kind: 'unspecified', text: 'authentication failed' });
 
@@ -49,7 +50,7 @@ export function receiveMessage1(
   frame: Uint8Array,
   world: World,
 ): void {
-  const read = readOffer(world.crypto, state.identity, body);
+  const read = readOffer(world.crypto, { cipherSuites: suitesOf(identitiesOf(state)) }, body);
   if ('error' in read) {
     sendExchange(state, party, 'error', exchange, read.error);
     return;
@@ -59,10 +60,12 @@ export function receiveMessage1(
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
   if (read.offer.verdict === 'fresh') {
     const subject = { for: 'selfForExchange', party: partyKey(party) } as const;
-    askVerifier(state, subject, 'manager', state.identity.chain, world, peerFreshness(world.crypto, read));
+    const { chain } = identityFor(state, read.edhoc.suite.id);
+    askVerifier(state, subject, 'manager', chain, world, peerFreshness(world.crypto, read));
     return;
   }
-  const stapled = read.offer.verdict === 'cached' ? currentOwnVerdict(state, world) : null;
+  const stapled =
+    read.offer.verdict === 'cached' ? currentOwnVerdict(state, identityFor(state, read.edhoc.suite.id), world) : null;
   sendChoice(state, handshake, read, stapled, world);
 }
 
@@ -80,7 +83,8 @@ function sendChoice(
   world: World,
 ): void {
   const { party, exchange } = handshake;
-  const suite = pickChannelSuite(state.identity, read.offer);
+  const identity = identityFor(state, read.edhoc.suite.id);
+  const suite = pickChannelSuite(identity, read.offer);
   if (suite === null) {
     endHandshake(state, party);
     sendExchange(
@@ -99,7 +103,7 @@ function sendChoice(
     authenticateOnly: granted ? true : undefined,
     instance: state.instance,
   };
-  const { message2, state: login } = chooseLogin(world.crypto, state.identity, read, choice);
+  const { message2, state: login } = chooseLogin(world.crypto, identity, read, choice);
   handshake.step = { name: 'awaitingMessage3', login };
   reply(state, handshake, 'message2', message2);
 }

@@ -18,9 +18,9 @@ import { endHandshake } from './half-open.ts';
 import { finishLogin, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
-import { askVerifier, questionTimedOut, type Ruling, receiveJudgement } from './questions.ts';
+import { askVerifier, leafOf, questionTimedOut, type Ruling, receiveJudgement } from './questions.ts';
 import { stepSession } from './sessions.ts';
-import type { ManagerState, Subject } from './state.ts';
+import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 
 export type ManagerEvent =
   /** The transport is up (again): the broker knows nothing of us. */
@@ -134,10 +134,10 @@ function brokerKnown(state: ManagerState, world: World): void {
 
 function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: World): void {
   // the verifier has come: our own certificate need not wait for its next turn
-  if (subject.for !== 'self' && ruling.outcome !== 'away' && state.ownVerdict === null) askAboutSelf(state, world);
+  if (subject.for !== 'self' && ruling.outcome !== 'away' && state.ownVerdicts.size === 0) askAboutSelf(state, world);
   switch (subject.for) {
     case 'self':
-      return ownRuling(state, ruling, world);
+      return ownRuling(state, subject.leaf, ruling, world);
     case 'refresh':
       return verdictRefreshed(state, subject.device, ruling, world);
     case 'selfForExchange': {
@@ -160,16 +160,18 @@ function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: Worl
 
 const ASK_SELF_AGAIN = seconds(5);
 
-/** One question about our own certificate at a time. */
+/** One question about each of our own certificates at a time. */
 function askAboutSelf(state: ManagerState, world: World): void {
   for (const { subject } of state.questions.values()) if (subject.for === 'self') return;
-  askVerifier(state, { for: 'self' }, 'manager', state.identity.chain, world);
+  for (const identity of identitiesOf(state)) {
+    askVerifier(state, { for: 'self', leaf: leafOf(identity, world) }, 'manager', identity.chain, world);
+  }
 }
 
-function ownRuling(state: ManagerState, ruling: Ruling, world: World): void {
+function ownRuling(state: ManagerState, leaf: string, ruling: Ruling, world: World): void {
   let again: Millis = ASK_SELF_AGAIN;
   if (ruling.outcome === 'good') {
-    state.ownVerdict = { bytes: ruling.bytes, until: ruling.until };
+    state.ownVerdicts.set(leaf, { bytes: ruling.bytes, until: ruling.until });
     again = Millis(Math.max(1, (ruling.until - world.wall) / 2) * 1000);
   } else if (ruling.outcome === 'bad') {
     log(state, 'error', 'manager.certificate-refused', {

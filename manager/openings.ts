@@ -7,7 +7,7 @@ import { openChannel, openMessages } from '../protocol/channel.ts';
 import { decodeError } from '../protocol/edhoc/error-message.ts';
 import { nextSuite } from '../protocol/edhoc/initiator.ts';
 import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
-import { readChoice, readLoginAnswer, requestLogin, startLogin, verifyChoice } from '../protocol/login.ts';
+import { readChoice, readLoginAnswer, requestLogin, startLogin, suitesOf, verifyChoice } from '../protocol/login.ts';
 import { type ChannelMessage, type Reason, ResumeRequest } from '../protocol/messages.ts';
 import {
   answerResumption,
@@ -28,7 +28,7 @@ import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
 import { stepSessionsOf } from './sessions.ts';
-import type { ManagerState } from './state.ts';
+import { identitiesOf, identityFor, type ManagerState } from './state.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -169,11 +169,12 @@ function startLoginTo(
   suitesR?: readonly number[],
 ): boolean {
   const party: Party = { kind: 'device', id: device };
-  const { cipherSuites, channelSuites } = state.identity;
+  const cipherSuites = suitesOf(identitiesOf(state));
   const selected = suitesR === undefined ? cipherSuites[0] : nextSuite(cipherSuites, suitesR, offered);
   if (selected === undefined || selected === null) return false;
-  const offer = { suites: channelSuites, sendChain: state.devices.has(device) ? undefined : true };
-  const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
+  const identity = identityFor(state, selected);
+  const offer = { suites: identity.channelSuites, sendChain: state.devices.has(device) ? undefined : true };
+  const { message1, state: login } = startLogin(world.crypto, { ...identity, cipherSuites }, offer, selected);
   const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
   const step = { name: 'awaitingMessage2', device, login, offered: [...offered, selected] } as const;
   if (beginHandshake(state, party, exchange, step, world) === null) return false;
@@ -217,9 +218,10 @@ export function verdictForOpening(state: ManagerState, handshake: Handshake, rul
     return;
   }
   const instance = login.choice.instance?.slice() ?? null;
-  const verdict = currentOwnVerdict(state, world) ?? undefined;
+  const identity = identityFor(state, login.edhoc.suite.id);
+  const verdict = currentOwnVerdict(state, identity, world) ?? undefined;
   const request = { instance: state.instance, verdict };
-  const { message3, state: requested } = requestLogin(world.crypto, state.identity, login, request, false);
+  const { message3, state: requested } = requestLogin(world.crypto, identity, login, request, false);
   noteVerdict(state, device, ruling.until);
   handshake.step = { name: 'awaitingMessage4', device, login: requested, proven, instance };
   sendExchange(state, handshake.party, 'message3', handshake.exchange, message3);

@@ -4,6 +4,7 @@
 import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
+import type { LoginIdentity } from '../protocol/login.ts';
 import { Judgement, NONCE_BYTES, type Purpose, Question, type Verdict } from '../protocol/messages.ts';
 import { MANAGER } from '../protocol/topics.ts';
 import { EpochSeconds, later } from '../protocol/units.ts';
@@ -90,12 +91,16 @@ export function questionTimedOut(state: ManagerState, key: string): Subject | nu
   return question.subject;
 }
 
+/** What our own verdicts are kept under. */
+export const leafOf = (identity: LoginIdentity, world: World): string =>
+  toHex(world.crypto.hash('sha-256', identity.chain[0]!));
+
 /** Seconds of life that a stapled verdict must still have. */
 const STAPLE_MARGIN = 10;
 
 /** @returns the verdict on our own certificate for stapling, or null; asks for the next one when half its age is over */
-export function currentOwnVerdict(state: ManagerState, world: World): Uint8Array | null {
-  const held = state.ownVerdict;
-  if (held !== null && held.until - STAPLE_MARGIN > world.wall) return held.bytes;
+export function currentOwnVerdict(state: ManagerState, identity: LoginIdentity, world: World): Uint8Array | null {
+  const held = state.ownVerdicts.get(leafOf(identity, world));
+  if (held !== undefined && held.until - STAPLE_MARGIN > world.wall) return held.bytes;
   return null;
 }

@@ -12,7 +12,7 @@ import { equal } from '../protocol/bytes.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
 import type { Crypto, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
-import { suitesFor } from '../protocol/login.ts';
+import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
 import { DEFAULT_RULE } from '../protocol/matching.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { deviceId, MANAGER, topicsUnder } from '../protocol/topics.ts';
@@ -32,7 +32,8 @@ export interface ManagerParts {
   readonly clock: { now(): Millis; wall(): EpochSeconds; cpuMicros(): number };
   readonly log: Log;
   readonly store: Store;
-  readonly signingKey: SigningKey & { readonly publicSpki: Uint8Array };
+  /** Opens the private key that a configuration names. */
+  readonly openKey: (path: string) => SigningKey & { readonly publicSpki: Uint8Array };
   /** 32 bytes; resumption secrets are sealed under it. */
   readonly sealingKey: Uint8Array;
   readonly openTransport: (options: {
@@ -56,28 +57,18 @@ export class ManagerError extends Error {
 
 /** @throws ManagerError, FileFault, StoreError */
 export function startManager(config: ManagerConfig, parts: ManagerParts): ManagerService {
-  const { crypto, clock, log, store, signingKey, sealingKey, openTransport } = parts;
+  const { crypto, clock, log, store, openKey, sealingKey, openTransport } = parts;
   const settings = settingsOf(config);
-  const chain = readCertificateFile(config.certificateFile);
-  const [leaf] = chain;
-  if (!equal(signingKey.publicSpki, leaf.spki)) {
-    throw new ManagerError(
-      `${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`,
-    );
-  }
-  const fault = roleFault(leaf, chain.slice(1), 'manager', config.name);
-  if (fault !== null) throw new ManagerError(`${config.certificateFile}: devices would refuse it: ${fault.detail}`);
+  const [identity, ...otherIdentities] = [config, ...config.otherCertificates].map((files) =>
+    readIdentity(files, config.name, openKey),
+  );
+  if (identity === undefined) throw new ManagerError('certificateFile: a manager needs a certificate');
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
   const state = createManager(
     {
       settings,
-      identity: {
-        chain: chain.map(({ der }) => der),
-        signingKey,
-        cipherSuites: suitesFor(signingKey),
-        channelSuites: CHANNEL_SUITES.map((_, number) => number),
-      },
-      leafHash: crypto.hash('sha-256', leaf.der),
+      identity,
+      otherIdentities,
       verifierKey: readPinnedKey(config.verifierCertificateFile, crypto),
       reader: certificateReader(),
       sealingKey,
@@ -138,6 +129,30 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       await transport.close();
     },
   };
+}
+
+/** One certificate with its key. @throws ManagerError, FileFault */
+function readIdentity(
+  { certificateFile, keyFile }: { readonly certificateFile: string; readonly keyFile: string },
+  name: string,
+  openKey: ManagerParts['openKey'],
+): LoginIdentity {
+  const chain = readCertificateFile(certificateFile);
+  const [leaf] = chain;
+  const signingKey = openKey(keyFile);
+  if (!equal(signingKey.publicSpki, leaf.spki)) {
+    throw new ManagerError(`${keyFile}: the key does not belong to the certificate in ${certificateFile}`);
+  }
+  const fault = roleFault(leaf, chain.slice(1), 'manager', name);
+  if (fault !== null) throw new ManagerError(`${certificateFile}: devices would refuse it: ${fault.detail}`);
+  const cipherSuites = suitesFor(signingKey);
+  if (cipherSuites.length === 0) {
+    throw new ManagerError(
+      `${keyFile}: a manager's key is of kind p256 or ed25519: no EDHOC suite signs with this one`,
+    );
+  }
+  const channelSuites = CHANNEL_SUITES.map((_, number) => number);
+  return { chain: chain.map(({ der }) => der), signingKey, cipherSuites, channelSuites };
 }
 
 function settingsOf(config: ManagerConfig): Settings {

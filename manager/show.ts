@@ -17,7 +17,7 @@ export function showStatus(state: ManagerState, settings: Settings): { readonly 
     channels: state.channels.size,
     sessions: state.sessions.size,
     halfOpen: state.handshakes.size,
-    verifier: state.ownVerdict === null ? 'silent' : 'answers',
+    verifier: state.ownVerdicts.size === 0 ? 'silent' : 'answers',
   };
 }
 

@@ -85,7 +85,7 @@ export interface StoredReply {
 export type Subject =
   | { readonly for: 'exchange'; readonly party: string }
   | { readonly for: 'refresh'; readonly device: DeviceId }
-  | { readonly for: 'self' }
+  | { readonly for: 'self'; readonly leaf: string }
   | { readonly for: 'selfForExchange'; readonly party: string };
 
 export interface PendingQuestion {
@@ -110,7 +110,8 @@ export type Continuation =
 export interface ManagerState {
   readonly settings: Settings;
   readonly identity: LoginIdentity;
-  readonly leafHash: Uint8Array;
+  /** Certificates of other key types beside the first, for fleets that are mixed. */
+  readonly otherIdentities: readonly LoginIdentity[];
   readonly instance: Uint8Array;
   readonly verifierKey: PublicKey;
   readonly reader: CertificateReader;
@@ -137,7 +138,8 @@ export interface ManagerState {
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
   readonly deadlines: Deadlines;
-  ownVerdict: { readonly bytes: Uint8Array; readonly until: EpochSeconds } | null;
+  /** Verdicts on our own certificates, by SHA-256 of the leaf in hex. */
+  readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
   nextCommit: number;
   /** Channels that sessions of the step under way wait for. */
   toOpen: { readonly sid: string; readonly device: DeviceId }[];
@@ -147,3 +149,12 @@ export interface ManagerState {
 
 export const listingOf = (state: ManagerState, id: DeviceId): Listing =>
   state.settings.listings.get(id) ?? { class: null, groups: [] };
+
+export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
+  state.identity,
+  ...state.otherIdentities,
+];
+
+/** The identity whose key signs in this EDHOC suite; the first one when none does. */
+export const identityFor = (state: ManagerState, suite: number): LoginIdentity =>
+  state.otherIdentities.find((identity) => identity.cipherSuites.includes(suite)) ?? state.identity;

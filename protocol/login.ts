@@ -68,9 +68,16 @@ const EXPORT = { masterSecret: 0, masterSalt: 1, resumption: 32_769 } as const;
 const MASTER_SECRET_BYTES = 32;
 const MASTER_SALT_BYTES = 8;
 
+const SUITE_PREFERENCE = [6, 2, 3, 0, 4, 5];
+
 /** EDHOC suites that a key of this type can sign in, in our order of preference. */
-export function suitesFor(key: SigningKey, preference: readonly number[] = [6, 2, 3, 0, 4, 5]): number[] {
-  return preference.filter((id) => cipherSuite(id)?.key === key.algorithm);
+export function suitesFor(key: Pick<SigningKey, 'algorithm'>): number[] {
+  return SUITE_PREFERENCE.filter((id) => cipherSuite(id)?.key === key.algorithm);
+}
+
+/** EDHOC suites of several identities, in our order of preference: a suite counts only with a certificate of its type. */
+export function suitesOf(identities: readonly LoginIdentity[]): number[] {
+  return SUITE_PREFERENCE.filter((id) => identities.some((identity) => identity.cipherSuites.includes(id)));
 }
 
 // ── Initiator ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,7 +186,7 @@ export interface LoginOfferRead {
  */
 export function readOffer(
   crypto: Crypto,
-  identity: LoginIdentity,
+  identity: Pick<LoginIdentity, 'cipherSuites'>,
   message1: Uint8Array,
 ): LoginOfferRead | { error: Uint8Array } {
   const read = readMessage1(crypto, message1, identity.cipherSuites);

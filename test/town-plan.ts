@@ -105,6 +105,8 @@ export interface Town {
 export interface TownWishes {
   readonly settings?: Partial<Settings>;
   readonly managerCertificate?: Wishes;
+  /** Further certificates of the manager, of other key types. */
+  readonly otherManagers?: (issuer: Holder) => readonly Holder[];
   readonly managerHolder?: (issuer: Holder) => Holder;
   readonly algorithm?: 'p256' | 'ed25519';
   readonly signVerdictsWith?: Holder;

@@ -188,7 +188,12 @@ export function town(wishes: TownWishes = {}): Town {
           cipherSuites: wishes.managerSuites ?? suitesFor(managerHolder.key.key),
           channelSuites: wishes.managerChannelSuites ?? CHANNEL_SUITES.map((_, number) => number),
         },
-        leafHash: managerCrypto.hash('sha-256', managerHolder.certificate.der),
+        otherIdentities: (wishes.otherManagers?.(issuer) ?? []).map((holder) => ({
+          chain: [holder.certificate.der, issuer.certificate.der],
+          signingKey: holder.key.key,
+          cipherSuites: suitesFor(holder.key.key),
+          channelSuites: CHANNEL_SUITES.map((_, number) => number),
+        })),
         verifierKey: managerCrypto.publicKey(verifierKey.certificate.spki)!,
         reader,
         sealingKey,

@@ -23,7 +23,7 @@ export async function startManagerDaemon(configPath: string, log: Log): Promise<
   const config = readConfigFile(configPath, managerConfig);
   const { dataDirectory } = config;
   const crypto = nodeCrypto();
-  const signingKey = openFileKeyStore(config.keyFile, crypto.counter);
+  const openKey = (path: string) => openFileKeyStore(path, crypto.counter);
   makeDirectory(dataDirectory);
   const storeKey = loadOrCreateKeyFile(join(dataDirectory, 'store.key'), crypto);
   const sealingKey = loadOrCreateKeyFile(join(dataDirectory, 'sealing.key'), crypto);
@@ -44,7 +44,7 @@ export async function startManagerDaemon(configPath: string, log: Log): Promise<
       clock,
       log,
       store,
-      signingKey,
+      openKey,
       sealingKey,
       openTransport: broker.openTransport,
     });

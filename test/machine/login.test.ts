@@ -11,6 +11,7 @@ import { type ChannelMessage, channelMessages } from '../../protocol/messages.ts
 import { sealRecord } from '../../protocol/record.ts';
 import { CHANNEL_SUITES, suiteName } from '../../protocol/suites.ts';
 import type { Topic } from '../../protocol/units.ts';
+import { certify, MANAGER_WISHES } from '../test-authority.ts';
 import { town } from '../town.ts';
 import type { Town, TownDevice } from '../town-plan.ts';
 import {
@@ -104,6 +105,22 @@ test('[P1] an Ed25519 device and a P-256 manager have no EDHOC suite in common: 
   t.advance(60_000);
   assert.ok(packetsOf(t, E1).length > before, 'it goes on trying');
   assert.ok(!isIn(t, router));
+});
+
+test('[P1] [P13] a manager with a certificate of each key type lets both kinds of devices in, and gives a session to the two', () => {
+  const t = town({
+    otherManagers: (issuer) => [certify('home-manager', { ...MANAGER_WISHES, algorithm: 'ed25519' }, issuer)],
+  });
+  const router = t.add('router-1', { settings: { managerVerdict: 'cached' } });
+  const phone = t.add('phone-1', {
+    certificate: { algorithm: 'ed25519' },
+    settings: { managerVerdict: 'fresh' },
+  });
+  assert.ok(isIn(t, router) && isIn(t, phone));
+  assert.notDeepEqual(router.state.managerLeaf!.hash, phone.state.managerLeaf!.hash);
+  router.call('phone-1');
+  t.flush();
+  assert.ok(router.latest('sessionOpened'));
 });
 
 test('[P1] Ed25519 on both sides: suite 0', () => {

@@ -183,7 +183,9 @@ for (const managerVerdict of ['cached', 'fresh'] as const) {
 
 /** A manager that does not look at what it staples. */
 function stapling(t: Town, verdict: Verdict, sign: (verdict: Verdict) => Uint8Array): void {
-  Object.assign(t.manager, { ownVerdict: { bytes: sign(verdict), until: t.clock.wall() + 100_000 } });
+  const until = EpochSeconds(t.clock.wall() + 100_000);
+  const [leaf] = t.manager.ownVerdicts.keys();
+  t.manager.ownVerdicts.set(leaf!, { bytes: sign(verdict), until });
 }
 
 for (const [rule, forgery, why] of FORGERIES) {
