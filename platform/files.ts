@@ -6,6 +6,7 @@ import {
   fchmodSync,
   fstatSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -76,6 +77,24 @@ export function writeAtomically(path: string, bytes: Uint8Array, mode: number): 
   } catch (error) {
     rmSync(fresh, { force: true });
     throw writeFault(path, error);
+  }
+}
+
+/** Makes a directory for its owner alone, with its parents, unless it is there. @throws FileFault unwritable, full, io */
+export function makePrivateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw writeFault(path, errnoOf(error) === 'ENOENT' ? causeOfFailure(path) : error);
+  }
+}
+
+/** Node's recursive mkdir says ENOENT for every reason, a read-only file system too. */
+function causeOfFailure(path: string): unknown {
+  try {
+    return mkdirSync(path, 0o700);
+  } catch (error) {
+    return error;
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * Composition root of `agent run`.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentConfig } from '../../device-agent/config.ts';
 import { startAgent } from '../../device-agent/service.ts';
@@ -10,7 +9,7 @@ import { watchNetwork } from '../../hardware/network-watch.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
-import { writeFault } from '../../platform/files.ts';
+import { makePrivateDirectory, writeFault } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import { LockHeld, lockProcess, type ProcessLock } from '../../platform/process-lock.ts';
 import { readConfigFile } from '../config-file.ts';
@@ -46,8 +45,8 @@ export async function startAgentDaemon(configPath: string, log: Log): Promise<Ru
 
 /** Makes it when there is none; no second agent may log in with the same state. */
 function takeDirectory(path: string): ProcessLock {
+  makePrivateDirectory(path);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
     return lockProcess(join(path, 'agent.lock'));
   } catch (error) {
     if (!(error instanceof LockHeld)) throw writeFault(path, error);

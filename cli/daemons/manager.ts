@@ -1,7 +1,6 @@
 /**
  * Composition root of `manager run`.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openFileKeyStore } from '../../hardware/key-store.ts';
 import { type ManagerConfig, managerConfig } from '../../manager/config.ts';
@@ -9,7 +8,7 @@ import { startManager } from '../../manager/service.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { type JsonValue, serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
-import { writeFault } from '../../platform/files.ts';
+import { makePrivateDirectory } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import { loadOrCreateKeyFile } from '../../platform/store-key.ts';
 import { openLmdbStore } from '../../platform/store-lmdb.ts';
@@ -24,7 +23,7 @@ export async function startManagerDaemon(configPath: string, log: Log): Promise<
   const { dataDirectory } = config;
   const crypto = nodeCrypto();
   const openKey = (path: string) => openFileKeyStore(path, crypto.counter);
-  makeDirectory(dataDirectory);
+  makePrivateDirectory(dataDirectory);
   const storeKey = loadOrCreateKeyFile(join(dataDirectory, 'store.key'), crypto);
   const sealingKey = loadOrCreateKeyFile(join(dataDirectory, 'sealing.key'), crypto);
   // Also the lock against a second manager on the same directory.
@@ -78,12 +77,4 @@ async function reachBroker(settings: ManagerConfig['broker'], crypto: Crypto, lo
     where: broker.listeners.map(({ url }) => url),
     close: () => broker.close(),
   };
-}
-
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw writeFault(path, error);
-  }
 }
