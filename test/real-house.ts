@@ -2,7 +2,7 @@
  * A house of real processes for tests: a CA, configuration files, broker, verifier, manager and agents over TCP, each
  * started, asked, killed and started again by name; nothing of it is left when the test is over.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { initAuthority, issueCertificate } from '../cli/ca/authority.ts';
@@ -34,6 +34,8 @@ export interface HouseOptions {
   readonly listen?: string;
   /** Further lines of the manager's configuration. */
   readonly managerYaml?: string;
+  /** Further lines of the verifier's. */
+  readonly verifierYaml?: string;
   /** Puts something between the broker and everybody else. @returns where they connect instead */
   readonly between?: (brokerUrl: string) => Promise<string>;
 }
@@ -52,6 +54,7 @@ export interface House {
   readonly directory: string;
   /** Path of a file in the house. */
   at(...parts: readonly string[]): string;
+  read(file: string): string;
   write(file: string, text: string): void;
   /** Writes an agent's configuration file. @param files  whose certificate and key it bears; its own when absent */
   settle(occupant: Occupant, files?: { readonly certificate?: string; readonly key?: string }): void;
@@ -107,11 +110,12 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   write('broker.yaml', brokerYaml(withPorts(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', listen)));
   const urls = [...listen];
   if (options.between !== undefined) urls[0] = await options.between(listen[0]!);
-  write('verifier.yaml', verifierYaml(urls[0]!));
+  write('verifier.yaml', verifierYaml(urls[0]!, options.verifierYaml ?? ''));
   write('manager.yaml', managerYaml(urls[0]!, options.managerYaml ?? ''));
   const house: House = {
     directory,
     at,
+    read: (file) => readFileSync(at(file), 'utf8'),
     write,
     ran,
     settle: (occupant, { certificate = occupant.id, key = occupant.id } = {}) =>
@@ -199,12 +203,12 @@ tokens: { managerFile: manager.token, verifierFile: verifier.token }
 const withPorts = (listen: string, urls: readonly string[]): string =>
   urls.reduce((yaml, url) => yaml.replace('port: 0', `port: ${new URL(url).port}`), listen);
 
-const verifierYaml = (url: string): string => `broker: { url: '${url}', tokenFile: verifier.token }
+const verifierYaml = (url: string, more: string): string => `broker: { url: '${url}', tokenFile: verifier.token }
 certificateFile: certificates/verifier.chain.pem
 keyFile: certificates/verifier.key.pem
 trustAnchorFiles: [ca/root.pem]
 crlFiles: [ca/crl.pem]
-`;
+${more}`;
 
 const managerYaml = (url: string, more: string): string => `name: ${MANAGER}
 dataDirectory: manager

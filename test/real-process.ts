@@ -97,8 +97,14 @@ export function startCommand(args: readonly string[], cwd: string = ROOT): RealP
   };
 }
 
-/** Runs a command to its end. */
-export const runCommand = (args: readonly string[], cwd?: string): Promise<Ended> => startCommand(args, cwd).ended;
+const COMMAND_MS = 45_000;
+
+/** Runs a command to its end; one that does not end is killed, and shows it in its signal. */
+export async function runCommand(args: readonly string[], cwd?: string): Promise<Ended> {
+  const { child, ended } = startCommand(args, cwd);
+  const late = setTimeout(() => child.kill('SIGKILL'), COMMAND_MS);
+  return ended.finally(() => clearTimeout(late));
+}
 
 export async function kill(running: RealProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<Ended> {
   running.child.kill(signal);
