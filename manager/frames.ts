@@ -93,12 +93,12 @@ function receiveRecord(
     }
   }
   const open = party.kind === 'device' ? state.channels.get(party.id) : undefined;
-  if (party.kind !== 'device' || open === undefined) return sendHint(state, party, world);
+  if (party.kind !== 'device' || open === undefined) return sendHint(state, party, 'record', world);
   let messages: readonly ChannelMessage[];
   try {
     messages = openMessages(world.crypto, open.channel, record);
   } catch (error) {
-    if (error instanceof ProtocolError && error.code === 'badMac') sendHint(state, party, world);
+    if (error instanceof ProtocolError && error.code === 'badMac') sendHint(state, party, 'record', world);
     throw error;
   }
   receiveMessages(state, party.id, messages, record.length, world);

@@ -19,6 +19,7 @@ import { finishLogin, ownVerdictForExchange, verdictForLogin } from './logins.ts
 import * as openings from './openings.ts';
 import { log, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, leafOf, questionTimedOut, type Ruling, receiveJudgement } from './questions.ts';
+import { type RefusedChange, takeBack } from './registry.ts';
 import { stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 
@@ -27,7 +28,12 @@ export type ManagerEvent =
   | { readonly type: 'linked' }
   | { readonly type: 'received'; readonly topic: Topic; readonly payload: Uint8Array }
   | { readonly type: 'committed'; readonly number: number }
-  | { readonly type: 'commitFailed'; readonly number: number; readonly reason: string }
+  | {
+      readonly type: 'commitFailed';
+      readonly number: number;
+      readonly reason: string;
+      readonly refused: readonly RefusedChange[];
+    }
   | { readonly type: 'time' };
 
 /** One step. A peer's fault never throws out of it. */
@@ -64,6 +70,7 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
     case 'committed':
       return continueAfter(state, event.number, null, world);
     case 'commitFailed':
+      takeBack(state, event.refused);
       return continueAfter(state, event.number, event.reason, world);
     case 'time':
       for (const key of takeDue(state.deadlines, world.now)) deadline(state, key, world);
@@ -128,7 +135,7 @@ function brokerKnown(state: ManagerState, world: World): void {
     tellBroker(state, { kind: 'Allow', pairs: pairs.slice(at, at + PAIRS_PER_MESSAGE) });
   }
   for (const [device] of state.links) {
-    if (!state.channels.has(device)) sendHint(state, { kind: 'device', id: device }, world);
+    if (!state.channels.has(device)) sendHint(state, { kind: 'device', id: device }, 'record', world);
   }
 }
 

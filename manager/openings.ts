@@ -44,7 +44,7 @@ export function receiveResume(
   const { device } = ResumeRequest.decode(body);
   const held = party.kind === 'device' && party.id !== device ? null : heldSecret(state, device, world);
   const answered = held === null ? null : answerResumption(world.crypto, held, 'device', body, state.instance);
-  if (answered === null) return sendHint(state, party, world);
+  if (answered === null) return sendHint(state, party, 'resumption', world);
   const { answer, resumed } = answered;
   const handshake = beginHandshake(
     state,

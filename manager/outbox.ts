@@ -33,19 +33,23 @@ export function sendExchange(
   return frame;
 }
 
-/** D0, unauthenticated, at most one in 10 s for each party. */
-export function sendHint(state: ManagerState, to: Party, world: World): void {
+/**
+ * D0, unauthenticated, at most one in 10 s for each party and cause.
+ * @param cause  a record without a channel, or a resumption without a secret: the one must not use up the other's turn
+ */
+export function sendHint(state: ManagerState, to: Party, cause: 'record' | 'resumption', world: World): void {
   const topic = state.settings.topics.toDevice(to);
-  const last = state.hinted.get(topic);
+  const key = `${cause} ${topic}`;
+  const last = state.hinted.get(key);
   if (last !== undefined && world.now - last < HINT_EVERY) return;
   forgetOldHints(state, world.now);
-  state.hinted.set(topic, world.now);
+  state.hinted.set(key, world.now);
   publish(state, topic, HINT_FRAME);
 }
 
 function forgetOldHints(state: ManagerState, now: Millis): void {
   if (state.hinted.size < MAX_HINTED) return;
-  for (const [topic, at] of state.hinted) if (now - at >= HINT_EVERY) state.hinted.delete(topic);
+  for (const [key, at] of state.hinted) if (now - at >= HINT_EVERY) state.hinted.delete(key);
 }
 
 /** @returns the record that went out, or null when the device has no open channel */

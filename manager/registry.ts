@@ -4,7 +4,7 @@
  */
 
 import type { Change, Store } from '../platform/store.ts';
-import { concat } from '../protocol/bytes.ts';
+import { concat, equal } from '../protocol/bytes.ts';
 import { type CborItem, encode } from '../protocol/cbor.ts';
 import type { Aead, Crypto } from '../protocol/crypto.ts';
 import {
@@ -161,3 +161,41 @@ function detach<T>(value: T): T {
   }
   return value;
 }
+
+/** A change that the disk refused, and what the disk holds instead. */
+export interface RefusedChange {
+  readonly change: Change;
+  readonly held: Uint8Array | null;
+}
+
+/**
+ * Memory follows the disk again where a commit failed: what was refused is replaced by what is held, unless something
+ * newer has taken its place meanwhile.
+ */
+export function takeBack(memory: Omit<Loaded, 'sessions'>, refused: readonly RefusedChange[]): void {
+  for (const { change, held } of refused) {
+    const id = change.key as DeviceId;
+    if (change.table === TABLES.devices) follow(memory.devices, id, change.value, held, DeviceRecord);
+    if (change.table === TABLES.registrations) follow(memory.registrations, id, change.value, held, RegistrationRecord);
+    if (change.table !== TABLES.resumption) continue;
+    if (!sameBytes(memory.resumption.get(id) ?? null, change.value)) continue;
+    if (held === null) memory.resumption.delete(id);
+    else memory.resumption.set(id, held.slice());
+  }
+}
+
+function follow<T>(
+  map: Map<DeviceId, T>,
+  id: DeviceId,
+  refused: Uint8Array | null,
+  held: Uint8Array | null,
+  type: { encode(value: T): Uint8Array; decode(bytes: Uint8Array): T },
+): void {
+  const current = map.get(id);
+  if (!sameBytes(current === undefined ? null : type.encode(current), refused)) return;
+  if (held === null) map.delete(id);
+  else map.set(id, detach(type.decode(held)));
+}
+
+const sameBytes = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === null || b === null ? a === b : equal(a, b);

@@ -6,7 +6,7 @@ import { certificateReader } from '../platform/certificates.ts';
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import type { Log } from '../platform/log.ts';
-import type { Store } from '../platform/store.ts';
+import { type Change, type Store, StoreError } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
@@ -99,7 +99,8 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
             () => feed({ type: 'committed', number: effect.number }),
             (error: unknown) => {
               const reason = error instanceof Error ? error.message : String(error);
-              feed({ type: 'commitFailed', number: effect.number, reason });
+              const refused = effect.changes.map((change) => ({ change, held: heldBy(store, change) }));
+              feed({ type: 'commitFailed', number: effect.number, reason, refused });
             },
           );
           return;
@@ -129,6 +130,16 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       await transport.close();
     },
   };
+}
+
+/** What the disk holds in the place of a change that it refused; an altered record counts as none. */
+function heldBy(store: Store, { table, key }: Change): Uint8Array | null {
+  try {
+    return store.get(table, key);
+  } catch (error) {
+    if (error instanceof StoreError) return null;
+    throw error;
+  }
 }
 
 /** One certificate with its key. @throws ManagerError, FileFault */

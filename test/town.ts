@@ -214,7 +214,10 @@ export function town(wishes: TownWishes = {}): Town {
     const answer = (event: ManagerEvent): void => {
       pending.push(() => self.manager === asked && feedManager(event));
     };
-    if (self.diskBroken) return answer({ type: 'commitFailed', number, reason: 'the disk is full' });
+    if (self.diskBroken) {
+      const refused = changes.map((change) => ({ change, held: store.get(change.table, change.key) }));
+      return answer({ type: 'commitFailed', number, reason: 'the disk is full', refused });
+    }
     void store.commit(changes);
     answer({ type: 'committed', number });
   };

@@ -54,6 +54,11 @@ test('[P9] a disk that refuses: the request is denied, and a repeat of it comple
   assert.deepEqual(versions(router), [1]);
   assert.ok(router.logs.some((line) => line.includes('"kind":"Denied"')));
   assert.deepEqual(stored(t, router)?.addresses, ['udp://192.0.2.1:50']);
+  assert.deepEqual(
+    t.manager.registrations.get(router.id)?.addresses,
+    ['udp://192.0.2.1:50'],
+    'memory follows the disk',
+  );
   t.diskBroken = false;
   router.breakLink();
   t.advance(1_000);
@@ -66,6 +71,7 @@ test('[P9] a disk that refuses during a login: no message_4, no channel, nothing
   t.diskBroken = true;
   const router = t.add('router-1');
   assert.ok(!isIn(t, router) && !kindsSince(t).includes(E4));
+  assert.deepEqual([t.manager.devices.size, t.manager.registrations.size, t.manager.resumption.size], [0, 0, 0]);
   t.diskBroken = false;
   t.advance(60_000);
   assert.ok(isIn(t, router));
