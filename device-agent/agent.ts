@@ -7,7 +7,7 @@ import { noDeadlines, takeDue } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { decodeFrame, type ExchangeKind, HINT_FRAME } from '../protocol/frame.ts';
 import { type ChannelMessage, INSTANCE_BYTES, type MessageOf } from '../protocol/messages.ts';
-import { wipeContext } from '../protocol/record.ts';
+import { recordContextState, wipeContext } from '../protocol/record.ts';
 import type { Registration } from '../protocol/registration.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -75,6 +75,7 @@ export function createAgent(
     hintedAt: null,
     deadlines: noDeadlines(),
     nextSave: 1,
+    awaitedSave: null,
     charged: null,
     out: [],
   };
@@ -82,18 +83,18 @@ export function createAgent(
 
 /** One step. A peer's fault never throws out of it. */
 export function stepAgent(state: AgentState, event: AgentEvent, world: World): readonly Effect[] {
-  return act(state, () => take(state, event, world), event.type === 'received' ? event.topic : event.type);
-}
-
-/** A wish of a program on the device, in a turn of its own. */
-export function act(state: AgentState, wish: () => void, from = 'program'): readonly Effect[] {
   state.out = [];
   state.charged = null;
   try {
-    wish();
+    take(state, event, world);
   } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    const from = event.type === 'received' ? event.topic : event.type;
+    if (error instanceof ProtocolError) {
+      log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    } else if (event.type === 'received' && error instanceof Error) {
+      // a fault of ours that a peer's bytes brought out: it must not end every session of this device
+      log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
+    } else throw error;
   }
   return state.out;
 }
@@ -110,10 +111,15 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'received':
       return receive(state, event.topic, event.payload, world);
     case 'saved':
+      if (event.number !== state.awaitedSave) return; // of a secret that moved on beside the exchanges
+      state.awaitedSave = null;
       invited.savedInvitation(state, world);
       return continueAfterSave(state, joining.savedJoining(state, world), world);
     case 'saveFailed':
       log(state, 'error', 'state.not-saved', { reason: event.reason, remedy: 'look at the state directory' });
+      if (event.number !== state.awaitedSave) return;
+      state.awaitedSave = null;
+      state.invitation = null;
       return joining.abandon(state, 'what has to survive this process could not be stored', world);
     case 'time':
       for (const key of takeDue(state.deadlines, world.now)) deadline(state, key, world);
@@ -134,6 +140,7 @@ function leaveLink(state: AgentState): void {
   state.promoted = false;
   state.joining = null;
   state.invitation = null;
+  state.awaitedSave = null;
   dropChannel(state);
 }
 
@@ -220,6 +227,16 @@ function receiveRecord(state: AgentState, record: Uint8Array, world: World): voi
     bytes = 0;
   }
   sendCalls(state, world);
+  if (state.channel !== null && recordContextState(state.channel.channel.records) !== 'usable')
+    renewChannel(state, world);
+}
+
+/** 2^20 records or 24 h: the channel goes on under new keys, without public-key work. */
+function renewChannel(state: AgentState, world: World): void {
+  if (state.channel === null) return;
+  log(state, 'info', 'channel.renewed');
+  dropChannel(state);
+  joining.join(state, world);
 }
 
 function openRecordOfManager(state: AgentState, record: Uint8Array, world: World): readonly ChannelMessage[] {
@@ -302,6 +319,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       return joining.receiveHint(state, world);
     case 'repeat':
       return joining.repeatDue(state, world);
+    case 'worn':
+      return renewChannel(state, world);
     case 'idle':
       return idleOver(state, world);
     case 'close':

@@ -110,6 +110,7 @@ export function receiveAsk(
       return answerAsk(state, asked, 'withdrawn', world);
     asked.nonceB = granted.nonceB.slice();
     state.asked.set(sid, asked);
+    schedule(state.deadlines, `grant:${sid}`, later(world.now, GRANT_TIMEOUT)); // should the grant not do
     return;
   }
   const verdict = decideAsk(approval, ask.from);

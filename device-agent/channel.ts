@@ -15,6 +15,8 @@ import type { AgentState, Opening } from './state.ts';
 
 const CLOSE_TIMEOUT = seconds(3);
 const MAX_OPENINGS = 100;
+/** A new epoch at the latest (design §5.3). */
+const RENEW_AFTER = seconds(24 * 3600);
 
 export function channelKeysOf(resumed: Resumed, role: 'initiator' | 'responder') {
   const { masterSecret, masterSalt, used } = resumed;
@@ -53,6 +55,7 @@ export function channelOpened(
     sendOnChannel(state, first.slice(at, at + MESSAGES_PER_RECORD), opening.cost, world);
   }
   touchIdle(state, world);
+  schedule(state.deadlines, 'worn', later(world.now, RENEW_AFTER));
 }
 
 const MESSAGES_PER_RECORD = 4;
@@ -62,6 +65,7 @@ export function dropChannel(state: AgentState): void {
   wipeChannel(state.channel.channel);
   state.channel = null;
   cancel(state.deadlines, 'idle');
+  cancel(state.deadlines, 'worn');
   cancel(state.deadlines, 'close');
 }
 

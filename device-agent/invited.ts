@@ -141,7 +141,7 @@ export function receiveMessage3(state: AgentState, body: Uint8Array, frame: Uint
   state.chainHeld = true;
   invitation.step = { name: 'savingLogin', keys, message4 };
   invitation.last = { received: frame.slice(), sent: new Uint8Array(0) };
-  saveMemory(state);
+  state.awaitedSave = saveMemory(state);
 }
 
 /** What had to be stored is stored: the answer goes out, and the channel is open. */

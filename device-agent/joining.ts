@@ -157,7 +157,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   keepSecret(state, keys.resumptionSecret, keys.channel, manager, world);
   state.chainHeld = answer.chainHeld ?? state.chainHeld;
   joining.step = { name: 'savingLogin', keys, answers, early: [] };
-  saveMemory(state);
+  state.awaitedSave = saveMemory(state);
 }
 
 function denied(state: AgentState, reason: string): void {
@@ -204,9 +204,10 @@ export function keepSecret(
   };
 }
 
-export function saveMemory(state: AgentState): void {
+/** @returns the number under which the end of it is told */
+export function saveMemory(state: AgentState): number {
   const { secret, managerLeaf, chainHeld } = state;
-  save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld }));
+  return save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld }));
 }
 
 /** D2: the next secret is stored before anything is said under it. */
@@ -217,7 +218,7 @@ export function receiveResumed(state: AgentState, body: Uint8Array, world: World
   const channel = openChannel(world.crypto, channelKeysOf(resumed, 'initiator'));
   state.secret = nextSecret(world.crypto, resumed.used);
   joining.step = { name: 'savingResumed', channel };
-  saveMemory(state);
+  state.awaitedSave = saveMemory(state);
 }
 
 const MAX_EARLY = 8;

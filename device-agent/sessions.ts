@@ -6,7 +6,14 @@ import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 
 import { type MessageOf, type Reason, type SessionMessage, sessionMessages } from '../protocol/messages.ts';
-import { maxPlaintextBytes, openRecord, type RecordContext, sealRecord, wipeContext } from '../protocol/record.ts';
+import {
+  maxPlaintextBytes,
+  openRecord,
+  type RecordContext,
+  recordContextState,
+  sealRecord,
+  wipeContext,
+} from '../protocol/record.ts';
 import { readRecordHead } from '../protocol/record-head.ts';
 import type { Agreement } from '../protocol/session-key.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
@@ -115,7 +122,13 @@ export function sendData(state: AgentState, sid: string, payload: Uint8Array, wo
   log(state, 'debug', 'record.sent', { to: session.peer, kind: 'data', bytes: record.length });
   session.data.sent++;
   session.data.sentBytes += payload.length;
+  endIfWorn(state, sid, session, world);
   return null;
+}
+
+/** 2^20 records under one key are enough (design §5.3): the caller asks for a new session. */
+function endIfWorn(state: AgentState, sid: string, session: Session, world: World): void {
+  if (recordContextState(session.records) !== 'usable') endSession(state, sid, 'expired', world);
 }
 
 /** @returns false when no session is for it */
@@ -148,6 +161,7 @@ function receiveRecord(state: AgentState, sid: string, session: Session, record:
   session.data.received++;
   session.data.receivedBytes += plaintext.length;
   tell(state, { news: 'received', sid, from: session.peer, payload: plaintext.slice() });
+  endIfWorn(state, sid, session, world);
 }
 
 function cameOpen(state: AgentState, sid: string, session: Session): void {

@@ -150,6 +150,8 @@ export interface AgentState {
   hintedAt: Millis | null;
   readonly deadlines: Deadlines;
   nextSave: number;
+  /** The save that the exchange under way waits for. */
+  awaitedSave: number | null;
   /** Whom the work of this step is charged to. */
   charged: Cost | null;
   out: Effect[];

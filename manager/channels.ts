@@ -13,9 +13,10 @@ import {
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import type { ChannelMessage, Reason } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
-import { type DeviceId, type EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { FlowEvent } from './connect-flow.ts';
+import { endHandshakesOf } from './half-open.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
 import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
@@ -41,6 +42,7 @@ const REFRESH_AT = 0.8;
  */
 export function adoptChannel(state: ManagerState, adoption: Adoption, answer: () => void): void {
   const { device, party, keys, instance, by, how, world } = adoption;
+  if (!state.devices.has(device)) return; // removed while its exchange was under way
   const channel = 'channel' in keys ? keys.channel : openChannel(world.crypto, keys);
   if (party.kind === 'link') bindLink(state, party.link, device, true);
   const before = state.channels.get(device);
@@ -162,14 +164,19 @@ export function verdictDue(state: ManagerState, device: DeviceId, world: World):
   // a device without channel and sessions is judged when it comes again
   if (record === undefined || !(state.channels.has(device) || state.sessionsOf.has(device))) return;
   if (record.verdictUntil <= world.wall) return evict(state, device, 'verifier-away', world);
-  askVerifier(state, { for: 'refresh', device }, 'device', record.chain, world);
+  askVerifier(state, { for: 'refresh', device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
   const left = record.verdictUntil - world.wall;
   schedule(state.deadlines, `verdict:${device}`, later(world.now, seconds(Math.min(left, Math.max(1, left / 4)))));
 }
 
-export function verdictRefreshed(state: ManagerState, device: DeviceId, ruling: Ruling, world: World): void {
+export function verdictRefreshed(
+  state: ManagerState,
+  { device, leaf }: { readonly device: DeviceId; readonly leaf: string },
+  ruling: Ruling,
+  world: World,
+): void {
   const record = state.devices.get(device);
-  if (record === undefined || ruling.outcome === 'away') return;
+  if (record === undefined || ruling.outcome === 'away' || toHex(record.leaf) !== leaf) return;
   if (ruling.outcome === 'bad')
     return evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
   noteVerdict(state, device, ruling.until);
@@ -184,22 +191,28 @@ export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochS
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
 }
 
-/** A device that may not stay: sessions ended at the peers, resumption void, channel and link gone. */
+/**
+ * A device that may not stay: exchanges, channel, resumption and link end first, whatever the peers' channels do; then
+ * its sessions at the peers.
+ */
 export function evict(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
   log(state, 'warn', 'device.evicted', { device, reason });
-  stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
+  endHandshakesOf(state, device);
   // a verifier that is away says nothing against the device: it may resume once it is judged again
   if (reason !== 'verifier-away') {
     state.resumption.delete(device);
     commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
+    noteVerdict(state, device, EpochSeconds(0));
   }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
   const link = state.links.get(device);
-  if (link === undefined) return;
-  tellBroker(state, { kind: 'Drop', link });
-  state.links.delete(device);
-  state.linkDevices.delete(link);
+  if (link !== undefined) {
+    tellBroker(state, { kind: 'Drop', link });
+    state.links.delete(device);
+    state.linkDevices.delete(link);
+  }
+  stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
 }
 
 /** The operator's word: nothing of the device stays, and its name is free for another certificate. */

@@ -16,6 +16,7 @@ import { listingOf, type ManagerState } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 
 const MAX_ROUTES = 256;
+const ENDS_PER_RECORD = 8;
 
 export function receiveConnect(
   state: ManagerState,
@@ -66,7 +67,11 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const theirs = state.registrations.get(callee);
   if (theirs === undefined || !state.links.has(callee)) return { refused: 'unreachable' };
   if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
-  if (tooMany(state, caller)) return { refused: 'too-many', detail: 'end some sessions first' };
+  if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
+
+  // a callee without a channel is judged when it is opened
+  const stale = (id: DeviceId): boolean => (state.devices.get(id)?.verdictUntil ?? 0) <= world.wall;
+  if (stale(caller) || (state.channels.has(callee) && stale(callee))) return { refused: 'verifier-away' };
 
   const rule = { ...settings.rule, allowUnencrypted: message.allowUnencrypted === true };
   const matched = match(ours.proposals, theirs.proposals, rule);
@@ -97,15 +102,22 @@ function partyOf(state: ManagerState, id: DeviceId): Party {
   return { id, leaf, registration: hash, version, addresses };
 }
 
-function tooMany(state: ManagerState, device: DeviceId): boolean {
+function tooMany(state: ManagerState, caller: DeviceId, callee: DeviceId): boolean {
   const { sessionsPerDevice, pendingPerDevice } = state.settings.limits;
-  const sids = state.sessionsOf.get(device);
-  if (sids === undefined || sids.size < pendingPerDevice) return false;
-  if (sids.size >= sessionsPerDevice) return true;
-  let pending = 0;
-  for (const sid of sids) if (state.sessions.get(sid)?.flow.state !== 'granted') pending++;
-  return pending >= pendingPerDevice;
+  let [own, pending, toThisCallee] = [0, 0, 0];
+  for (const sid of state.sessionsOf.get(caller) ?? []) {
+    const flow = state.sessions.get(sid)?.flow;
+    if (flow === undefined || flow.terms.caller.id !== caller) continue; // what others want of it does not count
+    own++;
+    if (flow.state === 'granted') continue;
+    pending++;
+    if (flow.terms.callee.id === callee) toThisCallee++;
+  }
+  return own >= sessionsPerDevice || pending >= pendingPerDevice || toThisCallee >= MAX_PENDING_PER_PAIR;
 }
+
+/** Questions of one caller that may wait at one callee: a person, maybe, has to answer each. */
+const MAX_PENDING_PER_PAIR = 8;
 
 /** The smallest number that tells this session apart from others of the pair; 0 travels as no byte at all. */
 function freeRoute(state: ManagerState, a: DeviceId, b: DeviceId): number | null {
@@ -179,5 +191,6 @@ export function receiveUp(state: ManagerState, device: DeviceId, message: Messag
     if (flow === undefined) over.push({ kind: 'End', sid: raw.slice(), reason: 'peer-gone' });
     else if (partiesOf(flow).includes(device)) stepSession(state, sid, { type: 'cameUp', device }, world);
   }
-  sendTo(state, device, over, world);
+  for (let at = 0; at < over.length; at += ENDS_PER_RECORD)
+    sendTo(state, device, over.slice(at, at + ENDS_PER_RECORD), world);
 }

@@ -4,6 +4,7 @@
 import { EMPTY, fromHex, toHex } from '../protocol/bytes.ts';
 import { noDeadlines, schedule } from '../protocol/deadlines.ts';
 import { INSTANCE_BYTES } from '../protocol/messages.ts';
+import type { Name } from '../protocol/names.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { claimNames } from './logins.ts';
@@ -32,6 +33,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     channels: new Map(),
     handshakes: new Map(),
     questions: new Map(),
+    questionOf: new Map(),
     sessions: new Map(),
     sessionsOf: new Map(),
     replies: new Map(),
@@ -40,12 +42,13 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
     nextCommit: 1,
+    nextHandshake: 1,
     toOpen: [],
     out: [],
   };
   for (const [id, record] of loaded.devices) {
     state.leaves.set(toHex(record.leaf), id);
-    claimNames(state, id, record.names);
+    claimNames(state, id, record.names as readonly Name[]);
   }
   for (const [sid, record] of loaded.sessions) restoreSession(state, sid, record, world);
   return state;

@@ -60,6 +60,7 @@ export type HandshakeStep =
       readonly resumed: Resumed;
     }
   // started by the manager
+  | { readonly name: 'openingNeedsVerdict'; readonly device: DeviceId }
   | { readonly name: 'awaitingResumed'; readonly device: DeviceId; readonly awaiting: AwaitingResumed }
   | { readonly name: 'storingResumed'; readonly device: DeviceId; readonly channel: Channel; readonly resumed: Resumed }
   | {
@@ -89,6 +90,8 @@ export type HandshakeStep =
     };
 
 export interface Handshake {
+  /** Never used again: what was asked or stored for one exchange decides no other on the same link. */
+  readonly id: number;
   readonly party: Party;
   readonly exchange: Uint8Array;
   step: HandshakeStep;
@@ -98,3 +101,9 @@ export interface Handshake {
 
 export const partyKey = (party: Party): string =>
   party.kind === 'device' ? `device:${party.id}` : `link:${party.link}`;
+
+/** Whose channel an exchange is to become, as far as that is known. */
+export function deviceOf({ step }: Handshake): DeviceId | null {
+  if ('device' in step) return step.device;
+  return 'proven' in step ? step.proven.id : null;
+}

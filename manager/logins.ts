@@ -26,6 +26,7 @@ import {
   MAX_CERTIFICATE_BYTES,
   type Reason,
 } from '../protocol/messages.ts';
+import type { Name } from '../protocol/names.ts';
 import { MAX_AGE_SECONDS, type ResumptionSecret } from '../protocol/resumption.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
@@ -39,6 +40,9 @@ import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
 import { identitiesOf, identityFor, listingOf, type ManagerState } from './state.ts';
 
+/** As many as the registry keeps, and as long. */
+const MAX_NAMES = 64;
+const MAX_NAME_LENGTH = 300;
 const AUTHENTICATION_FAILED = encodeError({ kind: 'unspecified', text: 'authentication failed' });
 
 /** [patent 1002–1004] */
@@ -59,7 +63,7 @@ export function receiveMessage1(
   if (handshake === null) return;
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
   if (read.offer.verdict === 'fresh') {
-    const subject = { for: 'selfForExchange', party: partyKey(party) } as const;
+    const subject = { for: 'selfForExchange', party: partyKey(party), handshake: handshake.id } as const;
     const { chain } = identityFor(state, read.edhoc.suite.id);
     askVerifier(state, subject, 'manager', chain, world, peerFreshness(world.crypto, read));
     return;
@@ -130,7 +134,7 @@ export function receiveMessage3(
     const login = verifyRequest(world.crypto, read, proven.peer);
     handshake.step = { name: 'awaitingVerdict', login, proven: proven.proven, request: read.request };
     handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
-    askVerifier(state, { for: 'exchange', party: partyKey(party) }, 'device', chain, world); // [patent 1100]
+    askVerifier(state, { for: 'exchange', party: partyKey(party), handshake: handshake.id }, 'device', chain, world); // [patent 1100]
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     log(state, 'warn', 'login.refused', { party: partyKey(party), code: error.code, detail: error.message });
@@ -165,7 +169,7 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   const instance = request.instance?.slice() ?? null;
   changes.push(...admit(state, proven, ruling.until, keys.resumptionSecret, keys.channel, world));
   handshake.step = { name: 'storingLogin', keys, message4, proven, instance };
-  commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party) });
+  commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party), handshake: handshake.id });
 }
 
 /** [patent 1304, 1312] Everything is durable: the device's link is promoted, the answer sent, the channel open. */
@@ -222,6 +226,9 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
   if (certificate === null || names === null || publicKey === null) {
     throw new ProtocolError('badCertificate', 'the leaf does not parse, names no device, or has a key of another kind');
   }
+  if (names.names.length > MAX_NAMES || names.names.some((name) => name.length > MAX_NAME_LENGTH)) {
+    throw new ProtocolError('badCertificate', `the leaf has more than ${MAX_NAMES} names, or one that is too long`);
+  }
   const leaf = world.crypto.hash('sha-256', der);
   const proven: Proven = { id: names.id, names: names.names, chain, leaf, notAfter: certificate.notAfter };
   return { proven, peer: { der, publicKey } };
@@ -229,7 +236,9 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
 
 /** @returns why a device with a good certificate may not come in, or null */
 export function admission(state: ManagerState, party: Party, proven: Proven, world: World): Reason | null {
-  if (party.kind === 'device' && party.id !== proven.id) return 'forbidden'; // the topic belongs to somebody else
+  // the topic, or the link, belongs to somebody else
+  const bound = party.kind === 'device' ? party.id : state.linkDevices.get(party.link);
+  if (bound !== undefined && bound !== proven.id) return 'forbidden';
   if (state.settings.admit === 'listed' && !state.settings.listings.has(proven.id)) return 'forbidden';
   const known = state.devices.get(proven.id);
   if (known === undefined || equal(known.leaf, proven.leaf)) return null;
@@ -256,12 +265,14 @@ export function admit(
   const { id, chain, leaf, names } = proven;
   const old = state.devices.get(id);
   if (old !== undefined) state.leaves.delete(toHex(old.leaf));
-  const record: DeviceRecord = { chain, leaf, names, verdictUntil, instance: old?.instance };
+  // an alias that the new leaf no longer proves is free again; one that another device holds is not taken
+  for (const name of old?.names ?? []) if (!names.includes(name as Name)) releaseName(state, id, name as Name);
+  const claimed = claimNames(state, id, names);
+  const record: DeviceRecord = { chain, leaf, names: claimed, verdictUntil, instance: old?.instance };
   // the new process is noted by adoptChannel, which compares it with this one
   // set before the disk has it: a second login in the same moment must not take the name
   state.devices.set(id, record);
   state.leaves.set(toHex(leaf), id);
-  claimNames(state, id, names);
   const held: ResumptionSecret = {
     generation: 0,
     secret,
@@ -277,13 +288,24 @@ export function admit(
   return [deviceChange(id, record), resumption];
 }
 
-/** An alias belongs to one device; it is refused to the second, whose login goes on without it. */
-export function claimNames(state: ManagerState, id: DeviceId, names: readonly string[]): void {
-  for (const name of names as Proven['names']) {
+/**
+ * An alias belongs to one device; it is refused to the second, whose login goes on without it.
+ * @returns the names that are its own; only they are stored, so that a restart gives them to nobody else
+ */
+export function claimNames(state: ManagerState, id: DeviceId, names: readonly Name[]): Name[] {
+  return names.filter((name) => {
     const holder = state.names.get(name);
-    if (holder === undefined || holder === id) state.names.set(name, id);
-    else log(state, 'warn', 'name.taken', { device: id, name, holder, listed: listingOf(state, id).class });
-  }
+    if (holder === undefined || holder === id) {
+      state.names.set(name, id);
+      return true;
+    }
+    log(state, 'warn', 'name.taken', { device: id, name, holder, listed: listingOf(state, id).class });
+    return false;
+  });
+}
+
+function releaseName(state: ManagerState, id: DeviceId, name: Name): void {
+  if (state.names.get(name) === id) state.names.delete(name);
 }
 
 /** EAD_3 may carry registrations, nothing else. @throws ProtocolError unexpected | malformed */

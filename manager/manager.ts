@@ -14,11 +14,18 @@ import {
 } from './channels.ts';
 import type { Effect } from './effects.ts';
 import { receiveFrame } from './frames.ts';
-import { endHandshake } from './half-open.ts';
+import { endHandshake, sameHandshake } from './half-open.ts';
 import { finishLogin, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
-import { askVerifier, leafOf, questionTimedOut, type Ruling, receiveJudgement } from './questions.ts';
+import {
+  askVerifier,
+  currentOwnVerdict,
+  leafOf,
+  questionTimedOut,
+  type Ruling,
+  receiveJudgement,
+} from './questions.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
 import { stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
@@ -43,9 +50,13 @@ export function stepManager(state: ManagerState, event: ManagerEvent, world: Wor
     take(state, event, world);
     openRequested(state, world);
   } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
     const from = event.type === 'received' ? event.topic : event.type;
-    log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    if (error instanceof ProtocolError) {
+      log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    } else if (event.type === 'received' && error instanceof Error) {
+      // a fault of ours that a peer's bytes brought out: it may cost that peer its exchange, never everybody the manager
+      log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
+    } else throw error;
   }
   return state.out;
 }
@@ -141,23 +152,24 @@ function brokerKnown(state: ManagerState, world: World): void {
 
 function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: World): void {
   // the verifier has come: our own certificate need not wait for its next turn
-  if (subject.for !== 'self' && ruling.outcome !== 'away' && state.ownVerdicts.size === 0) askAboutSelf(state, world);
+  if (subject.for !== 'self' && ruling.outcome !== 'away' && !judgedGood(state, world)) askAboutSelf(state, world);
   switch (subject.for) {
     case 'self':
       return ownRuling(state, subject.leaf, ruling, world);
     case 'refresh':
-      return verdictRefreshed(state, subject.device, ruling, world);
+      return verdictRefreshed(state, subject, ruling, world);
     case 'selfForExchange': {
-      const handshake = state.handshakes.get(subject.party);
-      if (handshake !== undefined) ownVerdictForExchange(state, handshake, ruling, world);
+      const handshake = sameHandshake(state, subject.party, subject.handshake);
+      if (handshake !== null) ownVerdictForExchange(state, handshake, ruling, world);
       return;
     }
     case 'exchange': {
-      const handshake = state.handshakes.get(subject.party);
-      if (handshake === undefined) return;
+      const handshake = sameHandshake(state, subject.party, subject.handshake);
+      if (handshake === null) return;
       verdictForLogin(state, handshake, ruling, world);
       openings.verdictForResumption(state, handshake, ruling, world);
       openings.verdictForOpening(state, handshake, ruling, world);
+      openings.verdictBeforeOpening(state, handshake, ruling, world);
       return;
     }
     default:
@@ -174,6 +186,9 @@ function askAboutSelf(state: ManagerState, world: World): void {
     askVerifier(state, { for: 'self', leaf: leafOf(identity, world) }, 'manager', identity.chain, world);
   }
 }
+
+const judgedGood = (state: ManagerState, world: World): boolean =>
+  identitiesOf(state).every((identity) => currentOwnVerdict(state, identity, world) !== null);
 
 function ownRuling(state: ManagerState, leaf: string, ruling: Ruling, world: World): void {
   let again: Millis = ASK_SELF_AGAIN;
@@ -208,8 +223,8 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
       return;
     }
     case 'finishExchange': {
-      const handshake = state.handshakes.get(continuation.party);
-      if (handshake === undefined) return;
+      const handshake = sameHandshake(state, continuation.party, continuation.handshake);
+      if (handshake === null) return;
       if (failure !== null) return endHandshake(state, handshake.party);
       finishLogin(state, handshake, world);
       openings.finishResumed(state, handshake, world);
@@ -253,6 +268,7 @@ function exchangeTimedOut(state: ManagerState, key: string, world: World): void 
   if (handshake === undefined) return;
   const { step, party } = handshake;
   endHandshake(state, party);
+  if (step.name === 'openingNeedsVerdict') return openings.openingFailed(state, step.device, 'verifier-away', world);
   if (step.name === 'awaitingResumed' || step.name === 'awaitingMessage2' || step.name === 'awaitingMessage4') {
     openings.openingFailed(state, step.device, 'unreachable', world);
   }

@@ -58,7 +58,13 @@ export function receiveResume(
   const record = state.devices.get(device);
   if (record === undefined) return endHandshake(state, party);
   if (record.verdictUntil > world.wall) return sendResumed(state, handshake, world);
-  askVerifier(state, { for: 'exchange', party: partyKey(party) }, 'device', record.chain, world);
+  askVerifier(
+    state,
+    { for: 'exchange', party: partyKey(party), handshake: handshake.id },
+    'device',
+    record.chain,
+    world,
+  );
 }
 
 export function verdictForResumption(state: ManagerState, handshake: Handshake, ruling: Ruling, world: World): void {
@@ -99,6 +105,8 @@ export function receiveFirstRecord(
   const { device, channel, resumed } = step;
   const messages = openMessages(world.crypto, channel, record);
   endHandshake(state, party);
+  // judged when it asked, and maybe otherwise since
+  if ((state.devices.get(device)?.verdictUntil ?? 0) <= world.wall) return null;
   // something under n+1 verified: n is dropped
   commit(state, [advance(state, device, resumed, world)], { next: 'nothing' });
   adoptChannel(
@@ -111,11 +119,24 @@ export function receiveFirstRecord(
 
 // ── Channels that the manager opens ─────────────────────────────────────────────────────────────────────────────────
 
-/** @returns false when the device has no link */
+/** Revocation is looked at each time: first the verdict, then the exchange. @returns false when the device has no link */
 export function openChannelTo(state: ManagerState, device: DeviceId, world: World): boolean {
   const party: Party = { kind: 'device', id: device };
-  if (!state.links.has(device)) return false;
+  const record = state.devices.get(device);
+  if (!state.links.has(device) || record === undefined) return false;
   if (state.handshakes.has(partyKey(party))) return true;
+  if (heldSecret(state, device, world) === null) return startLoginTo(state, device, [], world); // judges by itself
+  if (record.verdictUntil > world.wall) return startResumptionTo(state, device, world);
+  const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
+  const handshake = beginHandshake(state, party, exchange, { name: 'openingNeedsVerdict', device }, world);
+  if (handshake === null) return false;
+  const subject = { for: 'exchange', party: partyKey(party), handshake: handshake.id } as const;
+  askVerifier(state, subject, 'device', record.chain, world);
+  return true;
+}
+
+function startResumptionTo(state: ManagerState, device: DeviceId, world: World): boolean {
+  const party: Party = { kind: 'device', id: device };
   const held = heldSecret(state, device, world);
   if (held === null) return startLoginTo(state, device, [], world);
   const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
@@ -124,6 +145,21 @@ export function openChannelTo(state: ManagerState, device: DeviceId, world: Worl
     return false;
   sendExchange(state, party, 'resume', exchange, awaiting.request);
   return true;
+}
+
+/** The verdict that had run out before the manager could open the channel. */
+export function verdictBeforeOpening(state: ManagerState, handshake: Handshake, ruling: Ruling, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'openingNeedsVerdict') return;
+  const { device } = step;
+  endHandshake(state, party);
+  if (ruling.outcome === 'good') {
+    noteVerdict(state, device, ruling.until);
+    if (startResumptionTo(state, device, world)) return;
+    return openingFailed(state, device, 'unreachable', world);
+  }
+  openingFailed(state, device, ruling.outcome === 'bad' ? 'bad-verdict' : 'verifier-away', world);
+  if (ruling.outcome === 'bad') evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
 }
 
 /** D2: the next secret is stored before anything is said under it. */
@@ -138,7 +174,11 @@ export function receiveResumedByDevice(
   const resumed = readResumed(world.crypto, step.awaiting, body);
   const channel = openChannel(world.crypto, channelKeys(resumed, 'initiator'));
   handshake.step = { name: 'storingResumed', device: step.device, channel, resumed };
-  commit(state, [advance(state, step.device, resumed, world)], { next: 'finishExchange', party: partyKey(party) });
+  commit(state, [advance(state, step.device, resumed, world)], {
+    next: 'finishExchange',
+    party: partyKey(party),
+    handshake: handshake.id,
+  });
 }
 
 export function finishResumed(state: ManagerState, handshake: Handshake, world: World): void {
@@ -205,7 +245,7 @@ export function receiveMessage2(state: ManagerState, handshake: Handshake, body:
     return openingFailed(state, step.device, 'forbidden', world);
   }
   handshake.step = { name: 'judgingCallee', device: step.device, login, proven };
-  askVerifier(state, { for: 'exchange', party: partyKey(party) }, 'device', chain, world);
+  askVerifier(state, { for: 'exchange', party: partyKey(party), handshake: handshake.id }, 'device', chain, world);
 }
 
 export function verdictForOpening(state: ManagerState, handshake: Handshake, ruling: Ruling, world: World): void {
@@ -236,7 +276,7 @@ export function receiveMessage4(state: ManagerState, handshake: Handshake, body:
   const until = state.devices.get(step.device)?.verdictUntil ?? world.wall;
   const changes = admit(state, proven, until as typeof world.wall, keys.resumptionSecret, keys.channel, world);
   handshake.step = { name: 'storingOpened', keys, proven, instance };
-  commit(state, changes, { next: 'finishExchange', party: partyKey(party) });
+  commit(state, changes, { next: 'finishExchange', party: partyKey(party), handshake: handshake.id });
 }
 
 export function finishOpened(state: ManagerState, handshake: Handshake, world: World): void {

@@ -3,7 +3,8 @@
  */
 import type { Change } from '../platform/store.ts';
 import { toHex } from '../protocol/bytes.ts';
-import { sealMessages } from '../protocol/channel.ts';
+import { carries, sealMessages, wipeChannel } from '../protocol/channel.ts';
+import { ProtocolError } from '../protocol/errors.ts';
 import { type ExchangeKind, encodeFrame, HINT_FRAME } from '../protocol/frame.ts';
 import { type BrokerRequest, brokerRequests, type ChannelMessage } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
@@ -52,7 +53,10 @@ function forgetOldHints(state: ManagerState, now: Millis): void {
   for (const [key, at] of state.hinted) if (now - at >= HINT_EVERY) state.hinted.delete(key);
 }
 
-/** @returns the record that went out, or null when the device has no open channel */
+/**
+ * @returns the record that went out; null when the device has no open channel, one that may not carry this, or one that
+ *          is used up: that channel ends, and the device makes a new one when it next speaks
+ */
 export function sendTo(
   state: ManagerState,
   to: DeviceId,
@@ -60,8 +64,19 @@ export function sendTo(
   world: World,
 ): Uint8Array | null {
   const open = state.channels.get(to);
-  if (open === undefined || messages.length === 0) return null;
-  const record = sealMessages(world.crypto, open.channel, messages);
+  if (open === undefined || messages.length === 0 || !messages.every((message) => carries(open.channel, message))) {
+    return null;
+  }
+  let record: Uint8Array;
+  try {
+    record = sealMessages(world.crypto, open.channel, messages);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'channel.used-up', { device: to, code: error.code, detail: error.message });
+    wipeChannel(open.channel);
+    state.channels.delete(to);
+    return null;
+  }
   publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), record);
   log(state, 'debug', 'message.sent', { to, kinds: messages.map((m) => m.kind).join('+'), bytes: record.length });
   return record;

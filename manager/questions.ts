@@ -19,7 +19,6 @@ export type Ruling =
   | { readonly outcome: 'bad'; readonly reason: Verdict['reason'] }
   | { readonly outcome: 'away' };
 
-const MAX_QUESTIONS = 10_000;
 /** Seconds by which the clocks of manager and verifier may differ. */
 const MAX_CLOCK_SKEW = 60;
 
@@ -34,10 +33,8 @@ export function askVerifier(
 ): void {
   const requestId = world.crypto.random(NONCE_BYTES);
   const key = toHex(requestId);
-  if (state.questions.size >= MAX_QUESTIONS) {
-    log(state, 'error', 'verifier.too-many-questions', { open: state.questions.size });
-    return;
-  }
+  // exchanges are limited in number and have one question each, devices have one; so these are limited too
+  if ('handshake' in subject) state.questionOf.set(subject.handshake, key);
   state.questions.set(key, { subject, purpose, leaf: world.crypto.hash('sha-256', chain[0]!), nonce });
   schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
   const question = Question.encode({ requestId, purpose, chain, nonce });
@@ -67,8 +64,7 @@ export function receiveJudgement(
       now: world.wall,
       maxClockSkew: MAX_CLOCK_SKEW,
     });
-    state.questions.delete(key);
-    cancel(state.deadlines, `question:${key}`);
+    closeQuestion(state, key, subject);
     if (checked.reason !== 'good') return { subject, ruling: { outcome: 'bad', reason: checked.reason } };
     const until = EpochSeconds(checked.time + checked.maxAge);
     return { subject, ruling: { outcome: 'good', until, bytes: verdict.slice() } };
@@ -79,11 +75,17 @@ export function receiveJudgement(
   }
 }
 
+function closeQuestion(state: ManagerState, key: string, subject: Subject): void {
+  state.questions.delete(key);
+  if ('handshake' in subject) state.questionOf.delete(subject.handshake);
+  cancel(state.deadlines, `question:${key}`);
+}
+
 /** @returns what the question was for, whose time is up */
 export function questionTimedOut(state: ManagerState, key: string): Subject | null {
   const question = state.questions.get(key);
-  state.questions.delete(key);
   if (question === undefined) return null;
+  closeQuestion(state, key, question.subject);
   log(state, 'error', 'verifier.away', {
     waiting: question.subject.for,
     remedy: 'start the verifier: kagimori verifier run',

@@ -67,9 +67,13 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
       return;
     case 'deliver': {
       const { caller, callee, secret } = effect.grants;
-      sendTo(state, terms.callee.id, effect.ask === null ? [callee] : [effect.ask, callee], world);
-      const record = sendTo(state, terms.caller.id, [caller], world);
-      secret.fill(0);
+      let record: Uint8Array | null;
+      try {
+        sendTo(state, terms.callee.id, effect.ask === null ? [callee] : [effect.ask, callee], world);
+        record = sendTo(state, terms.caller.id, [caller], world);
+      } finally {
+        secret.fill(0);
+      }
       const channel = state.channels.get(terms.caller.id)?.channel;
       session.sealedForCaller = record === null || channel === undefined ? null : { channel, record };
       return;

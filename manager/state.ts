@@ -83,10 +83,10 @@ export interface StoredReply {
 
 /** What was asked for: an exchange, a device whose verdict grows old, our own certificate. */
 export type Subject =
-  | { readonly for: 'exchange'; readonly party: string }
-  | { readonly for: 'refresh'; readonly device: DeviceId }
+  | { readonly for: 'exchange'; readonly party: string; readonly handshake: number }
+  | { readonly for: 'refresh'; readonly device: DeviceId; readonly leaf: string }
   | { readonly for: 'self'; readonly leaf: string }
-  | { readonly for: 'selfForExchange'; readonly party: string };
+  | { readonly for: 'selfForExchange'; readonly party: string; readonly handshake: number };
 
 export interface PendingQuestion {
   readonly subject: Subject;
@@ -97,7 +97,7 @@ export interface PendingQuestion {
 
 /** What follows when a commit is durable. */
 export type Continuation =
-  | { readonly next: 'finishExchange'; readonly party: string }
+  | { readonly next: 'finishExchange'; readonly party: string; readonly handshake: number }
   | {
       readonly next: 'reply';
       readonly device: DeviceId;
@@ -132,6 +132,8 @@ export interface ManagerState {
   readonly channels: Map<DeviceId, OpenChannel>;
   readonly handshakes: Map<string, Handshake>;
   readonly questions: Map<string, PendingQuestion>;
+  /** The open question of an exchange, by the exchange's id. */
+  readonly questionOf: Map<number, string>;
   readonly sessions: Map<string, Session>;
   readonly sessionsOf: Map<DeviceId, Set<string>>;
   readonly replies: Map<DeviceId, Map<string, StoredReply>>;
@@ -141,6 +143,7 @@ export interface ManagerState {
   /** Verdicts on our own certificates, by SHA-256 of the leaf in hex. */
   readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
   nextCommit: number;
+  nextHandshake: number;
   /** Channels that sessions of the step under way wait for. */
   toOpen: { readonly sid: string; readonly device: DeviceId }[];
   /** Effects of the step under way. */

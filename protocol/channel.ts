@@ -98,8 +98,13 @@ export function openMessages(crypto: Crypto, channel: Channel, record: Uint8Arra
   return messages;
 }
 
+/** Whether the message may travel on this channel at all. */
+export function carries(channel: Channel, message: ChannelMessage): boolean {
+  return !channel.authenticateOnly || AUTHENTICATE_ONLY_KINDS.has(message.kind);
+}
+
 function refuseKind(channel: Channel, message: ChannelMessage): void {
-  if (channel.authenticateOnly && !AUTHENTICATE_ONLY_KINDS.has(message.kind)) {
+  if (!carries(channel, message)) {
     throw new ProtocolError('unexpected', `${message.kind} on a channel that only authenticates`);
   }
 }

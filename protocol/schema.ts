@@ -219,6 +219,7 @@ export interface Family<M extends Readonly<Record<string, unknown>>> {
   /** @throws ProtocolError malformed | tooLarge */
   decode(bytes: Uint8Array): OneOf<M>;
   /** Several messages in one payload. */
+  /** @throws RangeError for more than 16 */
   encodeAll(messages: readonly OneOf<M>[]): Uint8Array;
   /** @throws ProtocolError malformed | tooLarge; at most 16 messages */
   decodeAll(bytes: Uint8Array): OneOf<M>[];
@@ -255,7 +256,10 @@ export function family<M extends Readonly<Record<string, unknown>>>(name: string
     messages,
     encode: (value) => encode(toItem(value)),
     decode: (encoded) => fromItem(decode(encoded)),
-    encodeAll: (values) => (values.length === 1 ? encode(toItem(values[0]!)) : encodeSequence(values.map(toItem))),
+    encodeAll(values) {
+      if (values.length > MAX_MESSAGES_PER_PAYLOAD) throw unfit(`${values.length} messages in one payload`);
+      return values.length === 1 ? encode(toItem(values[0]!)) : encodeSequence(values.map(toItem));
+    },
     decodeAll(encoded) {
       const items = decodeSequence(encoded);
       if (items.length > MAX_MESSAGES_PER_PAYLOAD) throw malformed(name, `${items.length} messages in one payload`);

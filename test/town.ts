@@ -12,7 +12,7 @@ import {
   publishing,
   subscribing,
 } from '../broker/policy.ts';
-import { act, createAgent, stepAgent } from '../device-agent/agent.ts';
+import { createAgent, stepAgent } from '../device-agent/agent.ts';
 import { startCall } from '../device-agent/calling.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
@@ -206,6 +206,7 @@ export function town(wishes: TownWishes = {}): Town {
   };
   const performManager = (effect: ManagerEffect): void => {
     if (effect.type === 'publish') pass('manager', managerLink, effect.topic, effect.payload);
+    if (effect.type === 'log' && effect.event === 'bug') throw new Error(`the manager: ${effect.fields.detail}`);
     if (effect.type === 'log') managerLogs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
     if (effect.type !== 'commit') return;
     const { number, changes } = effect;
@@ -287,6 +288,7 @@ export function town(wishes: TownWishes = {}): Town {
       for (const effect of effects) {
         if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
         if (effect.type === 'tell') device.news.push(effect.news);
+        if (effect.type === 'log' && effect.event === 'bug') throw new Error(`${name}: ${effect.fields.detail}`);
         if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
         if (effect.type === 'save' && !device.diskFrozen) {
           const asked = device.state;
@@ -323,7 +325,13 @@ export function town(wishes: TownWishes = {}): Town {
       world: () => worldOf(crypto),
       operations: () => publicKeyOperations(counter),
       feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
-      run: (wish) => accounted(() => act(device.state, () => wish(device.state, worldOf(crypto)))),
+      run: (wish) =>
+        accounted(() => {
+          device.state.out = [];
+          device.state.charged = null;
+          wish(device.state, worldOf(crypto));
+          return device.state.out;
+        }),
       call(callee, wished = {}) {
         let key = '';
         const call = { callee, lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60, ...wished };

@@ -286,10 +286,25 @@ test('after 7 days a full login is due, also when there was a resumption in betw
   router.breakLink();
   t.advance(1_000);
   assert.equal(router.state.channel?.opening.opened, 'resume');
+  assert.equal(router.state.openings.filter(({ opened }) => opened === 'edhoc').length, 1);
   t.advance(DAY_MS);
   router.breakLink();
   t.advance(1_000);
-  assert.equal(router.state.channel?.opening.opened, 'edhoc');
+  assert.equal(router.state.openings.filter(({ opened }) => opened === 'edhoc').length, 2);
+  assert.ok(isIn(t, router));
+});
+
+test('a channel goes on under new keys after 24 h at the latest, without public-key work', () => {
+  const t = town();
+  const router = t.add('router-1');
+  const operations = router.operations();
+  const { channel } = router.state.channel!;
+  t.advance(86_400_000 - 1_000);
+  assert.equal(router.state.channel?.channel, channel);
+  t.advance(2_000);
+  assert.notEqual(router.state.channel?.channel, channel);
+  assert.equal(router.state.channel?.opening.opened, 'resume');
+  assert.equal(router.operations(), operations);
   assert.ok(isIn(t, router));
 });
 

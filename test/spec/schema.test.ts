@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CborItem, decode, encode, MESSAGE_LIMITS } from '../../protocol/cbor.ts';
+import { type CborItem, decode, encode, encodeSequence, MESSAGE_LIMITS } from '../../protocol/cbor.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import {
   brokerReports,
@@ -212,7 +212,8 @@ test('[B1] a payload carries one to sixteen messages of a family, in order; more
   assert.deepEqual(decodeAll(encodeAll([permit])), [permit]);
   assert.deepEqual(decodeAll(encodeAll([permit, closed, permit])), [permit, closed, permit]);
   assert.equal(decodeAll(encodeAll(Array.from({ length: 16 }, () => permit))).length, 16);
-  assert.throws(() => decodeAll(encodeAll(Array.from({ length: 17 }, () => permit))), refused);
+  assert.throws(() => encodeAll(Array.from({ length: 17 }, () => permit)), RangeError);
+  assert.throws(() => decodeAll(encodeSequence(Array.from({ length: 17 }, () => new Map([[0, 1]])))), refused);
   for (const item of [new Map([[0, 200]]), new Map(), new Map([[1, 1]]), 1, null, []]) {
     assert.throws(() => channelMessages.decode(encode(item)), refused);
     assert.throws(() => decodeAll(encode(item)), refused);
