@@ -3,7 +3,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { TestResult } from './run-file.ts';
-import { PARAGRAPHS, REQUIREMENTS, ROWS, type Row, STEPS } from './traceability.ts';
+import { ATTACKS, PARAGRAPHS, REQUIREMENTS, ROWS, type Row, STEPS } from './traceability.ts';
 
 const DOCUMENT = 'docs/traceability.md';
 const SHOWN = 3;
@@ -49,15 +49,25 @@ export function checkRows(
   return complaints;
 }
 
+/** Begins the tags of what design §5.6 lists. */
+const ATTACK = '5.6 ';
+
 interface Tag {
   readonly from: string;
   readonly to: string;
 }
 
-/** Tags in a test's name; brackets with anything else (`[5.6 …]`) mean nothing here. */
+/** Tags in a test's name; brackets with anything else mean nothing here. */
 export function readTags(name: string): Tag[] {
   const tags: Tag[] = [];
   for (const [, content] of name.matchAll(/\[([^\]]+)\]/g)) {
+    if (content!.startsWith(ATTACK)) {
+      for (const attack of content!.slice(ATTACK.length).split(',')) {
+        const from = ATTACK + attack.trim();
+        tags.push({ from, to: from });
+      }
+      continue;
+    }
     for (const part of content!.split(/[,;]/).map((text) => text.trim())) {
       const single = /^(?:patent )?([PB]\d+|claim \d+)$/.exec(part);
       const range = /^(?:patent )?(\d{4})(?:\s*[-–]\s*(\d{4}))?$/.exec(part);
@@ -69,6 +79,7 @@ export function readTags(name: string): Tag[] {
 }
 
 function covers(tag: Tag, row: Row): boolean {
+  if (row.tag.startsWith(ATTACK)) return tag.from.startsWith(row.tag); // the tag may say more than the row
   if (tag.from === row.tag) return true;
   return /^\d{4}$/.test(row.tag) && /^\d{4}$/.test(tag.from) && tag.from <= row.tag && row.tag <= tag.to;
 }
@@ -90,6 +101,7 @@ export function renderDocument(results: readonly TestResult[]): string {
     ['Requirements', 'P rows come from the patent, B rows go beyond it.', REQUIREMENTS],
     ['Steps of the patent', 'JP2007-184993, figures 2 to 10.', STEPS],
     ['Paragraphs and claims', 'What the text asks for beside the figures.', PARAGRAPHS],
+    ['Attacks and accidents', '[Design](design.md) §5.6: each needs a test.', ATTACKS],
   ];
   const lines = [
     '# Traceability',

@@ -50,7 +50,7 @@ test('tags are read in every form, and other brackets left alone', () => {
   ].join(' ');
   assert.deepEqual(
     readTags(name).map(({ from, to }) => `${from}-${to}`),
-    ['P18-P18', '0158-0160', '0163-0163', 'claim 3-claim 3'],
+    ['P18-P18', '0158-0160', '0163-0163', 'claim 3-claim 3', '5.6 replay-5.6 replay'],
   );
 });
 

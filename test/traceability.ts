@@ -14,16 +14,21 @@ export interface Row {
   readonly due: 'now' | `later: ${string}`;
 }
 
-const LOGIN = ['protocol/edhoc', 'protocol/channel.ts'];
-const CLOSE = ['protocol/channel.ts'];
-const VERDICT = ['protocol/cose-sign1.ts', 'verifier'];
-const REGISTER = ['protocol/registration.ts', 'manager/registry.ts', 'device-agent'];
+const LOGIN = ['protocol/login.ts', 'protocol/edhoc', 'manager/logins.ts', 'device-agent/joining.ts'];
+const JUDGEMENT = ['device-agent/manager-judgement.ts', 'protocol/path-validation.ts'];
+const OPENING = ['manager/openings.ts', 'device-agent/invited.ts'];
+const CLOSE = ['protocol/channel.ts', 'manager/channels.ts', 'device-agent/channel.ts'];
+const VERDICT = ['verifier/verifier.ts', 'protocol/verdict.ts', 'protocol/path-validation.ts', 'manager/questions.ts'];
+const REGISTER = ['manager/registrations.ts', 'manager/registry.ts', 'device-agent/registration.ts'];
+const NETWORK = ['hardware/network-watch.ts', 'device-agent/registration.ts'];
+const NAMES = ['protocol/names.ts', 'manager/connects.ts'];
 const MATCH = ['protocol/matching.ts'];
-const FLOW = ['manager/connect-flow.ts'];
-const POLICY = ['device-agent'];
-const GRANT = ['manager/grants.ts', 'protocol/session-key.ts'];
-const SESSION = ['protocol/session-key.ts', 'protocol/record.ts'];
-const END = ['manager/connect-flow.ts', 'device-agent'];
+const FLOW = ['manager/connect-flow.ts', 'manager/connects.ts'];
+const CALL = ['device-agent/calling.ts'];
+const POLICY = ['device-agent/approval.ts', 'device-agent/calling.ts'];
+const GRANT = ['manager/grants.ts', 'protocol/session-key.ts', 'device-agent/calling.ts'];
+const SESSION = ['device-agent/sessions.ts', 'protocol/session-key.ts', 'protocol/record.ts'];
+const END = ['manager/connect-flow.ts', 'device-agent/sessions.ts'];
 const SUITES = 'later: ranges and rules';
 const USERS = 'later: users';
 
@@ -38,17 +43,17 @@ const later = (tag: string, text: string, due: `later: ${string}`, code: readonl
 export const REQUIREMENTS: readonly Row[] = [
   now('P1', 'parameters device–manager: candidates, the manager picks one', LOGIN),
   now('P2', "certificates exchanged on the other's request; either side may end here", LOGIN),
-  now('P3', "the device verifies the manager's certificate: period, signature, chain", ['protocol', 'device-agent']),
+  now('P3', "the device verifies the manager's certificate: period, signature, chain", JUDGEMENT),
   now('P4', 'the verifier checks the device certificate and signs its verdict, good or bad', VERDICT),
   now('P5', "the device may have the manager's certificate checked by the verifier too", VERDICT),
   now('P6', 'signatures over the exchanged information, both ways; then both derive the channel key', LOGIN),
   now('P7', 'mutual permission opens the channel and closes it, from either side, with the reason', CLOSE),
   now('P8', 'a channel that authenticates but does not encrypt, as an explicit choice', CLOSE),
   now('P9', 'register addresses and prioritised proposals; completion; update replaces; delete', REGISTER),
-  now('P10', 'a device registers again by itself when its address may have changed', ['hardware', 'device-agent']),
-  now('P11', 'connect by name, MAC, mail address, SIP URI or FQDN', ['protocol/names.ts', 'manager']),
+  now('P10', 'a device registers again by itself when its address may have changed', NETWORK),
+  now('P11', 'connect by name, MAC, mail address, SIP URI or FQDN', NAMES),
   now('P12', 'address and suite search come first; no common suite is a refusal that says so', FLOW),
-  now('P13', 'the manager opens the channel to the callee if none is open', ['manager', 'device-agent']),
+  now('P13', 'the manager opens the channel to the callee if none is open', OPENING),
   now('P14', 'the callee approves or refuses by state, user or policy; the caller learns the answer', POLICY),
   now('P15', 'key by the suite, or a seed from which both derive it; delivered with the suite to both', GRANT),
   now('P16', 'encrypted session between the devices by that suite', SESSION),
@@ -89,8 +94,8 @@ export const STEPS: readonly Row[] = [
   now('1022', 'manager receives it', LOGIN),
   now('1024', 'manager acknowledges it', LOGIN),
   now('1026', 'device receives the acknowledgement', LOGIN),
-  now('1028', "device verifies the manager's certificate", LOGIN),
-  now('1030', 'it is good, or the device ends', LOGIN),
+  now('1028', "device verifies the manager's certificate", JUDGEMENT),
+  now('1030', 'it is good, or the device ends', JUDGEMENT),
   now('1100', 'manager sends the device certificate to the verifier', VERDICT),
   now('1102', 'verifier receives it', VERDICT),
   now('1104', 'verifier checks period, signature, revocation', VERDICT),
@@ -132,22 +137,22 @@ export const STEPS: readonly Row[] = [
   now('2012', 'device receives it', REGISTER),
   now('2014', 'the channel may be closed', REGISTER),
   now('2100', "the caller's channel is opened", FLOW),
-  now('2102', 'caller asks for the callee by its ID', ['device-agent', 'protocol/names.ts']),
+  now('2102', 'caller asks for the callee by its ID', [...CALL, 'protocol/names.ts']),
   now('2104', 'manager receives the request', FLOW),
   now('2106', 'manager searches the address', FLOW),
   now('2108', 'manager searches a common suite', MATCH),
   now('2110', 'there is one, or the caller is refused', FLOW),
-  now('2112', "the callee's channel is opened", FLOW),
+  now('2112', "the callee's channel is opened", OPENING),
   now('2114', 'manager asks the callee', FLOW),
   now('2116', 'callee receives the question', POLICY),
   now('2118', 'callee decides by state, user and policy', POLICY),
   now('2120', 'callee answers', POLICY),
   now('2122', 'manager receives the answer', FLOW),
   now('2124', 'manager forwards it', FLOW),
-  now('2126', 'caller receives it', ['device-agent']),
-  now('2128', 'caller goes by the answer', ['device-agent']),
+  now('2126', 'caller receives it', CALL),
+  now('2128', 'caller goes by the answer', CALL),
   now('2130', 'manager goes by the answer', FLOW),
-  now('2132', 'callee goes by its answer', ['device-agent']),
+  now('2132', 'callee goes by its answer', CALL),
   now('2134', 'manager makes the key, or its seed, by the suite', GRANT),
   now('2136', 'caller receives key or seed with the suite', GRANT),
   now('2138', 'manager delivers key or seed with the suite to both', GRANT),
@@ -172,10 +177,10 @@ export const PARAGRAPHS: readonly Row[] = [
   now('0088', "the device has the manager's certificate checked by the verifier", VERDICT),
   now('0100', 'registrations can be deleted', REGISTER),
   now('0101', 'a changed address is registered again', REGISTER),
-  now('0102', 'after boot, reset or a new network as well', ['hardware', 'device-agent']),
-  now('0105', 'IDs: name, MAC, mail address, SIP URI, FQDN', ['protocol/names.ts']),
-  now('0109', 'towards the callee the manager takes the part of the device', LOGIN),
-  now('0110', "and has the callee's certificate checked by the verifier", VERDICT),
+  now('0102', 'after boot, reset or a new network as well', NETWORK),
+  now('0105', 'IDs: name, MAC, mail address, SIP URI, FQDN', NAMES),
+  now('0109', 'towards the callee the manager takes the part of the device', OPENING),
+  now('0110', "and has the callee's certificate checked by the verifier", OPENING),
   now('0111', 'no common suite: refused with that reason', FLOW),
   now('0133', 'a session may end without the manager', END),
   now('0134', 'channels may be closed before the session begins', END),
@@ -203,4 +208,36 @@ export const PARAGRAPHS: readonly Row[] = [
   now('claim 5', 'the search goes by the registered priorities', MATCH),
 ];
 
-export const ROWS: readonly Row[] = [...REQUIREMENTS, ...STEPS, ...PARAGRAPHS];
+const RECORDS = ['protocol/record.ts', 'protocol/replay-window.ts'];
+const LINKS = ['broker/policy.ts'];
+
+/** Attacks and accidents that each need a test (design §5.6); a test's tag names one or several. */
+export const ATTACKS: readonly Row[] = [
+  now('5.6 key reinstallation', 'a repeated grant does not set keys and counters back', CALL),
+  now('5.6 manager impersonation', 'a device certificate does not make a manager', JUDGEMENT),
+  now('5.6 a grant on an authenticate-only channel', 'never', CLOSE),
+  now('5.6 unknown key share', 'both sides mean the same two devices', GRANT),
+  now('5.6 reflection', 'what a device sent opens nothing when it comes back', SESSION),
+  now('5.6 selfie', 'nobody talks to itself', SESSION),
+  now('5.6 replay', 'of every message: it changes nothing', RECORDS),
+  now('5.6 nonce reuse', 'no key seals twice with one nonce, also after kill −9', RECORDS),
+  now('5.6 downgrade', 'of either negotiation is refused', LOGIN),
+  now('5.6 stale', 'a verdict of yesterday does not count', VERDICT),
+  now('5.6 swapped', 'a verdict on another certificate, or for another exchange, does not count', VERDICT),
+  now('5.6 wrong-purpose', 'a verdict for another purpose does not count', VERDICT),
+  now('5.6 malleated', 'signatures and certificates identify nobody; issuer, serial and key do', [
+    'protocol/revocation-list.ts',
+  ]),
+  now('5.6 handshake floods', 'half-open exchanges are limited, the cheap check comes first', ['manager/half-open.ts']),
+  now('5.6 link takeover', 'a link is given to nobody else', LINKS),
+  now('5.6 wildcards', 'beyond its own topics nobody reads', LINKS),
+  now('5.6 wills', 'are refused', LINKS),
+  now('5.6 retained', 'messages are refused on the wire topics', LINKS),
+  now('5.6 crossed handshakes', "the device's wins", OPENING),
+  now('5.6 lost', 'messages at every step', [...LOGIN, ...CALL]),
+  now('5.6 doubled', 'messages at every step', [...LOGIN, ...CALL]),
+  now('5.6 reordered', 'messages at every step', [...LOGIN, ...CALL]),
+  now('5.6 parser', 'differences: one spelling for each item', ['protocol/cbor.ts', 'platform/der.ts']),
+];
+
+export const ROWS: readonly Row[] = [...REQUIREMENTS, ...STEPS, ...PARAGRAPHS, ...ATTACKS];

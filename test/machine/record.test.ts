@@ -245,7 +245,7 @@ test('[5.6 reflection] a context with one id for both sides is not made', () => 
   assert.throws(() => makeRecordContext({ ...caller, recipientId: FIRST_ID }), RangeError);
 });
 
-test('[5.6 forgery] a context with an 8-byte tag closes after 2^14 failed opens; one with 16 bytes does not', () => {
+test('[P16] a context with an 8-byte tag closes after 2^14 failed opens; one with 16 bytes does not', () => {
   for (const algorithm of [mac8, ccm8, gcm]) {
     const [caller, callee] = pair(algorithm);
     const forged = flip(seal(caller), 100);
