@@ -15,6 +15,7 @@ import {
   callTimedOut,
   forgetAsk,
   holdEarly,
+  managerOutOfReach,
   receiveAsk,
   receiveDenied,
   receiveGrant,
@@ -325,6 +326,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       return idleOver(state, world);
     case 'close':
       return closeTimedOut(state);
+    case 'reach':
+      return managerOutOfReach(state, rest);
     case 'call':
       return callTimedOut(state, rest);
     case 'ask':

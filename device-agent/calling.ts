@@ -36,8 +36,25 @@ export function startCall(state: AgentState, wish: CallWish, world: World): stri
   state.calls.set(key, call);
   schedule(state.deadlines, `call:${key}`, later(world.now, seconds(wish.timeoutSeconds)));
   sendCalls(state, world);
-  if (state.channel === null) join(state, world);
+  if (state.channel === null) {
+    schedule(state.deadlines, `reach:${key}`, later(world.now, MANAGER_IN_REACH));
+    join(state, world);
+  }
   return key;
+}
+
+/** A call without a channel waits so long for one: somebody is looking at a silent terminal. */
+const MANAGER_IN_REACH = seconds(5);
+
+export function managerOutOfReach(state: AgentState, key: string): void {
+  if (state.calls.get(key)?.sentOn !== null) return;
+  const why =
+    state.link === null
+      ? 'the broker is away: it is tried again'
+      : state.denied === null
+        ? 'the manager does not answer: it is tried again'
+        : `this device is not let in: ${state.denied}`;
+  callFailed(state, key, 'unreachable', why);
 }
 
 /** Calls that this channel has not carried yet. */
@@ -77,6 +94,7 @@ function callFailed(state: AgentState, key: string, reason: Reason, detail: stri
   if (call === undefined) return;
   state.calls.delete(key);
   cancel(state.deadlines, `call:${key}`);
+  cancel(state.deadlines, `reach:${key}`);
   log(state, 'info', 'call.failed', { callee: call.callee, reason, detail });
   tell(state, { news: 'callFailed', call: key, callee: call.callee, reason, detail, cost: call.cost });
 }

@@ -5,6 +5,7 @@ import { ControlError, type ControlHandler, type JsonValue } from '../platform/c
 import type { Transport } from '../platform/transport.ts';
 import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
+import type { Reason } from '../protocol/messages.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -35,6 +36,32 @@ const SEND_FAULTS: Readonly<Record<SendFault, string>> = {
   'not-open': 'the session is not open: it is being opened or ended',
   'too-large': 'the message is longer than a record of this suite carries',
   'no-link': 'the broker is away: it is tried again',
+};
+
+/** What each refusal means to the person who asked. */
+const REMEDIES: Readonly<Record<Reason, string>> = {
+  done: 'it has ended',
+  unreachable: 'it has no link, or has not registered: look at `kagimori agent status` on it',
+  forbidden: 'no such device, or this device may not connect to it',
+  'no-common-suite': 'the two devices have registered no suite in common',
+  'refused-by-policy': 'the approval policy of that device says no',
+  'refused-by-user': 'somebody at that device said no',
+  busy: 'that device takes no more sessions now',
+  timeout: 'nobody answered in time',
+  self: 'that is this device itself',
+  expired: 'its time is over',
+  revoked: 'a certificate was revoked',
+  restarted: 'the other device has started again: ask once more',
+  'not-registered': 'this device is not registered: kagimori agent register',
+  'bad-verdict': 'the verifier refuses the certificate of one of the two',
+  'verifier-away': 'the verifier is away: it is tried again',
+  'internal-error': 'the manager could not store it: look at its log',
+  'name-taken': 'another certificate holds that name',
+  'too-many': 'too many sessions: end some first',
+  'authenticate-only': 'this channel only authenticates: no session can be asked for',
+  shutdown: 'the other device is going down',
+  withdrawn: 'it was withdrawn',
+  'peer-gone': 'the other device has gone',
 };
 
 /** `callee` may be seconds away from its answer: a person may be asked. */
@@ -104,7 +131,8 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
   let call: string | null = null;
   const done = waitFor(parts, signal, wished.timeoutSeconds + 20, (news) => {
     if (news.news === 'callFailed' && news.call === call) {
-      throw new ControlError(news.reason, news.detail ?? `${wished.callee}: ${news.reason}`);
+      const code = news.reason === 'unreachable' && state.link === null ? 'no-link' : news.reason;
+      throw new ControlError(code, `${wished.callee}: ${news.reason}: ${news.detail ?? REMEDIES[news.reason]}`);
     }
     if (news.news === 'sessionClosed' && call !== null && news.call === call)
       throw new ControlError(news.reason, 'the session ended before it was open');
@@ -130,9 +158,12 @@ async function close(parts: ControlParts, args: Args, signal: AbortSignal): Prom
   }
   const found = findSession(state, textOf(args.sid, 'sid'));
   if (found === null) throw new ControlError('no-session', SEND_FAULTS['no-session']);
-  const [sid] = found;
+  const [sid, { peer }] = found;
+  const others = [...state.sessions.values()].filter((session) => session.peer === peer).length - 1;
   const done = waitFor(parts, signal, 15, (news) =>
-    news.news === 'sessionClosed' && news.sid === sid ? { sid, reason: news.reason, closedBy: news.closedBy } : null,
+    news.news === 'sessionClosed' && news.sid === sid
+      ? { sid, peer, others, reason: news.reason, closedBy: news.closedBy }
+      : null,
   );
   wish(() => {
     if (args.through === 'peer') sayBye(state, sid, 'done', world());

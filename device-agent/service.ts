@@ -11,6 +11,7 @@ import type { Log } from '../platform/log.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
+import { roleFault } from '../protocol/certificate-role.ts';
 import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
@@ -72,6 +73,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     throw new AgentError(`${config.certificateFile}: its subject has no common name that can be a device id`);
   if (!equal(keyStore.publicSpki, leaf.spki)) {
     throw new AgentError(`${config.keyFile}: the key does not belong to the certificate in ${config.certificateFile}`);
+  }
+  const fault = roleFault(leaf, chain.slice(1), 'device', undefined);
+  if (fault !== null) {
+    throw new AgentError(
+      `${config.certificateFile}: no device's certificate: ${fault.detail}: issue one with \`kagimori ca issue\``,
+    );
   }
   const settings = settingsOf(config, crypto);
   const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
@@ -146,7 +153,11 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         loop.feed({ type: 'linked', link });
       },
       down: (reason) => {
-        log.warn('broker.down', { reason });
+        const outside = state.link !== null && state.channel === null;
+        const hint = outside
+          ? 'no login was completed on this link: the manager or the verifier may be away'
+          : undefined;
+        log.warn('broker.down', { reason, hint });
         loop.feed({ type: 'unlinked' });
       },
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),

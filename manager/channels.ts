@@ -44,7 +44,11 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   const { device, party, keys, instance, by, how, world } = adoption;
   if (!state.devices.has(device)) return; // removed while its exchange was under way
   const channel = 'channel' in keys ? keys.channel : openChannel(world.crypto, keys);
-  if (party.kind === 'link') bindLink(state, party.link, device, true);
+  if (party.kind === 'link') {
+    const older = state.links.get(device);
+    if (older !== undefined && older !== party.link) noteReplacement(state, device, world);
+    bindLink(state, party.link, device, true);
+  }
   const before = state.channels.get(device);
   if (before !== undefined) wipeChannel(before.channel);
   const sameProcess = sameInstance(state.devices.get(device)?.instance ?? null, instance);
@@ -74,6 +78,17 @@ function noteInstance(state: ManagerState, device: DeviceId, instance: Uint8Arra
   state.devices.set(device, noted);
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
 }
+
+/** Once is a device that was faster than the broker; again within a minute is two of them. */
+function noteReplacement(state: ManagerState, device: DeviceId, world: World): void {
+  const last = state.replaced.get(device);
+  state.replaced.set(device, world.now);
+  if (last === undefined || world.now - last > ONE_MINUTE) return;
+  const remedy = 'two agents run with this certificate, or its key is in other hands: stop one, or kagimori ca revoke';
+  log(state, 'warn', 'link.replaced', { device, remedy });
+}
+
+const ONE_MINUTE = seconds(60);
 
 /** @param tell whether the broker has to hear of it */
 export function bindLink(state: ManagerState, link: LinkId, device: DeviceId, tell: boolean): void {

@@ -41,6 +41,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     commits: new Map(),
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
+    verifierAway: null,
+    replaced: new Map(),
     nextCommit: 1,
     nextHandshake: 1,
     toOpen: [],

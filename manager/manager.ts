@@ -244,7 +244,7 @@ function deadline(state: ManagerState, key: string, world: World): void {
     case 'exchange':
       return exchangeTimedOut(state, rest, world);
     case 'question': {
-      const subject = questionTimedOut(state, rest);
+      const subject = questionTimedOut(state, rest, world);
       if (subject !== null) rule(state, subject, { outcome: 'away' }, world);
       return;
     }

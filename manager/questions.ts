@@ -7,7 +7,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import type { LoginIdentity } from '../protocol/login.ts';
 import { Judgement, NONCE_BYTES, type Purpose, Question, type Verdict } from '../protocol/messages.ts';
 import { MANAGER } from '../protocol/topics.ts';
-import { EpochSeconds, later } from '../protocol/units.ts';
+import { EpochSeconds, later, seconds } from '../protocol/units.ts';
 import { checkVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
 import { log, publish } from './outbox.ts';
@@ -65,6 +65,7 @@ export function receiveJudgement(
       maxClockSkew: MAX_CLOCK_SKEW,
     });
     closeQuestion(state, key, subject);
+    verifierBack(state, world);
     if (checked.reason !== 'good') return { subject, ruling: { outcome: 'bad', reason: checked.reason } };
     const until = EpochSeconds(checked.time + checked.maxAge);
     return { subject, ruling: { outcome: 'good', until, bytes: verdict.slice() } };
@@ -75,6 +76,14 @@ export function receiveJudgement(
   }
 }
 
+const SAY_AGAIN = seconds(60);
+
+function verifierBack(state: ManagerState, world: World): void {
+  if (state.verifierAway === null) return;
+  log(state, 'info', 'verifier.back', { afterSeconds: Math.round((world.now - state.verifierAway.since) / 1000) });
+  state.verifierAway = null;
+}
+
 function closeQuestion(state: ManagerState, key: string, subject: Subject): void {
   state.questions.delete(key);
   if ('handshake' in subject) state.questionOf.delete(subject.handshake);
@@ -82,14 +91,17 @@ function closeQuestion(state: ManagerState, key: string, subject: Subject): void
 }
 
 /** @returns what the question was for, whose time is up */
-export function questionTimedOut(state: ManagerState, key: string): Subject | null {
+export function questionTimedOut(state: ManagerState, key: string, world: World): Subject | null {
   const question = state.questions.get(key);
   if (question === undefined) return null;
   closeQuestion(state, key, question.subject);
-  log(state, 'error', 'verifier.away', {
-    waiting: question.subject.for,
-    remedy: 'start the verifier: kagimori verifier run',
-  });
+  const away = state.verifierAway;
+  if (away === null || world.now - away.saidAt >= SAY_AGAIN) {
+    const since = away?.since ?? world.now;
+    state.verifierAway = { since, saidAt: world.now };
+    const seconds = Math.round((world.now - since) / 1000);
+    log(state, 'error', 'verifier.away', { seconds, remedy: 'start the verifier: kagimori verifier run' });
+  }
   return question.subject;
 }
 

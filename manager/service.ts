@@ -111,20 +111,34 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     nextDeadline: () => nextDeadline(state.deadlines),
     time: { type: 'time' },
   });
+  let link: { readonly state: 'up' | 'down'; readonly reason: string | null } = {
+    state: 'down',
+    reason: 'not there yet',
+  };
   const { topics } = settings;
   const transport = openTransport({
     subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
     observer: {
       up: () => {
+        link = { state: 'up', reason: null };
         log.info('broker.up');
         loop.feed({ type: 'linked' });
       },
-      down: (reason) => log.warn('broker.down', { reason }),
+      down: (reason) => {
+        link = { state: 'down', reason };
+        log.warn('broker.down', { reason });
+      },
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
     },
   });
   return {
-    control: controlOf(state, settings, () => ({ steps, cpuMicros, traffic: transport.traffic }), loop.run, world),
+    control: controlOf(
+      state,
+      settings,
+      () => ({ link, steps, cpuMicros, traffic: transport.traffic }),
+      loop.run,
+      world,
+    ),
     async close() {
       loop.close();
       await transport.close();
@@ -208,7 +222,12 @@ function settingsOf(config: ManagerConfig): Settings {
 function controlOf(
   state: ManagerState,
   settings: Settings,
-  counters: () => { steps: number; cpuMicros: number; traffic: Transport['traffic'] },
+  counters: () => {
+    link: { state: 'up' | 'down'; reason: string | null };
+    steps: number;
+    cpuMicros: number;
+    traffic: Transport['traffic'];
+  },
   run: (act: () => readonly Effect[]) => void,
   world: () => Parameters<typeof stepManager>[2],
 ): Readonly<Record<string, ControlHandler>> {

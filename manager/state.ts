@@ -142,6 +142,10 @@ export interface ManagerState {
   readonly deadlines: Deadlines;
   /** Verdicts on our own certificates, by SHA-256 of the leaf in hex. */
   readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
+  /** The verifier leaves questions unanswered: since when, and when it was last said. */
+  verifierAway: { readonly since: Millis; saidAt: Millis } | null;
+  /** When a device's living link was last replaced by another. */
+  readonly replaced: Map<DeviceId, Millis>;
   nextCommit: number;
   nextHandshake: number;
   /** Channels that sessions of the step under way wait for. */

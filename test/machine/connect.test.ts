@@ -341,3 +341,14 @@ test('several sessions of one pair stay apart by their routes; a route is given 
   for (const sid of sids) assertTalks(pair, sid);
   assert.equal(pair.caller.state.sessions.size, 3);
 });
+
+test('a call that finds no manager fails after 5 s and says what the agent knows: no answer, or why it is not let in', () => {
+  const t = town();
+  t.verifierAway = true;
+  const router = t.add('router-1');
+  router.call('phone-1');
+  t.advance(6_000);
+  const failed = router.latest('callFailed');
+  assert.equal(failed?.reason, 'unreachable');
+  assert.match(failed?.detail ?? '', /not let in: verifier-away|does not answer/);
+});

@@ -267,3 +267,16 @@ test('[P5] [P13] a manager that opens the channel staples its verdict in EAD_3; 
 function closeNow(state: TownDevice['state'], device: TownDevice): void {
   closeChannel(state, 'done', device.world());
 }
+
+test('a verifier that is away is said once a minute, and its return once', () => {
+  const t = town();
+  t.verifierAway = true;
+  t.add('router-1', { start: false });
+  t.advance(90_000);
+  const said = (event: string): number => t.managerLogs.filter((line) => line.includes(event)).length;
+  assert.equal(said('verifier.away'), 2);
+  t.verifierAway = false;
+  t.advance(60_000);
+  assert.equal(said('verifier.away'), 2);
+  assert.equal(said('verifier.back'), 1);
+});
