@@ -133,7 +133,7 @@ test('no answer in time is an error of the caller', async (t) => {
 
 test('the socket of a dead process is replaced, a living one is refused, a stopped one is said to be away', async (t) => {
   const path = place(t);
-  await assert.rejects(callControl(path, 'ping', null), refusedAs('not-running', /is the daemon running/));
+  await assert.rejects(callControl(path, 'ping', null), refusedAs('not-running', /the daemon does not run here/));
   const first = await serveControl(path, { ping: async () => 1 });
   await assert.rejects(serveControl(path, {}), refusedAs('already-running', /already running/));
   assert.equal(await callControl(path, 'ping', null), 1);
@@ -144,6 +144,14 @@ test('the socket of a dead process is replaced, a living one is refused, a stopp
   await assert.rejects(callControl(path, 'ping', null), refusedAs('not-running'));
   await served(t, path, { ping: async () => 2 });
   assert.equal(await callControl(path, 'ping', null), 2);
+});
+
+test('a daemon that runs without its socket is told from one that does not run', async (t) => {
+  const path = place(t);
+  await served(t, path, { ping: async () => 1 });
+  rmSync(path);
+  const text = new RegExp(`process ${process.pid} runs here, but its socket is gone$`);
+  await assert.rejects(callControl(path, 'ping', null), refusedAs('no-socket', text));
 });
 
 test('a path that is too long, a directory that others can write, and a file in the way are refused', async (t) => {

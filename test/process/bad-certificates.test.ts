@@ -127,14 +127,16 @@ test('[P4] [patent 1106] a certificate of another CA: denied, the issuer is unkn
   assert.match(await deniedWith('alien', 'alien'), /^(unknown-issuer|bad-signature)$/);
 });
 
-test('[P4] a CA certificate in the place of a device certificate: denied, it is no leaf', async () => {
+test("an agent does not start with a CA's or a service's certificate: it names the file and what it is", async () => {
   copyFileSync(house.at('ca', 'intermediate.pem'), house.at('certificates', 'crown.chain.pem'));
   copyFileSync(house.at('ca', 'intermediate.key.pem'), house.at('certificates', 'crown.key.pem'));
-  assert.equal(await deniedWith('crown', 'crown'), 'not-a-leaf');
-});
-
-test('[P4] a certificate of a service in the place of a device certificate: denied, its purpose is another', async () => {
-  assert.equal(await deniedWith('judge', 'verifier'), 'wrong-purpose');
+  house.settle({ id: 'crown', yaml: PROPOSALS }, { certificate: 'crown', key: 'crown' });
+  assert.match(await stillborn('agent', 'crown.yaml'), /crown\.chain\.pem: no device's certificate: a CA certificate/);
+  house.settle({ id: 'judge', yaml: PROPOSALS }, { certificate: 'verifier', key: 'verifier' });
+  assert.match(
+    await stillborn('agent', 'judge.yaml'),
+    /verifier\.chain\.pem: no device's certificate: its extended key/,
+  );
 });
 
 test('a second device with the name of a registered one: denied, and the first keeps link, name and registration', async () => {

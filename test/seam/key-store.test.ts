@@ -61,6 +61,10 @@ test('a key that others can read, that is encrypted, missing or no key is refuse
   const open = (path: string) => () => openFileKeyStore(path, newPublicKeyCounter());
   assert.throws(open(keyFile(t, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o644)), refused(/chmod 600/));
   assert.throws(open(keyFile(t, encrypted)), refused(/encrypted.*openssl pkey/));
+  const chain = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  for (const mode of [0o600, 0o644]) {
+    assert.throws(open(keyFile(t, chain, mode)), refused(/: holds a certificate, not a private key: .*swapped\?$/));
+  }
   assert.throws(open(keyFile(t, 'no key')), refused(/openssl pkey/));
   assert.throws(open(`${keyFile(t, '')}.other`), refused(/no such file.*belongs to the certificate/));
 });
