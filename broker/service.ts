@@ -2,6 +2,7 @@
  * Starts the broker: ports, Aedes, policy, and the door for services inside the process.
  */
 import { readFile } from 'node:fs/promises';
+import { TOKEN_RULE, tokenIn } from '../platform/token.ts';
 import type { Transport } from '../platform/transport.ts';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
@@ -63,19 +64,16 @@ export async function startBroker(config: BrokerConfig, { crypto, observe = () =
   };
 }
 
-const TOKEN_CHARACTERS = 16;
-
 /** @returns SHA-256 of the file's only line */
 async function readToken(path: string, crypto: Crypto): Promise<Uint8Array> {
-  let token: string;
+  let contents: Uint8Array;
   try {
-    token = (await readFile(path, 'utf8')).trim();
+    contents = await readFile(path);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new BrokerError('token-file', `the token file ${path} cannot be read: ${why}`);
   }
-  if (token.length < TOKEN_CHARACTERS || /\s/.test(token)) {
-    throw new BrokerError('token-file', `the token file ${path} must hold one line of at least 16 characters`);
-  }
+  const token = tokenIn(contents);
+  if (token === null) throw new BrokerError('token-file', `the token file ${path} ${TOKEN_RULE}`);
   return crypto.hash('sha-256', encodeUtf8(token));
 }

@@ -2,7 +2,7 @@
  * Finds the control socket of a manager or an agent on this machine, and asks it.
  */
 import { join } from 'node:path';
-import { callControl, type JsonValue } from '../platform/control-socket.ts';
+import { ControlError, callControl, type JsonValue } from '../platform/control-socket.ts';
 import { findConfig, placesOf } from './config-place.ts';
 import { Failure } from './failure.ts';
 
@@ -49,8 +49,31 @@ export async function ask(daemon: Daemon, command: string, args: JsonValue, opti
     throw new Failure('usage', 'no-config', `which ${daemon} is not said: ${remedy}`);
   }
   const { timeoutMs = ANSWER_TIMEOUT_MS, onEvent } = options;
-  return callControl(socket, command, args, {
+  return askSocket(daemon, socket, command, args, {
     ...(timeoutMs === 0 ? {} : { timeoutMs }),
     ...(onEvent === undefined ? {} : { onEvent }),
   });
+}
+
+/** @throws ControlError, with the remedy when the daemon is not there */
+export async function askSocket(
+  daemon: Daemon,
+  socket: string,
+  command: string,
+  args: JsonValue,
+  options: Parameters<typeof callControl>[3],
+): Promise<JsonValue> {
+  try {
+    return await callControl(socket, command, args, options);
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    const remedy = remedyFor(daemon, error.code);
+    throw remedy === null ? error : new ControlError(error.code, `${error.message}: ${remedy}`);
+  }
+}
+
+function remedyFor(daemon: Daemon, code: string): string | null {
+  if (code === 'no-socket') return 'restart it';
+  if (code !== 'not-running') return null;
+  return `start it with \`kagimori ${daemon} run\`, or say with ${OPTION[daemon]} or --config where it runs`;
 }

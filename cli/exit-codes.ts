@@ -7,7 +7,11 @@ export const EXIT_CODES = {
   refused: { code: 1, meaning: 'refused or failed; the reason is named' },
   usage: { code: 2, meaning: 'the command line, a configuration file or a file that it names cannot be used' },
   unreachable: { code: 3, meaning: 'the service is not running, or cannot be reached' },
-  notFound: { code: 4, meaning: 'there is no such device, session or certificate' },
+  notFound: {
+    code: 4,
+    meaning:
+      'there is no such device, session or certificate (a callee that does not exist gives 1, as a forbidden one does: on purpose they look the same)',
+  },
   timeout: { code: 5, meaning: 'no answer within the time allowed' },
 } as const satisfies Record<string, { readonly code: number; readonly meaning: string }>;
 

@@ -31,6 +31,7 @@ export interface Shown {
 /** By what a daemon, or the socket to it, says. All other codes: refused. */
 const CONTROL_EXITS: Readonly<Record<string, Exit>> = {
   'not-running': 'unreachable',
+  'no-socket': 'unreachable',
   closed: 'unreachable',
   malformed: 'unreachable',
   'no-link': 'unreachable',

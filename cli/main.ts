@@ -33,7 +33,10 @@ function endAsCommander({ code, message }: CommanderError): void {
   if (['commander.helpDisplayed', 'commander.version'].includes(code)) return;
   process.exitCode = EXIT_CODES.usage.code;
   if (code === 'commander.help') return; // a noun without a verb: the help stands on stderr already
-  const what = message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+  const what = message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
   tell(new Failure('usage', 'usage', `${what}: add --help to see what can stand there`));
 }
 

@@ -2,7 +2,7 @@
  * The key store of a board without a secure element: one private key in a file that only its user can read.
  */
 import { type OwnSigningKey, SigningKeyError, signingKey } from '../platform/crypto-node.ts';
-import { FileFault, readPrivate } from '../platform/files.ts';
+import { FileFault, readBounded, readPrivate } from '../platform/files.ts';
 import { wipe } from '../protocol/bytes.ts';
 import type { PublicKeyCounter } from '../protocol/crypto.ts';
 
@@ -25,6 +25,8 @@ export class KeyStoreError extends Error {
  * @throws KeyStoreError
  */
 export function openFileKeyStore(path: string, counter: PublicKeyCounter): OwnSigningKey {
+  const swapped = swappedFault(path);
+  if (swapped !== null) throw new KeyStoreError(path, `${path}: ${swapped}`);
   const contents = readKeyFile(path);
   try {
     return signingKey(contents, counter);
@@ -34,6 +36,24 @@ export function openFileKeyStore(path: string, counter: PublicKeyCounter): OwnSi
   } finally {
     wipe(contents);
   }
+}
+
+/**
+ * Told apart before the mode is looked at: `chmod` is no remedy for a certificate in the place of the key.
+ * @returns what is wrong when the file holds certificates and no key, else null
+ */
+export function swappedFault(path: string): string | null {
+  let contents: Uint8Array;
+  try {
+    contents = readBounded(path, MAX_KEY_FILE_BYTES);
+  } catch (error) {
+    if (error instanceof FileFault) return null;
+    throw error;
+  }
+  const text = Buffer.from(contents.buffer, contents.byteOffset, contents.length);
+  const swapped = text.includes('-----BEGIN CERTIFICATE-----') && !text.includes('PRIVATE KEY-----');
+  wipe(contents);
+  return swapped ? 'holds a certificate, not a private key: are certificateFile and keyFile swapped?' : null;
 }
 
 function readKeyFile(path: string): Uint8Array {

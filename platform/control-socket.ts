@@ -10,7 +10,7 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { dirname } from 'node:path';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import { errnoOf } from './files.ts';
-import { LockHeld, lockProcess, type ProcessLock } from './process-lock.ts';
+import { LockHeld, lockHolder, lockProcess, type ProcessLock } from './process-lock.ts';
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
@@ -102,7 +102,8 @@ export async function serveControl(
 /**
  * Asks a daemon and waits for its result.
  * @param options.timeoutMs  for the whole call; none when absent
- * @throws ControlError: the daemon's own, or `not-running`, `forbidden`, `timeout`, `closed`, `malformed`
+ * @throws ControlError: the daemon's own, or `not-running`, `no-socket`, `forbidden`, `timeout`, `closed`,
+ *         `malformed`
  */
 export function callControl(
   path: string,
@@ -245,6 +246,8 @@ function parseObject(line: string): JsonObject | null {
 
 // ── the place in the file system ──────────────────────────────────────────────────────────────────────────────────
 
+const lockOf = (path: string): string => `${path}.lock`;
+
 function requireShort(path: string): void {
   const length = encodeUtf8(path).length;
   if (length <= MAX_PATH_BYTES) return;
@@ -261,7 +264,7 @@ function takePlace(path: string): ProcessLock {
     if ((statSync(dirname(path)).mode & 0o022) !== 0) {
       throw new ControlError('unsafe-directory', `${dirname(path)} can be written by others: choose another directory`);
     }
-    return lockProcess(`${path}.lock`);
+    return lockProcess(lockOf(path));
   } catch (error) {
     throw placeError(path, error);
   }
@@ -310,12 +313,19 @@ function placeError(path: string, error: unknown): Error {
   );
 }
 
+function absent(path: string): ControlError {
+  const pid = lockHolder(lockOf(path));
+  return pid === null
+    ? new ControlError('not-running', `${path}: nobody answers, the daemon does not run here`)
+    : new ControlError('no-socket', `${path}: process ${pid} runs here, but its socket is gone`);
+}
+
 function callError(path: string, error: Error): ControlError {
   switch (errnoOf(error)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
     case 'ENOTSOCK':
-      return new ControlError('not-running', `${path}: nobody answers; is the daemon running?`);
+      return absent(path);
     case 'EACCES':
     case 'EPERM':
       return new ControlError('forbidden', `${path}: only the user of the daemon may control it`);

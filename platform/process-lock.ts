@@ -57,6 +57,17 @@ export function lockProcess(path: string): ProcessLock {
   }
 }
 
+/** @returns the living process that has the lock; null when none has, or the directory cannot be read */
+export function lockHolder(path: string): number | null {
+  try {
+    const highest = numbers(path).at(-1);
+    return highest === undefined ? null : liveHolder(`${path}.${highest}`);
+  } catch (error) {
+    if (errnoOf(error) === null) throw error;
+    return null;
+  }
+}
+
 /** Replaces the file, never removes it: see above. Where it cannot be written, the end of the process releases it. */
 function release(path: string): void {
   try {

@@ -17,9 +17,13 @@ export function sendVerb(): Command {
   return agentOptions(
     verb('send <to> [text]', 'send a message to a session or a peer', 'kagimori agent send thermostat "21 degrees"'),
   )
+    .description(
+      'send a message to a session or a peer (its newest session), the text or what stands on stdin, at most ' +
+        `${MAX_MESSAGE_BYTES} bytes. \`sent\` means handed to the broker: whether the peer has read it, only the peer can say`,
+    )
     .addHelpText('after', '  $ kagimori agent send thermostat < reading.bin')
     .action(async (to: string, text: string | undefined, options: AgentOptions) => {
-      const message = text === undefined ? messageOf(await readInput()) : { text };
+      const message = checked(text === undefined ? messageOf(await readInput()) : { text });
       const sent = await ask('agent', 'send', { to, ...message }, ofAgent(options));
       createOutput(options.json === true).result(sent, 'sent');
     });
@@ -31,15 +35,27 @@ async function readInput(): Promise<Uint8Array> {
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     length += chunk.length;
-    if (length > MAX_MESSAGE_BYTES) {
-      throw new Failure('usage', 'too-large', `a message has at most ${MAX_MESSAGE_BYTES} bytes: send it in parts`);
-    }
+    if (length > MAX_MESSAGE_BYTES) throw tooLarge();
   }
   return Buffer.concat(chunks);
 }
 
+function tooLarge(): Failure {
+  return new Failure('usage', 'too-large', `a message has at most ${MAX_MESSAGE_BYTES} bytes: send it in parts`);
+}
+
+type Message = { readonly text: string } | { readonly base64: string };
+
+/** @throws Failure `too-large`; `usage` for nothing at all: a forgotten variable or an empty pipe, rarely a message */
+function checked(message: Message): Message {
+  if (!('text' in message)) return message;
+  if (message.text === '') throw new Failure('usage', 'usage', 'the message is empty: give a text, or put it on stdin');
+  if (Buffer.byteLength(message.text) > MAX_MESSAGE_BYTES) throw tooLarge();
+  return message;
+}
+
 /** Text when it is, else base64; the line break that a shell adds is no part of a text. */
-function messageOf(bytes: Uint8Array): { readonly text: string } | { readonly base64: string } {
+function messageOf(bytes: Uint8Array): Message {
   try {
     return { text: decodeUtf8(bytes).replace(/\r?\n$/, '') };
   } catch {

@@ -48,6 +48,10 @@ function connectVerb(): Command {
   return agentOptions(
     verb('connect <callee>', 'open a session with another device', 'kagimori agent connect thermostat'),
   )
+    .description(
+      'open a session with another device, by any of its names. A callee that does not exist and one that this device ' +
+        'may not connect to are both refused with `forbidden`, code 1: they look the same on purpose',
+    )
     .option('--lifetime <seconds>', 'how long the session may last', numberBetween(1, 86_400))
     .option('--allow-unencrypted', 'accept a suite that authenticates and does not encrypt')
     .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
@@ -75,15 +79,33 @@ function openedSentence(session: JsonValue): string {
 function closeVerb(): Command {
   type Options = AgentOptions & { channel?: boolean; through: string };
   return agentOptions(
-    verb('close [sid]', 'end a session, or the channel to the manager', 'kagimori agent close 3f2a… --through peer'),
+    verb(
+      'close [sid-or-peer]',
+      'end a session, or the channel to the manager',
+      'kagimori agent close 3f2a… --through peer',
+    ),
   )
+    .description(
+      "end one session, or the channel to the manager. A peer's name stands for the newest session with it; " +
+        'the answer says how many others stay open',
+    )
     .option('--channel', 'the channel to the manager instead of a session')
     .addOption(new Option('--through <party>', 'who tells the peer').choices(['manager', 'peer']).default('manager'))
     .action(async (sid: string | undefined, options: Options, command: Command) => {
       const channel = options.channel === true;
-      if (channel === (sid !== undefined)) command.error('error: give the id of a session, or --channel');
+      if (channel === (sid !== undefined))
+        command.error('error: give the id of a session, the name of a peer, or --channel');
       const args = channel ? { channel } : { sid: sid ?? '', through: options.through };
       const closed = await ask('agent', 'close', args, { ...ofAgent(options), timeoutMs: AGENT_LIMIT_MS });
-      createOutput(options.json === true).result(closed, channel ? 'the channel is closed' : `${sid} is closed`);
+      createOutput(options.json === true).result(closed, channel ? 'the channel is closed' : closedSentence(closed));
     });
+}
+
+/** @param closed  `{ sid, peer, others }`; `peer` and `others`, the number of further sessions with it, may be absent */
+export function closedSentence(closed: JsonValue): string {
+  const { peer, others } = isObject(closed) ? closed : {};
+  const withPeer = typeof peer === 'string' ? ` with ${cell(closed, 'peer')}` : '';
+  const done = `session ${cell(closed, 'sid')}${withPeer} is closed`;
+  if (typeof others !== 'number' || others === 0) return done;
+  return `${done}; ${others} other${others === 1 ? '' : 's'}${withPeer} stay${others === 1 ? 's' : ''} open`;
 }

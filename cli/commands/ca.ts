@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import type { AlternativeName } from '../../platform/certificate-issuing.ts';
 import type { CaWorld, IssuedAlgorithm, IssuedKind } from '../ca/authority.ts';
 import { type CommonOptions, collect, noun, numberBetween, verb } from '../command.ts';
-import { createOutput, date, table } from '../output.ts';
+import { createOutput, date, printable, table } from '../output.ts';
 
 interface CaOptions extends CommonOptions {
   readonly dir: string;
@@ -119,6 +119,16 @@ function revoke(): Command {
       ),
     );
     output.remark(`A verifier that follows ${dir}/crl.pem refuses it from now on; otherwise hand the new list over.`);
+    const names = authority
+      .listCertificates(dir)
+      .filter(({ serial, kind }) => kind === 'device' && serials.includes(serial))
+      .map(({ name }) => name);
+    for (const name of new Set(names)) {
+      output.remark(
+        'Running managers notice when the verdict is next renewed (verdictMaxAgeSeconds of the verifier); ' +
+          `at once: kagimori device remove ${printable(name)}`,
+      );
+    }
   });
 }
 

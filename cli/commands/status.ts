@@ -4,10 +4,9 @@
 import type { Command } from 'commander';
 import type { JsonValue } from '../../platform/control-socket.ts';
 import { type CommonOptions, verb } from '../command.ts';
-import { type Daemon, findSocket, type SocketOptions } from '../control-client.ts';
-import { EXIT_CODES } from '../exit-codes.ts';
+import { askSocket, type Daemon, findSocket, type SocketOptions } from '../control-client.ts';
 import { Failure, shownFailure } from '../failure.ts';
-import { createOutput, outline } from '../output.ts';
+import { cell, createOutput, isObject, outline } from '../output.ts';
 
 interface Options extends CommonOptions {
   readonly data?: string;
@@ -33,14 +32,15 @@ export function statusCommand(): Command {
         const remedy = 'give --data or --state, or run this where a configuration lies';
         throw new Failure('usage', 'no-config', `neither a manager nor an agent is named: ${remedy}`);
       }
-      const value = Object.fromEntries(found.map(({ daemon, running, answer }) => [daemon, { running, ...answer }]));
+      const value = Object.fromEntries(
+        found.map(({ daemon, running, answers, answer }) => [daemon, { running, answers, ...answer }]),
+      );
       createOutput(json === true).result(
         value,
-        found
-          .map((one) => `${one.daemon}: ${one.running ? 'running' : 'not running'}\n${outline(one.answer, '  ')}`)
-          .join('\n'),
+        found.map((one) => `${one.daemon}: ${stateOf(one)}\n${outline(forPeople(one.answer), '  ')}`).join('\n'),
       );
-      if (found.some(({ running }) => !running)) process.exitCode = EXIT_CODES.unreachable.code;
+      const failed = found.find(({ exitCode }) => exitCode !== 0);
+      if (failed !== undefined) process.exitCode = failed.exitCode;
     });
 }
 
@@ -48,22 +48,47 @@ function within(key: keyof SocketOptions, value: string | undefined): SocketOpti
   return value === undefined ? {} : { [key]: value };
 }
 
+type Answer = { readonly [key: string]: JsonValue };
+
 interface Look {
   readonly daemon: Daemon;
-  readonly running: boolean;
-  readonly answer: { readonly [key: string]: JsonValue };
+  /** null when that cannot be told. */
+  readonly running: boolean | null;
+  readonly answers: boolean;
+  readonly exitCode: number;
+  readonly answer: Answer;
+}
+
+function stateOf({ running, answers }: Look): string {
+  if (answers) return 'running';
+  return running === null ? 'cannot be asked' : running ? 'does not answer' : 'not running';
+}
+
+/** The manager's link on one line, and nothing of the verifier while there is no link to hear it by. */
+export function forPeople(answer: Answer): Answer {
+  const { link } = answer;
+  if (!isObject(link)) return answer;
+  const state = cell(link, 'state');
+  const told = typeof link.reason === 'string' && state !== 'up' ? `${state}: ${cell(link, 'reason')}` : state;
+  const lines = Object.entries({ ...answer, link: told });
+  return Object.fromEntries(lines.filter(([key]) => state === 'up' || key !== 'verifier'));
 }
 
 /** @returns null when nothing says where that daemon would be */
 async function look(daemon: Daemon, options: SocketOptions): Promise<Look | null> {
   const socket = await findSocket(daemon, options);
   if (socket === null) return null;
-  const { callControl } = await import('../../platform/control-socket.ts');
   try {
-    const answer = await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
-    return { daemon, running: true, answer: answer as Look['answer'] };
+    const answer = await askSocket(daemon, socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
+    return { daemon, running: true, answers: true, exitCode: 0, answer: answer as Answer };
   } catch (error) {
-    const { lines } = shownFailure(error);
-    return { daemon, running: false, answer: { reason: lines.join('; ') } };
+    const { code, exitCode, lines } = shownFailure(error);
+    return { daemon, running: runsWith(code), answers: false, exitCode, answer: { reason: lines.join('; ') } };
   }
+}
+
+/** Whether a daemon that fails to answer in that way is there. */
+function runsWith(code: string): boolean | null {
+  if (code === 'not-running') return false;
+  return code === 'timeout' || code === 'no-socket' ? true : null;
 }

@@ -2,9 +2,10 @@
  * A party's link to the broker over the network, from what its configuration says of the broker.
  */
 import { readBounded, readPrivate } from '../../platform/files.ts';
+import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
 import type { Transport, TransportObserver } from '../../platform/transport.ts';
 import { mqttTransport } from '../../platform/transport-mqtt.ts';
-import { decodeUtf8, wipe } from '../../protocol/bytes.ts';
+import { wipe } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import type { LinkId, Topic } from '../../protocol/units.ts';
 import { Failure } from '../failure.ts';
@@ -26,7 +27,7 @@ const MAX_TOKEN_BYTES = 4096;
 /**
  * Reads the files now, so that a missing one stops the start.
  * @param service  as whom the token speaks; null for a device
- * @throws FileFault; Failure `config` for an address that is none
+ * @throws FileFault; Failure `config` for an address that is none, `token-file` for a token that no broker takes
  */
 export function brokerLink(
   { url, anchorsFile, tokenFile }: BrokerSettings,
@@ -54,7 +55,9 @@ export function brokerLink(
 
 function readToken(path: string): string {
   const bytes = readPrivate(path, MAX_TOKEN_BYTES);
-  const token = decodeUtf8(bytes).trim();
+  const token = tokenIn(bytes);
   wipe(bytes);
-  return token;
+  if (token !== null) return token;
+  const remedy = "copy the broker's, or make one: openssl rand -base64 33";
+  throw new Failure('usage', 'token-file', `the token file ${path} ${TOKEN_RULE}: ${remedy}`);
 }

@@ -2,7 +2,7 @@
  * Composition root of `broker run`.
  */
 import type { BrokerEvent } from '../../broker/aedes-host.ts';
-import { brokerConfig } from '../../broker/config.ts';
+import { type BrokerConfig, brokerConfig } from '../../broker/config.ts';
 import { type Broker, startBroker } from '../../broker/service.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import type { Log } from '../../platform/log.ts';
@@ -12,12 +12,15 @@ import type { Running } from '../daemon.ts';
 /** The broker inside another daemon's process. */
 export async function startEmbeddedBroker(configPath: string, log: Log): Promise<Broker> {
   const config = readConfigFile(configPath, brokerConfig);
-  return startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  warnOfAbsent(['verifierFile'], config, log); // the manager needs no token in here
+  return broker;
 }
 
 export async function startBrokerDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, brokerConfig);
   const broker = await startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  warnOfAbsent(['managerFile', 'verifierFile'], config, log);
   return {
     ready: {
       listen: broker.listeners.map(({ url }) => url),
@@ -28,6 +31,13 @@ export async function startBrokerDaemon(configPath: string, log: Log): Promise<R
     },
     close: () => broker.close(),
   };
+}
+
+/** Without its token a service is refused for ever, and no device can log in. */
+function warnOfAbsent(needed: readonly (keyof BrokerConfig['tokens'])[], { tokens }: BrokerConfig, log: Log): void {
+  const absent = needed.filter((key) => tokens[key] === undefined);
+  if (absent.length === 0) return;
+  log.warn('broker.no-services', { remedy: absent.map((key) => `tokens.${key}`).join(', ') });
 }
 
 /** Whoever knocks in vain must not fill the disk: this many refusals in a minute are told singly, the rest counted. */

@@ -59,13 +59,17 @@ function checkChain(
 ): readonly Finding[] {
   const [leaf] = chain;
   if (leaf === undefined) {
-    return readOrNull(path) === null ? [] : [ill(`${path} holds no certificate`, 'give a PEM file, leaf first')];
+    const contents = readOrNull(path);
+    if (contents === null) return [];
+    return Buffer.from(contents).includes('PRIVATE KEY-----')
+      ? [ill(`${path} holds a private key, not a certificate`, 'are certificateFile and keyFile swapped?')]
+      : [ill(`${path} holds no certificate`, 'give a PEM file, leaf first')];
   }
   const findings = [checkPeriod(path, leaf, now)];
   if (anchors.length === 0) {
     const fault = roleFault(leaf, chain.slice(1), role, name);
-    const what = `${path} is a certificate for ${role}`;
-    return [...findings, fault === null ? well(what) : ill(`${what}: ${fault.detail}`, 'issue one of that kind')];
+    if (fault === null) return [...findings, well(`${path} is a certificate for ${role}`)];
+    return [...findings, ill(`${path} is no certificate for ${role} (${fault.detail})`, 'issue one of that kind')];
   }
   const found = validatePath({
     crypto: nodeCrypto(),
@@ -76,12 +80,10 @@ function checkChain(
     purpose: role,
     ...(name === undefined ? {} : { name }),
   });
-  const what = `${path} is under the trust anchors, for ${role}`;
-  if (found.ok) return [...findings, well(what)];
-  return [
-    ...findings,
-    ill(`${what}: ${found.reason}: ${found.detail}`, 'chain, anchors and kind have to fit together'),
-  ];
+  if (found.ok) return [...findings, well(`${path} is under the trust anchors, for ${role}`)];
+  const what = `${path} does not stand under the trust anchors as a certificate for ${role}`;
+  const why = `${found.reason}, ${found.detail}`;
+  return [...findings, ill(`${what} (${why})`, 'chain, anchors and kind have to fit together')];
 }
 
 function checkPeriod(path: string, { notBefore, notAfter }: ParsedCertificate, now: number): Finding {
@@ -95,7 +97,7 @@ function checkPeriod(path: string, { notBefore, notAfter }: ParsedCertificate, n
 }
 
 function checkKey(keyFile: string, certificateFile: string, leaf: ParsedCertificate): readonly Finding[] {
-  return attempt(`${keyFile} can be used`, () => {
+  return attempt(`${keyFile} cannot be used`, () => {
     const key = openFileKeyStore(keyFile, nodeCrypto().counter);
     if (equal(key.publicSpki, leaf.spki)) return [well(`${keyFile} belongs to ${certificateFile}`)];
     return [ill(`${keyFile} is not the key of ${certificateFile}`, 'give the key that was made with the certificate')];

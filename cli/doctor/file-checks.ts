@@ -2,20 +2,22 @@
  * Files that a configuration names: there, readable, private where they hold a secret.
  */
 import { accessSync, constants, statSync } from 'node:fs';
+import { swappedFault } from '../../hardware/key-store.ts';
 import { FileFault, readBounded, readPrivate } from '../../platform/files.ts';
+import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
 import { wipe } from '../../protocol/bytes.ts';
 import { attempt, type Finding, ill, well } from './finding.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 const FILE_KEY = /Files?$/;
 const DIRECTORY_KEY = /Directory$/;
-const SECRET_KEY = /^(?:keyFile|tokenFile|managerFile|verifierFile)$/;
+const TOKEN_KEY = /^(?:tokenFile|managerFile|verifierFile)$/;
 
 /** @param config  with absolute paths */
 export function checkFiles(config: unknown, key = ''): readonly Finding[] {
   if (typeof config === 'string') {
     if (DIRECTORY_KEY.test(key)) return [checkDirectory(key, config)];
-    return FILE_KEY.test(key) ? attempt(`${key} can be read`, () => [checkFile(key, config)]) : [];
+    return FILE_KEY.test(key) ? attempt(`${key} cannot be used`, () => [checkFile(key, config)]) : [];
   }
   if (Array.isArray(config)) return config.flatMap((item) => checkFiles(item, key));
   if (typeof config !== 'object' || config === null) return [];
@@ -23,11 +25,18 @@ export function checkFiles(config: unknown, key = ''): readonly Finding[] {
 }
 
 function checkFile(key: string, path: string): Finding {
-  if (!SECRET_KEY.test(key)) {
+  const token = TOKEN_KEY.test(key);
+  if (!token && key !== 'keyFile') {
     readBounded(path, MAX_BYTES);
     return well(`${key} ${path} can be read`);
   }
-  wipe(readPrivate(path, MAX_BYTES));
+  if (!token && swappedFault(path) !== null) {
+    return ill(`${key} ${path} holds a certificate, not a private key`, 'are certificateFile and keyFile swapped?');
+  }
+  const contents = readPrivate(path, MAX_BYTES);
+  const broken = token && tokenIn(contents) === null;
+  wipe(contents);
+  if (broken) return ill(`${key} ${path} ${TOKEN_RULE}`, 'make one with `openssl rand -base64 33`');
   return well(`${key} ${path} can be read by its owner alone`);
 }
 

@@ -12,11 +12,11 @@ export interface Finding {
 export const well = (what: string): Finding => ({ ok: true, what, remedy: null });
 export const ill = (what: string, remedy: string): Finding => ({ ok: false, what, remedy });
 
-/** Turns what a check throws into a line. */
-export function attempt(what: string, check: () => readonly Finding[]): readonly Finding[] {
+/** Turns what a check throws into a line. @param fault  what the line then says */
+export function attempt(fault: string, check: () => readonly Finding[]): readonly Finding[] {
   try {
     return check();
   } catch (error) {
-    return [ill(what, error instanceof Error ? error.message : String(error))];
+    return [ill(fault, error instanceof Error ? error.message : String(error))];
   }
 }

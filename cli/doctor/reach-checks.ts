@@ -2,7 +2,7 @@
  * What has to answer: the broker's port, the daemon's control socket.
  */
 import { connect } from 'node:net';
-import { callControl } from '../../platform/control-socket.ts';
+import { ControlError, callControl } from '../../platform/control-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
@@ -22,7 +22,7 @@ export async function checkBroker(url: string): Promise<Finding> {
       resolve(finding);
     };
     const failed = (why: string): void =>
-      end(ill(`the broker at ${url} cannot be reached: ${why}`, 'start it, or correct its address or the firewall'));
+      end(ill(`the broker at ${url} cannot be reached (${why})`, 'start it, or correct its address or the firewall'));
     socket.once('connect', () => end(well(`the broker at ${url} can be reached`)));
     socket.once('timeout', () => failed(`no answer within ${TIMEOUT_MS / 1000} s`));
     socket.once('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
@@ -34,6 +34,14 @@ export async function checkControl(socket: string, start: string): Promise<Findi
     await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
     return well(`${socket} answers`);
   } catch (error) {
-    return ill(error instanceof Error ? error.message : String(error), `start it: \`${start}\``);
+    const remedies: Readonly<Record<string, string>> = {
+      'not-running': `start it with \`${start}\``,
+      'no-socket': 'restart it',
+      timeout: 'its process is stopped or overloaded; restart it if that does not pass',
+      forbidden: 'run this as that user',
+    };
+    const what = error instanceof Error ? error.message : String(error);
+    const code = error instanceof ControlError ? error.code : '';
+    return ill(what, remedies[code] ?? 'look at the log of the daemon');
   }
 }

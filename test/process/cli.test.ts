@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -102,16 +103,28 @@ for (const [rule, args, code, line] of [
     /^kagimori: unknown option '--dirr' \(Did you mean --dir\?\): /,
   ],
   ['a missing argument', ['device', 'show'], 2, /^kagimori: missing required argument 'id': /],
-  ['a value out of range', ['ca', 'init', '--years', '0'], 2, /years.*a whole number from 1 to 100/],
+  ['a value out of range', ['ca', 'init', '--years', '0'], 2, /years.*a whole number from 1 to 100: add --help/],
+  ['an empty message', ['agent', 'send', 'x', '', '--state', '.'], 2, /^kagimori: the message is empty: /],
+  [
+    'a message that is too long',
+    ['agent', 'send', 'x', 'ü'.repeat(16_385)],
+    2,
+    /at most 32768 bytes: send it in parts/,
+  ],
   ['no configuration', ['broker', 'run'], 2, /^kagimori: no configuration in kagimori-broker\.yaml or /],
   ['a configuration that is missing', ['agent', 'run', '--config', 'x.yaml'], 2, /^kagimori: x\.yaml: no such file$/m],
   ['no CA', ['ca', 'list', '--dir', 'nowhere'], 1, /^kagimori: nowhere\/index\.json is missing: make a CA there first/],
-  ['a manager that does not run', ['session', 'list', '--data', '.'], 3, /^kagimori: manager\.sock: nobody answers; /],
+  [
+    'a manager that does not run',
+    ['session', 'list', '--data', '.'],
+    3,
+    /^kagimori: manager\.sock: nobody answers, .*: start it /,
+  ],
   [
     'an agent that does not run',
     ['agent', 'send', 'x', 'y', '--state', '.'],
     3,
-    /^kagimori: agent\.sock: nobody answers; /,
+    /^kagimori: agent\.sock: nobody answers, .*: start it /,
   ],
 ] as const) {
   test(`${rule}: one line with its remedy, exit code ${code}, one JSON value with --json`, async (t) => {
@@ -175,7 +188,7 @@ test('broker run: ready with its port, a second one on that port refused, ended 
   assert.equal(stdout.split('\n').length, 2);
   assert.match(
     stderr,
-    /^\d\d:\d\d:\d\d info {2}broker\.ready listen=.*\n.* broker\.stopping signal=SIGTERM\n.* broker\.stopped\n$/,
+    /^.* warn {2}broker\.no-services remedy="tokens\.managerFile, tokens\.verifierFile"\n\d\d:\d\d:\d\d info {2}broker\.ready listen=.*\n.* broker\.stopping signal=SIGTERM\n.* broker\.stopped\n$/,
   );
 });
 
@@ -195,7 +208,67 @@ test('doctor: a good file, a key that others may read, a broker that is away, ea
   assert.equal(code, 1);
   assert.match(stdout, /^✓ .*v\.chain\.pem is under the trust anchors, for verifier$/m);
   assert.match(stdout, /^✗ .*v\.key\.pem: mode 0644 lets others at a secret; run `chmod 600 /m);
-  assert.match(stdout, /^✗ the broker at mqtt:\/\/127\.0\.0\.1:1 cannot be reached: ECONNREFUSED: start it/m);
+  assert.match(stdout, /^✗ the broker at mqtt:\/\/127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\): start it/m);
+});
+
+test('doctor: without a configuration it says what it looked for, and fails', async (t) => {
+  const { code, stdout } = await run(folderFor(t), 'doctor');
+  assert.equal(code, 1);
+  assert.match(stdout, /^✗ no configuration here and none in \/etc\/kagimori: name one, or go to its folder /m);
+  assert.match(stdout, /kagimori-agent\.yaml, \/etc\/kagimori\/agent\.yaml; not in folders below/);
+});
+
+test('doctor: certificate and key swapped, a certificate of another kind, a token that is too short', async (t) => {
+  const folder = folderFor(t);
+  await run(folder, 'ca', 'init');
+  await run(folder, 'ca', 'issue', 'v', '--kind', 'verifier');
+  writeFileSync(join(folder, 'token'), 'short\n', { mode: 0o600 });
+  const rest = 'broker: {url: "mqtt://127.0.0.1:1", tokenFile: token}\ntrustAnchorFiles: [ca/root.pem]\n';
+  const swapped = 'certificateFile: v.key.pem\nkeyFile: v.chain.pem\n';
+  writeFileSync(join(folder, 'kagimori-verifier.yaml'), rest + swapped);
+  const first = await run(folder, 'doctor');
+  assert.match(first.stdout, /^✗ .*v\.chain\.pem holds a certificate, not a private key: are .* swapped\?$/m);
+  assert.match(first.stdout, /^✗ .*v\.key\.pem holds a private key, not a certificate: are .* swapped\?$/m);
+  assert.match(first.stdout, /^✗ tokenFile .*token must hold one line of at least 16 characters: make one /m);
+  const other = 'manager: m\nstateDirectory: s\ncertificateFile: v.chain.pem\nkeyFile: v.key.pem\n';
+  writeFileSync(join(folder, 'agent.yaml'), rest.replace(', tokenFile: token', '') + other);
+  const second = await run(folder, 'doctor', 'agent.yaml');
+  assert.match(
+    second.stdout,
+    /^✗ .* does not stand under the trust anchors as a certificate for device \(wrong-purpose, /m,
+  );
+});
+
+test('verifier run: a token that no broker takes is refused at the start', async (t) => {
+  const folder = folderFor(t);
+  await run(folder, 'ca', 'init');
+  await run(folder, 'ca', 'issue', 'v', '--kind', 'verifier');
+  writeFileSync(join(folder, 'token'), 'short\n', { mode: 0o600 });
+  const config = [
+    'broker: {url: "mqtt://127.0.0.1:1", tokenFile: token}',
+    'certificateFile: v.chain.pem',
+    'keyFile: v.key.pem',
+    'trustAnchorFiles: [ca/root.pem]',
+  ];
+  writeFileSync(join(folder, 'kagimori-verifier.yaml'), config.join('\n'));
+  const { code, stderr } = await run(folder, 'verifier', 'run');
+  assert.equal(code, 2);
+  assert.match(stderr, /^kagimori: the token file .*token must hold one line of at least 16 characters: [^\n]+\n$/);
+});
+
+test('status: a daemon that is there and does not answer is told from one that does not run', async (t) => {
+  const folder = folderFor(t);
+  const silent = createServer(() => {}).listen(join(folder, 'manager.sock'));
+  t.after(() => silent.close());
+  const [there, away] = await Promise.all([
+    run(folder, 'status', '--data', '.'),
+    run(folder, 'status', '--state', '.', '--json'),
+  ]);
+  assert.equal(there.code, 5);
+  assert.match(there.stdout, /^manager: does not answer\n {2}reason .*no answer to status within 3000 ms$/m);
+  assert.equal(away.code, 3);
+  const { agent } = JSON.parse(away.stdout) as { agent: { running: boolean; answers: boolean } };
+  assert.deepEqual([agent.running, agent.answers], [false, false]);
 });
 
 test("an address that is none, and an agent's configuration under any name, are told in words", async (t) => {

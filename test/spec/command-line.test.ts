@@ -8,6 +8,8 @@ import { test } from 'node:test';
 import type { Command } from 'commander';
 import { CaError } from '../../cli/ca/ca-error.ts';
 import { exampleOf } from '../../cli/command.ts';
+import { closedSentence } from '../../cli/commands/agent.ts';
+import { forPeople } from '../../cli/commands/status.ts';
 import { EXIT_CODES } from '../../cli/exit-codes.ts';
 import { Failure, NAMED_ERRORS, shownFailure } from '../../cli/failure.ts';
 import { outline, printable, table } from '../../cli/output.ts';
@@ -16,6 +18,8 @@ import { cliMarkdown } from '../../cli/reference.ts';
 import { ControlError } from '../../platform/control-socket.ts';
 import { FileFault } from '../../platform/files.ts';
 import { StoreError } from '../../platform/store.ts';
+import { tokenIn } from '../../platform/token.ts';
+import { encodeUtf8 } from '../../protocol/bytes.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -64,6 +68,7 @@ test('every class of error has its exit code', () => {
 
 for (const [error, exitCode] of [
   [new ControlError('not-running', 'x'), 3],
+  [new ControlError('no-socket', 'x'), 3],
   [new ControlError('timeout', 'x'), 5],
   [new ControlError('not-found', 'x'), 4],
   [new ControlError('no-session', 'x'), 4],
@@ -100,3 +105,31 @@ test("somebody else's text cannot steer the terminal, nor turn or break a line",
     ['id    a\\u{7}', 'list  x, y', 'none  –', 'deep', '  on  yes'].join('\n'),
   );
 });
+
+test('a closed session is told by its id and peer, with the number of those that stay open', () => {
+  assert.equal(closedSentence({ sid: 'a891', reason: 'done' }), 'session a891 is closed');
+  assert.equal(closedSentence({ sid: 'a891', peer: 'lamp', others: 0 }), 'session a891 with lamp is closed');
+  const one = closedSentence({ sid: 'a891', peer: 'lamp', others: 1 });
+  assert.equal(one, 'session a891 with lamp is closed; 1 other with lamp stays open');
+  const six = closedSentence({ sid: 'a891', peer: 'lamp', others: 6 });
+  assert.equal(six, 'session a891 with lamp is closed; 6 others with lamp stay open');
+});
+
+test('while the link of the manager is down, its status says why and nothing of the verifier', () => {
+  const up = { link: { state: 'up', reason: null }, verifier: 'answers', devices: 3 };
+  assert.deepEqual(forPeople(up), { link: 'up', verifier: 'answers', devices: 3 });
+  const down = { link: { state: 'down', reason: 'connection refused' }, verifier: 'silent', devices: 3 };
+  assert.deepEqual(forPeople(down), { link: 'down: connection refused', devices: 3 });
+  assert.deepEqual(forPeople({ link: 'up', id: 'lamp' }), { link: 'up', id: 'lamp' });
+});
+
+for (const [rule, text, token] of [
+  ['one line', '0123456789abcdef\n', '0123456789abcdef'],
+  ['fifteen characters', '0123456789abcde\n', null],
+  ['two lines', '0123456789abcdef\nx\n', null],
+  ['nothing', '', null],
+] as const) {
+  test(`a token file with ${rule} is ${token === null ? 'refused' : 'taken'}, by the broker as by its services`, () => {
+    assert.equal(tokenIn(encodeUtf8(text)), token);
+  });
+}
