@@ -75,5 +75,5 @@ export async function askSocket(
 function remedyFor(daemon: Daemon, code: string): string | null {
   if (code === 'no-socket') return 'restart it';
   if (code !== 'not-running') return null;
-  return `start it with \`kagimori ${daemon} run\`, or say with ${OPTION[daemon]} or --config where it runs`;
+  return `start it with \`kagimori ${daemon} run\`, or say with ${OPTION[daemon]} where it runs`;
 }
