@@ -2,7 +2,7 @@
  * A caller's Connect up to the start of its session: name, policy, addresses, match (patent 2102–2111), and what the two
  * devices say of a session later.
  */
-import { equal, toHex } from '../protocol/bytes.ts';
+import { toHex } from '../protocol/bytes.ts';
 import { match, type Setting } from '../protocol/matching.ts';
 import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
 import { namesMeant } from '../protocol/names.ts';
@@ -11,7 +11,7 @@ import type { World } from '../protocol/world.ts';
 import { log, publish, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
-import { partiesOf, startSession, stepSession } from './sessions.ts';
+import { partiesOf, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { listingOf, type ManagerState } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 
@@ -104,16 +104,18 @@ function partyOf(state: ManagerState, id: DeviceId): Party {
 
 function tooMany(state: ManagerState, caller: DeviceId, callee: DeviceId): boolean {
   const { sessionsPerDevice, pendingPerDevice } = state.settings.limits;
-  let [own, pending, toThisCallee] = [0, 0, 0];
-  for (const sid of state.sessionsOf.get(caller) ?? []) {
-    const flow = state.sessions.get(sid)?.flow;
-    if (flow === undefined || flow.terms.caller.id !== caller) continue; // what others want of it does not count
-    own++;
-    if (flow.state === 'granted') continue;
-    pending++;
-    if (flow.terms.callee.id === callee) toThisCallee++;
-  }
-  return own >= sessionsPerDevice || pending >= pendingPerDevice || toThisCallee >= MAX_PENDING_PER_PAIR;
+  // what others want of a device does not count against it
+  const isOwn = (sid: string): boolean => state.sessions.get(sid)?.flow.terms.caller.id === caller;
+  const isPending = (sid: string): boolean => isOwn(sid) && state.sessions.get(sid)?.flow.state !== 'granted';
+  const count = (sids: Iterable<string>, counts: (sid: string) => boolean): number => {
+    let found = 0;
+    for (const sid of sids) if (counts(sid)) found++;
+    return found;
+  };
+  if (count(sessionsBetween(state, caller, callee), isPending) >= MAX_PENDING_PER_PAIR) return true;
+  const all = state.sessionsOf.get(caller);
+  if (all === undefined || all.size < Math.min(pendingPerDevice, sessionsPerDevice)) return false;
+  return count(all, isOwn) >= sessionsPerDevice || count(all, isPending) >= pendingPerDevice;
 }
 
 /** Questions of one caller that may wait at one callee: a person, maybe, has to answer each. */
@@ -122,9 +124,9 @@ const MAX_PENDING_PER_PAIR = 8;
 /** The smallest number that tells this session apart from others of the pair; 0 travels as no byte at all. */
 function freeRoute(state: ManagerState, a: DeviceId, b: DeviceId): number | null {
   const used = new Set<number>();
-  for (const sid of state.sessionsOf.get(a) ?? []) {
+  for (const sid of sessionsBetween(state, a, b)) {
     const flow = state.sessions.get(sid)?.flow;
-    if (flow !== undefined && partiesOf(flow).includes(b)) used.add(flow.terms.route);
+    if (flow !== undefined) used.add(flow.terms.route);
   }
   for (let route = 0; route < MAX_ROUTES; route++) if (!used.has(route)) return route;
   return null;
@@ -141,18 +143,17 @@ function takeStandingNonce(state: ManagerState, terms: Terms): Uint8Array | null
  * sealed for a channel that is gone it never arrived, so its session ends and the Connect counts as new.
  */
 function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, world: World): boolean {
-  for (const sid of state.sessionsOf.get(caller) ?? []) {
-    const session = state.sessions.get(sid)!;
-    const { flow, sealedForCaller: sealed } = session;
-    if (flow.terms.caller.id !== caller || !equal(flow.terms.nonceA, nonceA)) continue;
-    if (flow.state === 'ending') continue;
-    if (flow.state !== 'granted') return true;
-    if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
-      publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
-      return true;
-    }
-    stepSession(state, sid, { type: 'lost', device: caller, reason: 'unreachable' }, world);
+  const sid = state.sessionOfCall.get(toHex(nonceA));
+  const session = sid === undefined ? undefined : state.sessions.get(sid);
+  if (sid === undefined || session === undefined) return false;
+  const { flow, sealedForCaller: sealed } = session;
+  if (flow.terms.caller.id !== caller || flow.state === 'ending') return false;
+  if (flow.state !== 'granted') return true;
+  if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
+    publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
+    return true;
   }
+  stepSession(state, sid, { type: 'lost', device: caller, reason: 'unreachable' }, world);
   return false;
 }
 

@@ -36,6 +36,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     questionOf: new Map(),
     sessions: new Map(),
     sessionsOf: new Map(),
+    sessionsBetween: new Map(),
+    sessionOfCall: new Map(),
     replies: new Map(),
     hinted: new Map(),
     commits: new Map(),

@@ -28,7 +28,20 @@ export function addSession(state: ManagerState, sid: string, session: Session): 
     if (of === undefined) state.sessionsOf.set(id, new Set([sid]));
     else of.add(sid);
   }
+  const { caller, callee, nonceA } = session.flow.terms;
+  const pair = pairKey(caller.id, callee.id);
+  const between = state.sessionsBetween.get(pair);
+  if (between === undefined) state.sessionsBetween.set(pair, new Set([sid]));
+  else between.add(sid);
+  if (nonceA.length > 0) state.sessionOfCall.set(toHex(nonceA), sid);
 }
+
+/** No control character stands in an id. */
+const pairKey = (a: DeviceId, b: DeviceId): string => (a < b ? `${a}\n${b}` : `${b}\n${a}`);
+
+/** The sessions of two devices, whichever asked. */
+export const sessionsBetween = (state: ManagerState, a: DeviceId, b: DeviceId): ReadonlySet<string> =>
+  state.sessionsBetween.get(pairKey(a, b)) ?? new Set();
 
 export function stepSession(state: ManagerState, sid: string, event: FlowEvent, world: World): void {
   const session = state.sessions.get(sid);
@@ -121,14 +134,19 @@ function forget(state: ManagerState, sid: string, session: Session): void {
     of?.delete(sid);
     if (of?.size === 0) state.sessionsOf.delete(id);
   }
+  const { caller, callee, nonceA } = session.flow.terms;
+  const pair = pairKey(caller.id, callee.id);
+  const between = state.sessionsBetween.get(pair);
+  between?.delete(sid);
+  if (between?.size === 0) state.sessionsBetween.delete(pair);
+  if (state.sessionOfCall.get(toHex(nonceA)) === sid) state.sessionOfCall.delete(toHex(nonceA));
   commit(state, [sessionChange(sid, null)], { next: 'nothing' });
 }
 
 /** Another session of the two is granted, so that the broker must go on forwarding. */
-function pairStillTalks(state: ManagerState, sid: string, terms: Terms): boolean {
-  for (const other of state.sessionsOf.get(terms.caller.id) ?? []) {
-    const flow = other === sid ? undefined : state.sessions.get(other)?.flow;
-    if (flow?.state === 'granted' && partiesOf(flow).includes(terms.callee.id)) return true;
+function pairStillTalks(state: ManagerState, sid: string, { caller, callee }: Terms): boolean {
+  for (const other of sessionsBetween(state, caller.id, callee.id)) {
+    if (other !== sid && state.sessions.get(other)?.flow.state === 'granted') return true;
   }
   return false;
 }

@@ -136,6 +136,10 @@ export interface ManagerState {
   readonly questionOf: Map<number, string>;
   readonly sessions: Map<string, Session>;
   readonly sessionsOf: Map<DeviceId, Set<string>>;
+  /** By the two devices, in the order of their ids. */
+  readonly sessionsBetween: Map<string, Set<string>>;
+  /** By the nonce of the caller's Connect, in hex. */
+  readonly sessionOfCall: Map<string, string>;
   readonly replies: Map<DeviceId, Map<string, StoredReply>>;
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
