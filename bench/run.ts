@@ -1,6 +1,7 @@
 /**
  * Runs benchmarks: `npm run bench`, `npm run bench -- session`, `-- --quick` (at most 3 minutes), `-- --json`.
- * A quick run shows where things stand and judges no aim. Results are kept as data in bench/results/<name>.json, quick ones in <name>.quick.json.
+ * A quick run shows where things stand and judges no aim. Results are kept as data in bench/results/<name>.json, quick ones
+ * in <name>.quick.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -2,6 +2,7 @@
  * The agent's settings: what may stand in its YAML file, with the defaults. Unknown keys are refused.
  */
 import { z } from 'zod';
+import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
 
 const file = z.string().min(1);
 const device = z.string().min(1).max(64);
@@ -29,12 +30,7 @@ export const agentConfig = z.strictObject({
     .default('km1'),
   broker: z.strictObject({
     /** `mqtt://host:port` or `mqtts://host:port` */
-    url: z
-      .string()
-      .regex(
-        /^mqtts?:\/\/[^\s/:]+(?::\d{1,5})?$|^mqtts?:\/\/\[[0-9a-fA-F:.]+\](?::\d{1,5})?$/,
-        'mqtt://host:port or mqtts://host:port',
-      ),
+    url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
     /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
     anchorsFile: file.optional(),
   }),

@@ -2,6 +2,7 @@
  * The manager's settings: what may stand in its YAML file, with the defaults. Unknown keys are refused.
  */
 import { z } from 'zod';
+import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
 
 const file = z.string().min(1);
 const pattern = z.string().min(1).max(128);
@@ -20,12 +21,7 @@ export const managerConfig = z.strictObject({
   broker: z.union([
     z.strictObject({
       /** `mqtt://host:port` or `mqtts://host:port` */
-      url: z
-        .string()
-        .regex(
-          /^mqtts?:\/\/[^\s/:]+(?::\d{1,5})?$|^mqtts?:\/\/\[[0-9a-fA-F:.]+\](?::\d{1,5})?$/,
-          'mqtt://host:port or mqtts://host:port',
-        ),
+      url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
       /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
       anchorsFile: file.optional(),
       /** One line: the token by which the broker knows the manager. */
