@@ -9,12 +9,16 @@ const THEN = 'then';
 
 /** The part of a promise that Aedes uses, settled already. */
 interface Settled<T> {
-  readonly [THEN]: (fulfilled: (value: T) => void) => void;
+  readonly [THEN]: (fulfilled: (value: T) => void, rejected: (error: Error) => void) => void;
   readonly finally: (done: () => void) => void;
 }
 
 function settled<T>(value: T): Settled<T> {
   return { [THEN]: (fulfilled) => fulfilled(value), finally: (done) => done() };
+}
+
+function refused(why: string): Settled<never> {
+  return { [THEN]: (_fulfilled, rejected) => rejected(new Error(why)), finally: (done) => done() };
 }
 
 export function blankPersistence() {
@@ -27,9 +31,16 @@ export function blankPersistence() {
     cleanSubscriptions: () => nothing,
     addSubscriptions: () => nothing,
     removeSubscriptions: () => nothing,
+    outgoingEnqueue: () => nothing,
     outgoingEnqueueCombi: () => nothing,
+    outgoingUpdate: () => nothing,
     outgoingClearMessageId: () => nothing,
     outgoingStream: () => [],
+    // QoS 2: nothing is there, and nothing is taken; without these a PUBREL ends the process
+    incomingStorePacket: () => refused('QoS 2 messages are not kept'),
+    incomingGetPacket: () => refused('no such packet'),
+    incomingDelPacket: () => nothing,
+    cleanIncoming: () => nothing,
     createRetainedStreamCombi: () => ({ pipe: () => {} }),
     storeRetained: () => nothing,
     putWill: () => nothing,
