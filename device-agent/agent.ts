@@ -23,13 +23,22 @@ import {
   sendCalls,
 } from './calling.ts';
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
+import { CONSENT_KEY_BYTES } from './consent.ts';
 import type { Effect } from './effects.ts';
 import * as invited from './invited.ts';
 import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
 import { log, managerTopic, publish } from './outbox.ts';
 import { receiveDeleted, receiveRegistered } from './registration.ts';
-import { confirmSessions, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
+import {
+  forgetEarly,
+  forgetRenewal,
+  grantOverdue,
+  holdBeforeRenewal,
+  receiveRenew,
+  receiveRenewedGrant,
+} from './renewal.ts';
+import { helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
 import type { AgentSettings, AgentState } from './state.ts';
 
 export type AgentEvent =
@@ -49,11 +58,12 @@ export function createAgent(
   memory: AgentMemory,
   world: World,
 ): AgentState {
-  const { secret, managerChain, chainHeld } = memory;
+  const { secret, managerChain, chainHeld, consentKey } = memory;
   return {
     ...own,
     settings,
     instance: world.crypto.random(INSTANCE_BYTES),
+    consentKey: consentKey ?? world.crypto.random(CONSENT_KEY_BYTES),
     link: null,
     promoted: false,
     joining: null,
@@ -69,6 +79,7 @@ export function createAgent(
     calls: new Map(),
     asked: new Map(),
     sessions: new Map(),
+    renewals: new Map(),
     standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
     openings: [],
     waiting: [],
@@ -105,7 +116,6 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'linked':
       leaveLink(state);
       state.link = event.link;
-      confirmSessions(state);
       return joining.join(state, world);
     case 'unlinked':
       return leaveLink(state);
@@ -163,7 +173,8 @@ function receivePeer(state: AgentState, from: DeviceId, payload: Uint8Array, wor
   const frame = decodeFrame(payload);
   if (frame.kind !== 'record') throw new ProtocolError('unexpected', `${frame.kind} from a peer`);
   if (receiveRecordFrom(state, from, frame.record, world)) return;
-  if (!holdEarly(state, from, frame.record, world)) log(state, 'debug', 'record.unexpected', { from });
+  const held = holdEarly(state, from, frame.record, world) || holdBeforeRenewal(state, from, frame.record, world);
+  if (!held) log(state, 'debug', 'record.unexpected', { from });
 }
 
 // ── Frames of the manager ───────────────────────────────────────────────────────────────────────────────────────────
@@ -274,6 +285,7 @@ function receiveMessage(
     case 'Ask':
       return receiveAsk(state, message, grantFor(message, all), bytes, world);
     case 'Grant':
+      if (receiveRenewedGrant(state, message, bytes, world)) return;
       return receiveGrant(
         state,
         message,
@@ -281,8 +293,11 @@ function receiveMessage(
         all.some((other) => other.kind === 'Ask'),
         world,
       );
+    case 'Renew':
+      return receiveRenew(state, message, bytes, world);
     case 'End':
       forgetAsk(state, toHex(message.sid));
+      forgetRenewal(state, toHex(message.sid));
       return receiveEnd(state, message, world);
     case 'EndOk':
       return receiveEndOk(state, message);
@@ -296,6 +311,8 @@ function receiveMessage(
     case 'Approve':
     case 'Withdraw':
     case 'Up':
+    case 'Renewal':
+    case 'Holding':
       throw new ProtocolError('unexpected', `${message.kind} is for the manager to receive`);
     default:
       message satisfies never;
@@ -339,6 +356,10 @@ function deadline(state: AgentState, key: string, world: World): void {
       if (asked !== undefined) asked.early.length = 0;
       return;
     }
+    case 'renewal':
+      return grantOverdue(state, rest, world);
+    case 'earlyRenewal':
+      return forgetEarly(state, rest);
     case 'hello':
       return helloDue(state, rest, world);
     case 'end':
@@ -354,4 +375,5 @@ export function wipeAgent(state: AgentState): void {
   dropChannel(state);
   for (const session of state.sessions.values()) wipeContext(session.records);
   state.secret?.secret.fill(0);
+  state.consentKey.fill(0);
 }

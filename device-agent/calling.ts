@@ -5,15 +5,16 @@ import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
-import { type Identity, sessionContext } from '../protocol/session-key.ts';
+import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { decideAsk } from './approval.ts';
-import { type Cost, noCost } from './cost.ts';
+import { writeConsent } from './consent.ts';
+import { noCost } from './cost.ts';
+import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
 import { join } from './joining.ts';
-import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import { ownHash, register } from './registration.ts';
+import { chargeReceived, log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import { installSession, receiveRecordFrom } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
@@ -72,9 +73,14 @@ export function sendCalls(state: AgentState, world: World): void {
     const { nonceA, callee, lifetimeSeconds } = call;
     const lifetime = lifetimeSeconds ?? undefined;
     const allowUnencrypted = call.allowUnencrypted ? true : undefined;
-    sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted }], call.cost, world);
+    const terms = { lifetime: lifetimeSeconds ?? LONGEST_LIFETIME, allowUnencrypted: call.allowUnencrypted };
+    const consent = writeConsent(state.consentKey, { role: 'caller', name: callee }, terms, world);
+    sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted, consent }], call.cost, world);
   }
 }
+
+/** The manager never gives more (design §5.4); seconds. */
+const LONGEST_LIFETIME = 86_400;
 
 /** [patent 2126] */
 export function receiveDenied(state: AgentState, message: MessageOf<'Denied'>, bytes: number): void {
@@ -139,15 +145,6 @@ export function receiveAsk(
   tell(state, { news: 'asked', sid, from: ask.from, name: ask.name, suite: ask.suite });
 }
 
-/** A device refuses a suite outside its own list, and an integrity-only one that it did not register. */
-function unacceptable(state: AgentState, offer: Pick<MessageOf<'Ask'>, 'suite' | 'keyMode'>): Reason | null {
-  const lists = [state.registration.acknowledged?.content, state.registration.pending?.content];
-  const mine = lists.some((list) =>
-    list?.proposals.some((own) => own.keyMode === offer.keyMode && sameSuite(own.suite, offer.suite)),
-  );
-  return mine ? null : 'no-common-suite';
-}
-
 export function approveAsk(state: AgentState, sid: string, world: World): void {
   const asked = state.asked.get(sid);
   if (asked === undefined || asked.nonceB !== null) return;
@@ -179,10 +176,17 @@ function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, worl
     sid: toHex(ask.sid),
     reason: refusal,
   });
-  const decision = nonceB === null ? { reason: refusal ?? ('refused-by-policy' as const) } : { nonceB };
+  const decision =
+    nonceB === null
+      ? { reason: refusal ?? ('refused-by-policy' as const) }
+      : { nonceB, consent: consentTo(state, ask, world) };
   sendWhenOpen(state, { kind: 'Answer', sid: ask.sid, ...decision }, cost, world);
   if ('reason' in decision)
     tell(state, { news: 'askRefused', sid: toHex(ask.sid), from: ask.from, reason: decision.reason, cost });
+}
+
+function consentTo(state: AgentState, { from, sid, lifetime }: MessageOf<'Ask'>, world: World): Uint8Array {
+  return writeConsent(state.consentKey, { role: 'callee', from, sid }, { lifetime, allowUnencrypted: true }, world);
 }
 
 /** A record of a caller that was approved and whose grant is still on its way: held, 4 records, 2 s. */
@@ -229,9 +233,9 @@ function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   if (!call.allowUnencrypted && !CIPHERS[grant.suite.cipher].encrypts)
     throw refused('an integrity-only suite that was not asked for');
   if (state.sessions.has(toHex(grant.sid))) throw refused('the sid of a session that stands');
-  const me = identityOf(state, grant, world);
+  const me = ownIdentity(state, grant, world);
   const { callee: name, nonceA, cost } = call;
-  const agreement = { ...agreementOf(grant), caller: me, callee: peerOf(grant), name, nonceA };
+  const agreement = { ...agreementOf(grant), caller: me, callee: peerIdentity(grant), name, nonceA };
   const records = sessionContext(world.crypto, agreement, grant.secret, 'caller', grant.route ?? null);
   state.calls.delete(key); // the nonce is used up
   cancel(state.deadlines, `call:${key}`);
@@ -249,9 +253,9 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   if (grant.lifetime !== ask.lifetime || !sameSuite(grant.suite, ask.suite) || grant.keyMode !== ask.keyMode) {
     throw refused('other terms than approved');
   }
-  const me = identityOf(state, grant, world);
+  const me = ownIdentity(state, grant, world);
   const { name, nonceA } = ask;
-  const agreement = { ...agreementOf(grant), caller: peerOf(grant), callee: me, name, nonceA, nonceB };
+  const agreement = { ...agreementOf(grant), caller: peerIdentity(grant), callee: me, name, nonceA, nonceB };
   const records = sessionContext(world.crypto, agreement, grant.secret, 'callee', grant.route ?? null);
   forgetAsk(state, sid); // the nonce is used up
   installSession(state, { grant, agreement, records, cost: asked.cost, call: null }, world);
@@ -268,47 +272,10 @@ function takeEarly(state: AgentState, from: DeviceId, record: Uint8Array, world:
   }
 }
 
-/** What this device knows of itself stands in the transcript, not what a grant says of it. */
-function identityOf(state: AgentState, grant: MessageOf<'Grant'>, world: World): Identity {
-  if (grant.peer === state.id) throw refused('ourselves as the peer');
-  if (unacceptable(state, grant) !== null) throw refused('a suite that this device has not registered');
-  const registration = ownHash(state, grant.version);
-  if (registration === null) {
-    // the manager holds another registration than we believe, from a backup say: it gets the present one
-    register(state, state.registration.wanted, world);
-    throw refused('a registration that is not ours');
-  }
-  return { id: state.id, leaf: state.leafHash, registration };
-}
-
-const peerOf = ({ peer, peerLeaf, peerRegistration }: MessageOf<'Grant'>): Identity => ({
-  id: peer,
-  leaf: peerLeaf.slice(),
-  registration: peerRegistration.slice(),
-});
-
-const agreementOf = ({ sid, epoch, suite, keyMode, nonceB, lifetime }: MessageOf<'Grant'>) => ({
-  sid: sid.slice(),
-  epoch,
-  suite,
-  keyMode,
-  nonceB: nonceB.slice(),
-  lifetimeSeconds: lifetime,
-});
-
-const refused = (what: string): ProtocolError => new ProtocolError('unauthenticated', `a grant with ${what}`);
-
 function ignored(state: AgentState, grant: MessageOf<'Grant'>): void {
   const sid = toHex(grant.sid);
   const installed = state.sessions.get(sid)?.epoch === grant.epoch;
   log(state, installed ? 'debug' : 'warn', 'grant.ignored', { sid, peer: grant.peer, installed });
-}
-
-function chargeReceived(state: AgentState, cost: Cost, bytes: number): void {
-  state.charged = cost;
-  if (bytes === 0) return;
-  cost.received++;
-  cost.bytes += bytes;
 }
 
 const detached = (ask: MessageOf<'Ask'>): MessageOf<'Ask'> => ({

@@ -9,6 +9,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, sendOnChannel, tell } from './outbox.ts';
 import { receiveRegistered, registrationDue } from './registration.ts';
+import { sessionsSaid } from './renewal.ts';
 import { endsSaidBefore } from './sessions.ts';
 import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
@@ -49,6 +50,8 @@ export function channelOpened(
   if (opening.by === 'device') first.push({ kind: 'Permit' });
   if (registration !== null) first.push(registration);
   if (!channel.authenticateOnly) {
+    // to a manager that opened the channel, and may still be storing that, it rides on the first answer
+    (opening.by === 'device' ? first : state.riding).push(...sessionsSaid(state));
     first.push(...standingMessages(state, world), ...endsSaidBefore(state), ...state.waiting.splice(0));
   }
   for (let at = 0; at < first.length; at += MESSAGES_PER_RECORD) {

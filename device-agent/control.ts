@@ -33,7 +33,7 @@ type Args = { readonly [key: string]: JsonValue };
 
 const SEND_FAULTS: Readonly<Record<SendFault, string>> = {
   'no-session': 'no such session: kagimori agent status lists them',
-  'not-open': 'the session is not open: it is being opened or ended',
+  'not-open': 'the session is not open: it is being opened, renewed or ended',
   'too-large': 'the message is longer than a record of this suite carries',
   'no-link': 'the broker is away: it is tried again',
 };
@@ -312,7 +312,7 @@ function showNews(news: News): JsonValue {
         opening: showCost(news.cost),
       };
     case 'sessionOpened':
-      return { event: 'session.open', sid: news.sid, peer: news.peer, role: news.role };
+      return { event: 'session.open', sid: news.sid, peer: news.peer, role: news.role, epoch: news.epoch };
     case 'sessionClosed':
       return { event: 'session.closed', sid: news.sid, peer: news.peer, reason: news.reason, closedBy: news.closedBy };
     case 'callFailed':

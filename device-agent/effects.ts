@@ -43,6 +43,8 @@ export type News =
       readonly call: string | null;
       readonly peer: DeviceId;
       readonly role: 'caller' | 'callee';
+      /** Above 0: the same session under new keys, after a restart. */
+      readonly epoch: number;
     }
   | {
       readonly news: 'sessionClosed';

@@ -213,8 +213,8 @@ export function keepSecret(
 
 /** @returns the number under which the end of it is told */
 export function saveMemory(state: AgentState): number {
-  const { secret, managerLeaf, chainHeld } = state;
-  return save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld }));
+  const { secret, managerLeaf, chainHeld, consentKey } = state;
+  return save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld, consentKey }));
 }
 
 /** D2: the next secret is stored before anything is said under it. */

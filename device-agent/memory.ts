@@ -1,11 +1,12 @@
 /**
- * What an agent keeps over a restart: the resumption secret, the manager's leaf, whether the manager holds ours. One
- * small file of mode 0600, written when it changes and never otherwise.
+ * What an agent keeps over a restart: the resumption secret, the manager's leaf, whether the manager holds ours, the key of
+ * its consents. One small file of mode 0600, written when it changes and never otherwise.
  */
 import { MAX_CERTIFICATE_BYTES, MAX_CHAIN } from '../protocol/messages.ts';
 import { MAX_GENERATION, type ResumptionSecret, SECRET_BYTES } from '../protocol/resumption.ts';
 import { array, bool, bytes, message, optional, required, text, uint } from '../protocol/schema.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
+import { CONSENT_KEY_BYTES } from './consent.ts';
 
 const Secret = message('Secret', null, 'n of the resumption chain', {
   generation: required(1, uint(0, MAX_GENERATION), 'place in the chain'),
@@ -21,27 +22,35 @@ const Memory = message('Memory', null, 'what survives the process', {
   secret: optional(1, Secret.type, 'n; absent: a full login is due'),
   managerChain: optional(2, array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN), "the manager's chain as judged good"),
   chainHeld: required(3, bool, 'the manager holds our leaf'),
+  consentKey: optional(4, bytes(CONSENT_KEY_BYTES), 'by which this device knows its own consents again'),
 });
 
 export interface AgentMemory {
   readonly secret: ResumptionSecret | null;
   readonly managerChain: readonly Uint8Array[] | null;
   readonly chainHeld: boolean;
+  readonly consentKey: Uint8Array | null;
 }
 
-export const NO_MEMORY: AgentMemory = { secret: null, managerChain: null, chainHeld: false };
+export const NO_MEMORY: AgentMemory = { secret: null, managerChain: null, chainHeld: false, consentKey: null };
 
-export function encodeMemory({ secret, managerChain, chainHeld }: AgentMemory): Uint8Array {
-  return Memory.encode({ secret: secret ?? undefined, managerChain: managerChain ?? undefined, chainHeld });
+export function encodeMemory({ secret, managerChain, chainHeld, consentKey }: AgentMemory): Uint8Array {
+  return Memory.encode({
+    secret: secret ?? undefined,
+    managerChain: managerChain ?? undefined,
+    chainHeld,
+    consentKey: consentKey ?? undefined,
+  });
 }
 
 /** @throws ProtocolError malformed; a full login makes a new one */
 export function decodeMemory(content: Uint8Array): AgentMemory {
-  const { secret, managerChain, chainHeld } = Memory.decode(content);
+  const { secret, managerChain, chainHeld, consentKey } = Memory.decode(content);
   return {
     secret:
       secret === undefined ? null : { ...secret, secret: secret.secret.slice(), until: EpochSeconds(secret.until) },
     managerChain: managerChain?.map((certificate) => certificate.slice()) ?? null,
     chainHeld,
+    consentKey: consentKey?.slice() ?? null,
   };
 }

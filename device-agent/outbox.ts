@@ -67,6 +67,14 @@ function takeRiding(state: AgentState, channel: Channel): ChannelMessage[] {
   return channel.authenticateOnly ? [] : state.riding.splice(0, MAX_RIDING);
 }
 
+/** What came in is charged to what it was for; one payload once. */
+export function chargeReceived(state: AgentState, cost: Cost, bytes: number): void {
+  state.charged = cost;
+  if (bytes === 0) return;
+  cost.received++;
+  cost.bytes += bytes;
+}
+
 /** Waits for the channel when there is none. */
 export function sendWhenOpen(state: AgentState, message: ChannelMessage, cost: Cost | null, world: World): boolean {
   if (sendOnChannel(state, [message], cost, world)) return true;

@@ -28,6 +28,8 @@ const HELLO_AFTER_MS = [500, 1000, 2000, 4000];
 const END_TIMEOUT = seconds(6);
 /** How long the first record of the caller is waited for. */
 const PEER_TIMEOUT = seconds(15);
+/** A peer of a renewed session may be restarting once more: it is waited for so long. */
+const RENEWED_PEER_TIMEOUT = seconds(60);
 
 export interface Installation {
   readonly grant: MessageOf<'Grant'>;
@@ -40,12 +42,27 @@ export interface Installation {
 
 /** [patent 2142] The manager gives out a route again only when its session is over: one that still stands here is stale. */
 export function installSession(state: AgentState, installation: Installation, world: World): void {
-  const { grant, agreement, records, cost, call } = installation;
+  const { grant, agreement } = installation;
   const sid = toHex(agreement.sid);
   for (const [older, { peer, route }] of [...state.sessions]) {
     if (peer === grant.peer && route === (grant.route ?? null)) closed(state, older, 'peer-gone', 'manager');
   }
-  const session: Session = {
+  begin(state, sid, sessionOf(installation, world), world);
+}
+
+/** The same session under new keys; the old ones are erased, and its life ends no later. */
+export function renewSession(state: AgentState, installation: Installation, world: World): void {
+  const sid = toHex(installation.agreement.sid);
+  const before = state.sessions.get(sid);
+  if (before === undefined) return installSession(state, installation, world);
+  wipeContext(before.records);
+  const { data, call, until } = before;
+  const renewed = sessionOf({ ...installation, call }, world);
+  begin(state, sid, { ...renewed, data, until: Millis(Math.min(until, renewed.until)) }, world);
+}
+
+function sessionOf({ grant, agreement, records, cost, call }: Installation, world: World): Session {
+  return {
     sid: agreement.sid,
     role: grant.role,
     peer: grant.peer,
@@ -63,11 +80,15 @@ export function installSession(state: AgentState, installation: Installation, wo
     state: { name: 'granted', hellosSent: 0 },
     opened: false,
   };
+}
+
+function begin(state: AgentState, sid: string, session: Session, world: World): void {
   state.sessions.set(sid, session);
   schedule(state.deadlines, `life:${sid}`, session.until);
-  log(state, 'info', 'session.granted', { sid, peer: session.peer, role: session.role });
-  if (session.role === 'caller') sayHello(state, sid, session, world);
-  else schedule(state.deadlines, `hello:${sid}`, later(world.now, PEER_TIMEOUT));
+  const { peer, role, epoch } = session;
+  log(state, 'info', 'session.granted', { sid, peer, role, epoch });
+  if (role === 'caller') sayHello(state, sid, session, world);
+  else schedule(state.deadlines, `hello:${sid}`, later(world.now, epoch === 0 ? PEER_TIMEOUT : RENEWED_PEER_TIMEOUT));
 }
 
 function sayHello(state: AgentState, sid: string, session: Session, world: World): void {
@@ -75,14 +96,18 @@ function sayHello(state: AgentState, sid: string, session: Session, world: World
   const { hellosSent } = session.state;
   sendControl(state, session, { kind: 'Hello' }, world);
   session.state = { name: 'granted', hellosSent: hellosSent + 1 };
-  schedule(state.deadlines, `hello:${sid}`, later(world.now, Millis(HELLO_AFTER_MS[hellosSent]!)));
+  const next = HELLO_AFTER_MS[hellosSent] ?? HELLO_AFTER_MS.at(-1)!;
+  schedule(state.deadlines, `hello:${sid}`, later(world.now, Millis(next)));
 }
+
+const hellosOf = ({ epoch }: Session): number =>
+  epoch === 0 ? HELLO_AFTER_MS.length : RENEWED_PEER_TIMEOUT / HELLO_AFTER_MS.at(-1)!;
 
 /** The peer has not spoken in time. */
 export function helloDue(state: AgentState, sid: string, world: World): void {
   const session = state.sessions.get(sid);
   if (session?.state.name !== 'granted') return;
-  const more = session.role === 'caller' && session.state.hellosSent < HELLO_AFTER_MS.length;
+  const more = session.role === 'caller' && session.state.hellosSent < hellosOf(session);
   if (more) return sayHello(state, sid, session, world);
   endSession(state, sid, 'timeout', world);
 }
@@ -168,20 +193,10 @@ function cameOpen(state: AgentState, sid: string, session: Session): void {
   session.state = { name: 'open' };
   cancel(state.deadlines, `hello:${sid}`);
   state.riding.push({ kind: 'Up', sids: [session.sid] });
-  log(state, 'info', 'session.open', { sid, peer: session.peer, role: session.role });
-  tell(state, { news: 'sessionOpened', sid, call: session.call, peer: session.peer, role: session.role });
+  const { peer, role, epoch, call } = session;
+  log(state, 'info', 'session.open', { sid, peer, role, epoch });
+  tell(state, { news: 'sessionOpened', sid, call, peer, role, epoch });
 }
-
-/** On a new link the manager hears what stands here, so that it can end what it has ended meanwhile. */
-export function confirmSessions(state: AgentState): void {
-  const open = [...state.sessions.values()].filter(({ state }) => state.name === 'open').map(({ sid }) => sid);
-  const others = state.riding.filter(({ kind }) => kind !== 'Up');
-  state.riding.splice(0, state.riding.length, ...others);
-  for (let at = 0; at < open.length; at += SIDS_PER_UP)
-    state.riding.push({ kind: 'Up', sids: open.slice(at, at + SIDS_PER_UP) });
-}
-
-const SIDS_PER_UP = 64;
 
 /** What has not been said yet of a session that is over need not be said. */
 function leaveOutOfUp(state: AgentState, sid: Uint8Array): void {
@@ -266,7 +281,8 @@ function closed(state: AgentState, sid: string, reason: Reason, closedBy: Closed
   wipeContext(session.records);
   state.sessions.delete(sid);
   leaveOutOfUp(state, session.sid);
-  for (const kind of ['life', 'hello', 'end']) cancel(state.deadlines, `${kind}:${sid}`);
+  state.renewals.delete(sid);
+  for (const kind of ['life', 'hello', 'end', 'renewal', 'earlyRenewal']) cancel(state.deadlines, `${kind}:${sid}`);
   log(state, 'info', 'session.closed', { sid, peer: session.peer, reason, closedBy });
   tell(state, { news: 'sessionClosed', sid, call: session.call, peer: session.peer, reason, closedBy });
 }

@@ -66,6 +66,18 @@ export interface Asked {
   readonly early: Uint8Array[];
 }
 
+/** A Renew that this device has agreed to, and whose grant is on its way. */
+export interface PendingRenewal {
+  readonly renew: MessageOf<'Renew'>;
+  readonly nonce: Uint8Array;
+  readonly until: Millis;
+  readonly cost: Cost;
+  /** Records of the peer that came before the grant. */
+  readonly early: Uint8Array[];
+  /** How often the answer was said again. */
+  repeats: number;
+}
+
 /** Sessions of one caller, approved beforehand. */
 export interface StandingApproval {
   readonly lifetimeSeconds: number;
@@ -89,6 +101,7 @@ export interface Session {
   readonly call: string | null;
   readonly suite: Suite;
   readonly keyMode: KeyMode;
+  /** Counts the grants: above 0 it was renewed. */
   readonly epoch: number;
   readonly route: number | null;
   readonly records: RecordContext;
@@ -123,6 +136,8 @@ export interface AgentState {
   readonly id: DeviceId;
   readonly leafHash: Uint8Array;
   readonly instance: Uint8Array;
+  /** Never leaves this device. */
+  readonly consentKey: Uint8Array;
   link: LinkId | null;
   /** The manager has spoken to us as our device on this link. */
   promoted: boolean;
@@ -141,6 +156,8 @@ export interface AgentState {
   readonly calls: Map<string, Call>;
   readonly asked: Map<string, Asked>;
   readonly sessions: Map<string, Session>;
+  /** By sid, in hex. */
+  readonly renewals: Map<string, PendingRenewal>;
   /** By caller. */
   readonly standing: Map<DeviceId, StandingApproval>;
   readonly openings: Opening[];

@@ -15,7 +15,7 @@ import type { ChannelMessage, Reason } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import type { FlowEvent } from './connect-flow.ts';
+import type { FlowEvent } from './flow.ts';
 import { endHandshakesOf } from './half-open.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
@@ -53,7 +53,7 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   if (before !== undefined) wipeChannel(before.channel);
   const sameProcess = sameInstance(state.devices.get(device)?.instance ?? null, instance);
   const standing = before !== undefined && sameInstance(before.instance, instance) ? before.standing : new Map();
-  state.channels.set(device, { channel, instance, by, how, since: world.now, standing });
+  state.channels.set(device, { channel, instance, by, how, since: world.now, standing, held: new Set() });
   cancel(state.deadlines, `gone:${device}`);
   cancel(state.deadlines, `close:${device}`);
   watchVerdict(state, device, world);
@@ -61,7 +61,7 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   log(state, 'info', 'channel.opened', { device, how, by, authenticateOnly: channel.authenticateOnly });
   if (!sameProcess) {
     noteInstance(state, device, instance);
-    stepSessionsOf(state, device, { type: 'lost', device, reason: 'restarted' }, world); // its keys died with its process
+    stepSessionsOf(state, device, { type: 'keysLost', device }, world); // they died with its process
   }
   const event: FlowEvent = channel.authenticateOnly
     ? { type: 'channelFailed', device, reason: 'authenticate-only' }

@@ -3,65 +3,13 @@
  * store, grant, forward, end (design §5.4, patent 2106–2166). Pure; the manager performs the effects.
  */
 
-import type { ChannelMessage, Reason } from '../protocol/messages.ts';
-import { NONCE_BYTES } from '../protocol/messages.ts';
-import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
+import { type ChannelMessage, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { type GrantPair, makeGrants } from './grants.ts';
+import { end, type Flow, type FlowEffect, type FlowEvent, type FlowLimits, over, type Step, sendEnd } from './flow.ts';
+import { makeGrants } from './grants.ts';
+import { startRenewal, stepRenewing, stepStoringRenewal } from './renewal-flow.ts';
 import type { Terms } from './terms.ts';
-
-export interface FlowLimits {
-  readonly openTimeout: Millis;
-  readonly askTimeout: Millis;
-  readonly endTimeout: Millis;
-}
-
-export const DEFAULT_FLOW_LIMITS: FlowLimits = {
-  openTimeout: seconds(10),
-  askTimeout: seconds(45),
-  endTimeout: seconds(5),
-};
-
-export type Flow =
-  | { readonly state: 'openingCallee'; readonly terms: Terms }
-  | { readonly state: 'asking'; readonly terms: Terms }
-  | { readonly state: 'storing'; readonly terms: Terms; readonly nonceB: Uint8Array; readonly rideAlong: boolean }
-  | { readonly state: 'granted'; readonly terms: Terms; readonly epoch: number; readonly up: readonly DeviceId[] }
-  | {
-      readonly state: 'ending';
-      readonly terms: Terms;
-      readonly by: DeviceId | null;
-      readonly reason: Reason;
-      /** Who has still to say EndOk. */
-      readonly waitingFor: readonly DeviceId[];
-    }
-  | { readonly state: 'over'; readonly terms: Terms; readonly reason: Reason };
-
-export type FlowEvent =
-  | { readonly type: 'channelOpened'; readonly device: DeviceId }
-  | { readonly type: 'channelFailed'; readonly device: DeviceId; readonly reason: Reason }
-  | { readonly type: 'approved'; readonly nonceB: Uint8Array }
-  | { readonly type: 'refused'; readonly reason: Reason }
-  | { readonly type: 'stored' }
-  | { readonly type: 'storeFailed' }
-  | { readonly type: 'cameUp'; readonly device: DeviceId }
-  | { readonly type: 'endAsked'; readonly by: DeviceId | null; readonly reason: Reason }
-  | { readonly type: 'endConfirmed'; readonly by: DeviceId }
-  | { readonly type: 'lost'; readonly device: DeviceId; readonly reason: Reason }
-  | { readonly type: 'deadline' };
-
-export type FlowEffect =
-  | { readonly type: 'send'; readonly to: DeviceId; readonly messages: readonly ChannelMessage[] }
-  /** Grants are sealed at once and their secret is wiped. */
-  | { readonly type: 'deliver'; readonly grants: GrantPair; readonly ask: ChannelMessage | null }
-  | { readonly type: 'openChannel'; readonly to: DeviceId }
-  | { readonly type: 'store' }
-  | { readonly type: 'forget' }
-  | { readonly type: 'forward'; readonly allowed: boolean }
-  | { readonly type: 'wakeAt'; readonly at: Millis | null }
-  | { readonly type: 'audit'; readonly event: string; readonly reason?: Reason };
-
-type Step = readonly [Flow, readonly FlowEffect[]];
 
 /**
  * Starts after policy, reachability, verdict and match have said yes.
@@ -84,7 +32,7 @@ export function startFlow(
     ];
   }
   if (standingNonce !== null) {
-    return [{ state: 'storing', terms, nonceB: standingNonce, rideAlong: true }, [{ type: 'store' }]];
+    return [{ state: 'storing', terms, nonceB: standingNonce, rideAlong: true }, [{ type: 'store', epoch: 0 }]];
   }
   return ask(terms, limits, world);
 }
@@ -92,13 +40,17 @@ export function startFlow(
 export function stepFlow(flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
   switch (flow.state) {
     case 'openingCallee':
-      return stepOpening(flow.terms, flow, event, limits, world);
+      return stepOpening(flow.terms, flow, withoutProcess(event), limits, world);
     case 'asking':
-      return stepAsking(flow.terms, flow, event, limits, world);
+      return stepAsking(flow.terms, flow, withoutProcess(event), limits, world);
     case 'storing':
-      return stepStoring(flow, event, limits, world);
+      return stepStoring(flow, withoutProcess(event), limits, world);
     case 'granted':
       return stepGranted(flow, event, limits, world);
+    case 'renewing':
+      return stepRenewing(flow, event, limits, world);
+    case 'storingRenewal':
+      return stepStoringRenewal(flow, event, limits, world);
     case 'ending':
       return stepEnding(flow, event);
     case 'over':
@@ -107,6 +59,10 @@ export function stepFlow(flow: Flow, event: FlowEvent, limits: FlowLimits, world
       return flow satisfies never;
   }
 }
+
+/** Before the first grant a device that restarted has lost its nonce, and with it this session. */
+const withoutProcess = (event: FlowEvent): FlowEvent =>
+  event.type === 'keysLost' ? { type: 'lost', device: event.device, reason: 'restarted' } : event;
 
 function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
   switch (event.type) {
@@ -127,8 +83,11 @@ function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLim
 
 function stepAsking(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
   switch (event.type) {
-    case 'approved':
-      return [{ state: 'storing', terms, nonceB: event.nonceB, rideAlong: false }, [{ type: 'store' }]];
+    case 'approved': {
+      const { nonceB, consent, instance } = event;
+      const agreed = { ...terms, callee: { ...terms.callee, consent, instance } };
+      return [{ state: 'storing', terms: agreed, nonceB, rideAlong: false }, [{ type: 'store', epoch: 0 }]];
+    }
     case 'refused':
       return deny(terms, event.reason);
     case 'lost':
@@ -156,13 +115,14 @@ function stepStoring(
   const { terms } = flow;
   switch (event.type) {
     case 'stored': {
+      const until = later(world.now, seconds(terms.lifetimeSeconds));
       const grants = makeGrants(terms, 0, flow.nonceB, world);
       return [
-        { state: 'granted', terms, epoch: 0, up: [] },
+        { state: 'granted', terms, epoch: 0, at: world.now, until, up: [] },
         [
           { type: 'forward', allowed: true },
           { type: 'deliver', grants, ask: flow.rideAlong ? askMessage(terms) : null },
-          { type: 'wakeAt', at: later(world.now, seconds(terms.lifetimeSeconds)) },
+          { type: 'wakeAt', at: until },
           { type: 'audit', event: 'session.granted' },
         ],
       ];
@@ -203,6 +163,8 @@ function stepGranted(
       const others = both.filter((id) => id !== event.device);
       return end(terms, null, event.reason, others, limits, world, []);
     }
+    case 'keysLost':
+      return startRenewal(flow, event.device, world);
     case 'refused': // the grant rode with the ask, and the callee did not take it
       return end(terms, null, event.reason, [terms.caller.id], limits, world, []);
     case 'deadline': {
@@ -219,6 +181,7 @@ function stepEnding(flow: Extract<Flow, { state: 'ending' }>, event: FlowEvent):
   const { terms } = flow;
   switch (event.type) {
     case 'endConfirmed':
+    case 'keysLost':
     case 'lost':
     case 'channelFailed': {
       const device = event.type === 'endConfirmed' ? event.by : event.device;
@@ -274,38 +237,4 @@ function deny(terms: Terms, reason: Reason): Step {
 function withdraw(terms: Terms, reason: Reason): Step {
   const [next, effects] = over(terms, reason);
   return [next, [sendEnd(terms.callee.id, terms, reason), ...effects]];
-}
-
-const sendEnd = (to: DeviceId, terms: Terms, reason: Reason): FlowEffect => ({
-  type: 'send',
-  to,
-  messages: [{ kind: 'End', sid: terms.sid, reason }],
-});
-
-function end(
-  terms: Terms,
-  by: DeviceId | null,
-  reason: Reason,
-  tell: readonly DeviceId[],
-  limits: FlowLimits,
-  world: World,
-  first: readonly FlowEffect[],
-): Step {
-  const flow: Flow = { state: 'ending', terms, by, reason, waitingFor: tell };
-  return [
-    flow,
-    [
-      ...first,
-      { type: 'forward', allowed: false },
-      ...tell.map((id) => sendEnd(id, terms, reason)),
-      { type: 'wakeAt', at: later(world.now, limits.endTimeout) },
-    ],
-  ];
-}
-
-function over(terms: Terms, reason: Reason): Step {
-  return [
-    { state: 'over', terms, reason },
-    [{ type: 'forget' }, { type: 'wakeAt', at: null }, { type: 'audit', event: 'session.over', reason }],
-  ];
 }

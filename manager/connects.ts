@@ -83,8 +83,8 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   return {
     terms: {
       sid: world.crypto.random(SID_BYTES),
-      caller: partyOf(state, caller),
-      callee: partyOf(state, callee),
+      caller: partyOf(state, caller, message.consent?.slice() ?? null),
+      callee: partyOf(state, callee, null),
       name: message.callee,
       nonceA: message.nonceA.slice(),
       suite: matched.suite,
@@ -96,10 +96,11 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   };
 }
 
-function partyOf(state: ManagerState, id: DeviceId): Party {
-  const { leaf } = state.devices.get(id)!;
+/** A registered device as it stands now. */
+export function partyOf(state: ManagerState, id: DeviceId, consent: Uint8Array | null): Party {
+  const { leaf, instance } = state.devices.get(id)!;
   const { hash, version, addresses } = state.registrations.get(id)!;
-  return { id, leaf, registration: hash, version, addresses };
+  return { id, leaf, registration: hash, version, addresses, instance: instance ?? null, consent };
 }
 
 function tooMany(state: ManagerState, caller: DeviceId, callee: DeviceId): boolean {
@@ -163,7 +164,9 @@ export function receiveAnswer(state: ManagerState, device: DeviceId, message: Me
   const flow = state.sessions.get(sid)?.flow;
   if (flow === undefined || flow.terms.callee.id !== device) return;
   if (message.nonceB !== undefined && message.reason === undefined) {
-    stepSession(state, sid, { type: 'approved', nonceB: message.nonceB.slice() }, world);
+    const consent = message.consent?.slice() ?? null;
+    const instance = state.devices.get(device)?.instance ?? null;
+    stepSession(state, sid, { type: 'approved', nonceB: message.nonceB.slice(), consent, instance }, world);
   } else stepSession(state, sid, { type: 'refused', reason: message.reason ?? 'refused-by-policy' }, world);
 }
 
@@ -183,15 +186,25 @@ export function receiveEndOk(state: ManagerState, device: DeviceId, message: Mes
     stepSession(state, sid, { type: 'endConfirmed', by: device }, world);
 }
 
-/** A session that stands at the device and is over here ended while the device was away. */
 export function receiveUp(state: ManagerState, device: DeviceId, message: MessageOf<'Up'>, world: World): void {
-  const over: MessageOf<'End'>[] = [];
-  for (const raw of message.sids) {
+  cameUp(state, device, message.sids, world);
+}
+
+/** A session that stands at the device and is over here ended while the device was away. */
+export function cameUp(state: ManagerState, device: DeviceId, sids: readonly Uint8Array[], world: World): void {
+  const over: Uint8Array[] = [];
+  for (const raw of sids) {
     const sid = toHex(raw);
     const flow = state.sessions.get(sid)?.flow;
-    if (flow === undefined) over.push({ kind: 'End', sid: raw.slice(), reason: 'peer-gone' });
+    if (flow === undefined) over.push(raw);
     else if (partiesOf(flow).includes(device)) stepSession(state, sid, { type: 'cameUp', device }, world);
   }
-  for (let at = 0; at < over.length; at += ENDS_PER_RECORD)
-    sendTo(state, device, over.slice(at, at + ENDS_PER_RECORD), world);
+  sendOver(state, device, over, world);
+}
+
+/** Tells the device that these sessions are over. */
+export function sendOver(state: ManagerState, device: DeviceId, sids: readonly Uint8Array[], world: World): void {
+  const ends = sids.map((sid) => ({ kind: 'End', sid: sid.slice(), reason: 'peer-gone' }) as const);
+  for (let at = 0; at < ends.length; at += ENDS_PER_RECORD)
+    sendTo(state, device, ends.slice(at, at + ENDS_PER_RECORD), world);
 }

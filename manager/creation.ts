@@ -1,16 +1,18 @@
 /**
  * The manager's state at the start of its process, from what the store held.
  */
-import { EMPTY, fromHex, toHex } from '../protocol/bytes.ts';
+import { EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import { noDeadlines, schedule } from '../protocol/deadlines.ts';
 import { INSTANCE_BYTES } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
-import { type DeviceId, later, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { Flow } from './flow.ts';
 import { claimNames } from './logins.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { addSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+import type { Party, Terms } from './terms.ts';
 
 type Identity = Pick<
   ManagerState,
@@ -58,25 +60,17 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
   return state;
 }
 
-/** A granted session goes on after a restart: the devices hold its keys, the manager its terms. */
+/**
+ * A granted session goes on after a restart: the devices hold its keys, the manager its terms. One whose device has another
+ * process than was granted to waits for both and is granted again.
+ */
 function restoreSession(state: ManagerState, sid: string, record: SessionRecord, world: World): void {
   // one whose time ran out meanwhile is due at once, which takes it from the disk
   const left = Math.max(0, record.approvedUntil - world.wall);
-  const party = (id: DeviceId) => {
-    const registration = state.registrations.get(id);
-    const leaf = state.devices.get(id)?.leaf ?? EMPTY;
-    return {
-      id,
-      leaf,
-      registration: registration?.hash ?? EMPTY,
-      version: registration?.version ?? 1,
-      addresses: registration?.addresses ?? [],
-    };
-  };
-  const terms = {
+  const terms: Terms = {
     sid: fromHex(sid),
-    caller: party(record.caller),
-    callee: party(record.callee),
+    caller: restoreParty(state, record.caller, record.callerInstance, record.callerConsent),
+    callee: restoreParty(state, record.callee, record.calleeInstance, record.calleeConsent),
     name: record.name,
     nonceA: EMPTY,
     suite: record.suite,
@@ -85,11 +79,33 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
     lifetimeSeconds: left,
     route: record.route,
   };
-  const until = record.approvedUntil as typeof world.wall;
-  addSession(state, sid, {
-    flow: { state: 'granted', terms, epoch: record.epoch, up: [] },
-    sealedForCaller: null,
-    until,
+  const { epoch } = record;
+  const until = later(world.now, seconds(left));
+  const keysStand = [terms.caller, terms.callee].every(({ id, instance }) => {
+    const now = state.devices.get(id)?.instance;
+    return instance === null || (now !== undefined && equal(now, instance));
   });
-  schedule(state.deadlines, `session:${sid}`, later(world.now, seconds(left)));
+  const flow: Flow = keysStand
+    ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
+    : { state: 'renewing', terms, epoch, until, lifetimeSeconds: Math.max(1, left), ready: [] };
+  addSession(state, sid, { flow, sealedForCaller: null, until: record.approvedUntil as typeof world.wall });
+  schedule(state.deadlines, `session:${sid}`, until);
+}
+
+function restoreParty(
+  state: ManagerState,
+  id: DeviceId,
+  instance: Uint8Array | undefined,
+  consent: Uint8Array | undefined,
+): Party {
+  const registration = state.registrations.get(id);
+  return {
+    id,
+    leaf: state.devices.get(id)?.leaf ?? EMPTY,
+    registration: registration?.hash ?? EMPTY,
+    version: registration?.version ?? 1,
+    addresses: registration?.addresses ?? [],
+    instance: instance ?? null,
+    consent: consent ?? null,
+  };
 }

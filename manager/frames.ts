@@ -17,6 +17,7 @@ import { receiveMessage1, receiveMessage3 } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, publish, sendHint } from './outbox.ts';
 import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
+import { receiveHolding, receiveRenewal } from './renewals.ts';
 import type { ManagerState } from './state.ts';
 
 /** A payload of a device, or of a link that is none yet. @throws ProtocolError */
@@ -152,6 +153,10 @@ function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelM
       return receiveEndOk(state, device, message, world);
     case 'Up':
       return receiveUp(state, device, message, world);
+    case 'Renewal':
+      return receiveRenewal(state, device, message, world);
+    case 'Holding':
+      return receiveHolding(state, device, message, world);
     case 'Close':
     case 'CloseOk':
       return receiveCloseMessage(state, device, message, world);
@@ -160,6 +165,7 @@ function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelM
     case 'Denied':
     case 'Ask':
     case 'Grant':
+    case 'Renew':
       throw new ProtocolError('unexpected', `${message.kind} is for devices to receive`);
     default:
       message satisfies never;

@@ -27,7 +27,7 @@ import {
   receiveJudgement,
 } from './questions.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
-import { stepSession } from './sessions.ts';
+import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 
 export type ManagerEvent =
@@ -140,7 +140,7 @@ function brokerKnown(state: ManagerState, world: World): void {
     if (!state.links.has(device)) awaitLink(state, device, world);
   }
   const pairs = [...state.sessions.values()]
-    .filter(({ flow }) => flow.state === 'granted')
+    .filter(({ flow }) => isLive(flow))
     .map(({ flow }) => ({ a: flow.terms.caller.id, b: flow.terms.callee.id }));
   for (let at = 0; at < pairs.length; at += PAIRS_PER_MESSAGE) {
     tellBroker(state, { kind: 'Allow', pairs: pairs.slice(at, at + PAIRS_PER_MESSAGE) });
@@ -213,7 +213,12 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     case 'nothing':
       return;
     case 'granted':
-      return stepSession(state, continuation.sid, { type: failure === null ? 'stored' : 'storeFailed' }, world);
+      return stepSession(
+        state,
+        continuation.sid,
+        failure === null ? { type: 'stored', epoch: continuation.epoch } : { type: 'storeFailed' },
+        world,
+      );
     case 'reply': {
       const { device, requestId } = continuation;
       const message: ChannelMessage =

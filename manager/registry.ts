@@ -65,6 +65,10 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
   approvedUntil: required(7, epochSeconds, 'end of the approval'),
   rule: required(8, text(1, 64), 'that decided'),
   route: required(9, uint(0, 255), 'tells several sessions of the pair apart'),
+  callerInstance: optional(10, bytes(INSTANCE_BYTES), 'process that holds the keys of the last grant'),
+  calleeInstance: optional(11, bytes(INSTANCE_BYTES), 'process that holds the keys of the last grant'),
+  callerConsent: optional(12, bytes(1, 64), 'opaque: given back to the device'),
+  calleeConsent: optional(13, bytes(1, 64), 'opaque: given back to the device'),
 });
 export type SessionRecord = Value<typeof SessionRecord>;
 

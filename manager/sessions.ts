@@ -5,9 +5,10 @@ import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { type Flow, type FlowEffect, type FlowEvent, startFlow, stepFlow } from './connect-flow.ts';
+import { startFlow, stepFlow } from './connect-flow.ts';
+import type { Flow, FlowEffect, FlowEvent } from './flow.ts';
 import { commit, log, remember, sendTo, tellBroker } from './outbox.ts';
-import { sessionChange } from './registry.ts';
+import { type SessionRecord, sessionChange } from './registry.ts';
 import type { ManagerState, Session } from './state.ts';
 import type { Terms } from './terms.ts';
 
@@ -75,8 +76,13 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
       }
       if (sendTo(state, effect.to, effect.messages, world) !== null) return;
       // [patent 0135] a channel that was closed during the session is opened again to end it
-      if (effect.messages[0]?.kind === 'End' && session.flow.state === 'ending')
+      // one whose keys are gone needs the channel of both
+      if (
+        (effect.messages[0]?.kind === 'End' && session.flow.state === 'ending') ||
+        effect.messages[0]?.kind === 'Renew'
+      ) {
         state.toOpen.push({ sid, device: effect.to });
+      }
       return;
     case 'deliver': {
       const { caller, callee, secret } = effect.grants;
@@ -94,9 +100,13 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
     case 'openChannel':
       state.toOpen.push({ sid, device: effect.to });
       return;
-    case 'store':
-      commit(state, [sessionChange(sid, recordOf(session, world))], { next: 'granted', sid });
+    case 'store': {
+      const { epoch } = effect;
+      // the approved lifetime counts from the first grant
+      if (epoch === 0) session.until = (world.wall + terms.lifetimeSeconds) as EpochSeconds;
+      commit(state, [sessionChange(sid, recordOf(session, epoch))], { next: 'granted', sid, epoch });
       return;
+    }
     case 'forget':
       forget(state, sid, session);
       return;
@@ -146,24 +156,33 @@ function forget(state: ManagerState, sid: string, session: Session): void {
 /** Another session of the two is granted, so that the broker must go on forwarding. */
 function pairStillTalks(state: ManagerState, sid: string, { caller, callee }: Terms): boolean {
   for (const other of sessionsBetween(state, caller.id, callee.id)) {
-    if (other !== sid && state.sessions.get(other)?.flow.state === 'granted') return true;
+    const flow = state.sessions.get(other)?.flow;
+    if (other !== sid && flow !== undefined && isLive(flow)) return true;
   }
   return false;
 }
 
+/** Granted, and not over: the broker forwards. */
+export const isLive = ({ state }: Flow): boolean =>
+  state === 'granted' || state === 'renewing' || state === 'storingRenewal';
+
 export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller.id, flow.terms.callee.id];
 
-function recordOf(session: Session, world: World) {
-  const { terms } = session.flow;
+function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRecord {
+  const { caller, callee, name, suite, keyMode, rule, route } = terms;
   return {
-    caller: terms.caller.id,
-    callee: terms.callee.id,
-    name: terms.name,
-    suite: terms.suite,
-    keyMode: terms.keyMode,
-    epoch: 0,
-    approvedUntil: world.wall + terms.lifetimeSeconds,
-    rule: terms.rule,
-    route: terms.route,
+    caller: caller.id,
+    callee: callee.id,
+    name,
+    suite,
+    keyMode,
+    epoch,
+    approvedUntil: until,
+    rule,
+    route,
+    callerInstance: caller.instance ?? undefined,
+    calleeInstance: callee.instance ?? undefined,
+    callerConsent: caller.consent ?? undefined,
+    calleeConsent: callee.consent ?? undefined,
   };
 }

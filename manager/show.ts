@@ -71,7 +71,7 @@ export function showSession(sid: string, session: Session): { readonly [key: str
     encrypted: terms.suite.cipher !== 'hmac',
     keyMode: terms.keyMode,
     rule: terms.rule,
-    epoch: flow.state === 'granted' ? flow.epoch : 0,
+    epoch: 'epoch' in flow ? flow.epoch : 0,
     up: flow.state === 'granted' ? flow.up : [],
     until: new Date(until * 1000).toISOString(),
   };

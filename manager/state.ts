@@ -12,8 +12,8 @@ import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
-import type { Flow, FlowLimits } from './connect-flow.ts';
 import type { Effect } from './effects.ts';
+import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
@@ -66,13 +66,15 @@ export interface OpenChannel {
   readonly since: Millis;
   /** Callers whose sessions this device approved beforehand. */
   readonly standing: Map<DeviceId, Standing>;
+  /** Sids that the device said it holds, until it has said all. */
+  readonly held: Set<string>;
 }
 
 export interface Session {
   flow: Flow;
   /** The caller's grant as it was sealed, for a repeated Connect on the same channel. */
   sealedForCaller: { readonly channel: Channel; readonly record: Uint8Array } | null;
-  readonly until: EpochSeconds;
+  until: EpochSeconds;
 }
 
 /** An answer kept for a repeated request id. */
@@ -104,7 +106,7 @@ export type Continuation =
       readonly message: ChannelMessage;
       readonly requestId: Uint8Array;
     }
-  | { readonly next: 'granted'; readonly sid: string }
+  | { readonly next: 'granted'; readonly sid: string; readonly epoch: number }
   | { readonly next: 'nothing' };
 
 export interface ManagerState {

@@ -1,10 +1,11 @@
 /**
- * The terms of a session: who, what suite, for how long. They do not change in its life.
+ * The terms of a session: who, what suite, for how long. Who, name and suite stay for its life; the rest is as of its last
+ * grant.
  */
 import type { KeyMode, Suite } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 
-/** A device as it stands when the session is made. */
+/** A device as it stands when the session is granted. */
 export interface Party {
   readonly id: DeviceId;
   readonly leaf: Uint8Array;
@@ -12,9 +13,12 @@ export interface Party {
   readonly registration: Uint8Array;
   readonly version: number;
   readonly addresses: readonly string[];
+  /** The process that holds the keys. */
+  readonly instance: Uint8Array | null;
+  /** Given back to the device when its keys are gone: by it the device knows what it agreed to. */
+  readonly consent: Uint8Array | null;
 }
 
-/** What does not change in a session's life. */
 export interface Terms {
   readonly sid: Uint8Array;
   readonly caller: Party;

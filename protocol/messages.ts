@@ -37,6 +37,10 @@ const keyMode = choice<KeyMode>({ key: 0, seed: 1 });
 const certificateChain = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN);
 const channelSuites = array(uint(0, 23), 1, 8);
 const payload = bytes(1, 6_144);
+const role = choice({ caller: 0, callee: 1 });
+const epoch = uint(0, 0xffff_ffff);
+const consent = bytes(1, 64);
+const consentMeaning = 'by this the device knows its consent again after a restart; opaque to everybody else';
 
 /** Why a connect was refused, a session ended or a channel closed: the closed set of reasons that cross the wire. */
 export const Reason = choice({
@@ -203,6 +207,7 @@ export const Connect = message('Connect', 7, 'a caller asks for a callee [patent
   callee: required(2, text(1, 255), 'terminal id: name, MAC, mail address, SIP URI, FQDN [patent 0105]'),
   lifetime: optional(3, lifetime, 'seconds that the caller wants; the manager may give less'),
   allowUnencrypted: optional(4, bool, 'true: integrity-only suites count too'),
+  consent: optional(5, consent, consentMeaning),
 });
 export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2114]', {
   sid: required(1, sid, 'names the session to be'),
@@ -217,11 +222,12 @@ export const Answer = message('Answer', 9, "the callee's decision [patent 2120]"
   sid: required(1, sid, 'of the Ask'),
   nonceB: optional(2, nonce, 'present: approved; goes into the grant'),
   reason: optional(3, Reason, 'present: refused'),
+  consent: optional(4, consent, consentMeaning),
 });
 export const Grant = message('Grant', 10, 'suite and key for a session [patent 2138]', {
   sid: required(1, sid, 'of the session'),
-  role: required(2, choice({ caller: 0, callee: 1 }), 'of the device that reads this'),
-  epoch: required(3, uint(0, 0xffff_ffff), 'counts the grants of this session'),
+  role: required(2, role, 'of the device that reads this'),
+  epoch: required(3, epoch, 'counts the grants of this session'),
   peer: required(4, device, 'the other device'),
   peerLeaf: required(5, sha256, "SHA-256 of the peer's leaf certificate"),
   peerRegistration: required(6, sha256, "SHA-256 of the peer's last Register without its request id"),
@@ -262,6 +268,39 @@ export const Up = message('Up', 17, 'these sessions are open here; rides on anot
   sids: required(1, array(sid, 1, 64), 'of the sessions'),
 });
 
+export const Renew = message(
+  'Renew',
+  18,
+  'a device lost the keys of a live session: asks for a nonce for a new grant',
+  {
+    sid: required(1, sid, 'of the session'),
+    role: required(2, role, 'of the device that reads this'),
+    epoch: required(3, epoch, 'at least this one will be granted'),
+    peer: required(4, device, 'the other device'),
+    name: required(5, text(1, 255), 'the name by which the caller asked'),
+    suite: required(6, SuiteSchema.type, 'as agreed when the session began'),
+    keyMode: required(7, keyMode, 'as agreed when the session began'),
+    lifetime: required(8, lifetime, 'what is left of the approved one, seconds from the grant'),
+    consent: optional(9, consent, "the reader's own, given back"),
+  },
+);
+export const Renewal = message('Renewal', 19, 'answers a Renew; said again on a new channel until the grant is there', {
+  sid: required(1, sid, 'of the session'),
+  epoch: required(2, epoch, 'the lowest that this device takes'),
+  nonce: optional(3, nonce, 'present: agreed; goes into the grant'),
+  reason: optional(4, Reason, 'present: refused, and the session ends'),
+});
+export const Holding = message(
+  'Holding',
+  20,
+  'what stands on this device at the start of a channel; rides on its record',
+  {
+    open: required(1, array(sid, 0, 64), 'sessions that are open'),
+    waiting: required(2, array(sid, 0, 64), 'sessions that wait for a grant or for the first record'),
+    more: optional(3, bool, 'true: another Holding follows'),
+  },
+);
+
 export const channelMessages = family('ChannelMessage', {
   Permit,
   Register,
@@ -280,6 +319,9 @@ export const channelMessages = family('ChannelMessage', {
   Approve,
   Withdraw,
   Up,
+  Renew,
+  Renewal,
+  Holding,
 });
 export type ChannelMessage = OneOf<typeof channelMessages.messages>;
 export type MessageOf<Kind extends ChannelMessage['kind']> = Extract<ChannelMessage, { kind: Kind }>;

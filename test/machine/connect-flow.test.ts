@@ -3,14 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  DEFAULT_FLOW_LIMITS,
-  type Flow,
-  type FlowEffect,
-  type FlowEvent,
-  startFlow,
-  stepFlow,
-} from '../../manager/connect-flow.ts';
+import { startFlow, stepFlow } from '../../manager/connect-flow.ts';
+import { DEFAULT_FLOW_LIMITS, type Flow, type FlowEffect, type FlowEvent } from '../../manager/flow.ts';
 import type { Party, Terms } from '../../manager/terms.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import type { ChannelMessage } from '../../protocol/messages.ts';
@@ -27,6 +21,8 @@ const party = (id: DeviceId): Party => ({
   registration: new Uint8Array(32),
   version: 1,
   addresses: [`udp://${id}.example:1`],
+  instance: new Uint8Array(8).fill(4),
+  consent: new Uint8Array(24).fill(5),
 });
 const TERMS: Terms = {
   sid: new Uint8Array(8).fill(1),
@@ -41,6 +37,9 @@ const TERMS: Terms = {
   route: 0,
 };
 const nonceB = new Uint8Array(16).fill(3);
+const CONSENT = new Uint8Array(24).fill(6);
+const UNTIL = Millis(61_000);
+const ready = (id: DeviceId, fill: number) => ({ party: party(id), nonce: new Uint8Array(16).fill(fill), epoch: 3 });
 
 /** `Ask>tv`, `Denied timeout>router`, `forward`, `stop`, `store`, `grants`, `open tv`, `forget`, `wake 61000`, `audit x`. */
 function spell(effect: FlowEffect): string {
@@ -77,9 +76,10 @@ const EVENTS = {
   'caller opened': { type: 'channelOpened', device: A },
   'callee failed': { type: 'channelFailed', device: B, reason: 'unreachable' },
   'caller failed': { type: 'channelFailed', device: A, reason: 'unreachable' },
-  approved: { type: 'approved', nonceB },
+  approved: { type: 'approved', nonceB, consent: CONSENT, instance: null },
   refused: { type: 'refused', reason: 'busy' },
-  stored: { type: 'stored' },
+  stored: { type: 'stored', epoch: 3 },
+  'stored, of before': { type: 'stored', epoch: 2 },
   'store failed': { type: 'storeFailed' },
   'callee up': { type: 'cameUp', device: B },
   'caller up': { type: 'cameUp', device: A },
@@ -90,6 +90,11 @@ const EVENTS = {
   'caller confirms': { type: 'endConfirmed', by: A },
   'callee lost': { type: 'lost', device: B, reason: 'restarted' },
   'caller lost': { type: 'lost', device: A, reason: 'restarted' },
+  "callee's keys lost": { type: 'keysLost', device: B },
+  "caller's keys lost": { type: 'keysLost', device: A },
+  'callee renews': { type: 'renewed', ready: ready(B, 7) },
+  'caller renews': { type: 'renewed', ready: ready(A, 8) },
+  'caller only authenticates': { type: 'channelFailed', device: A, reason: 'authenticate-only' },
   deadline: { type: 'deadline' },
 } as const satisfies Record<string, FlowEvent>;
 type EventName = keyof typeof EVENTS;
@@ -98,8 +103,19 @@ const FLOWS = {
   openingCallee: { state: 'openingCallee', terms: TERMS },
   asking: { state: 'asking', terms: TERMS },
   storing: { state: 'storing', terms: TERMS, nonceB, rideAlong: false },
-  granted: { state: 'granted', terms: TERMS, epoch: 0, up: [] },
-  'granted, caller up': { state: 'granted', terms: TERMS, epoch: 0, up: [A] },
+  granted: { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [] },
+  'granted, caller up': { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [A] },
+  renewing: { state: 'renewing', terms: TERMS, epoch: 1, until: UNTIL, lifetimeSeconds: 50, ready: [] },
+  'renewing, callee ready': {
+    state: 'renewing',
+    terms: TERMS,
+    epoch: 1,
+    until: UNTIL,
+    lifetimeSeconds: 50,
+    ready: [ready(B, 7)],
+  },
+  'renewing, over time': { state: 'renewing', terms: TERMS, epoch: 1, until: world.now, lifetimeSeconds: 1, ready: [] },
+  storingRenewal: { state: 'storingRenewal', terms: TERMS, epoch: 3, until: UNTIL, nonceB },
   'ending by caller': { state: 'ending', terms: TERMS, by: A, reason: 'done', waitingFor: [B] },
   'ending by manager': { state: 'ending', terms: TERMS, by: null, reason: 'shutdown', waitingFor: [A, B] },
   over: { state: 'over', terms: TERMS, reason: 'done' },
@@ -111,6 +127,7 @@ const ASKED = 'asking, Ask>tv, wake 46000';
 const DENIED = (reason: string) => `over, Denied ${reason}>router, ${OVER}`;
 const WITHDRAWN = (reason: string) => `over, End ${reason}>tv, ${OVER}`;
 const ENDED = (to: string, reason: string) => `ending for ${to}, stop, End ${reason}>${to}, wake 6000`;
+const RENEWS = (asked: string) => `renewing, Renew>${asked}, wake 6000, session.renewing`;
 const ENDOK = `over, EndOk>router, ${OVER}`;
 
 /** What is not listed leaves the flow as it is, without effects. */
@@ -120,6 +137,8 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     'callee failed': DENIED('unreachable'),
     'callee lost': DENIED('unreachable'),
     'caller lost': `over, ${OVER}`,
+    "callee's keys lost": DENIED('unreachable'),
+    "caller's keys lost": `over, ${OVER}`,
     'end by caller': `over, ${OVER}`,
     'end by callee': `over, ${OVER}`,
     'end by manager': `over, ${OVER}`,
@@ -131,6 +150,8 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     refused: DENIED('busy'),
     'callee lost': DENIED('unreachable'),
     'caller lost': WITHDRAWN('restarted'),
+    "callee's keys lost": DENIED('unreachable'),
+    "caller's keys lost": WITHDRAWN('restarted'),
     'end by caller': WITHDRAWN('done'),
     'end by callee': DENIED('done'),
     'end by manager': WITHDRAWN('shutdown'),
@@ -138,6 +159,9 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
   },
   storing: {
     stored: 'granted up 0, forward, grants, wake 61000, session.granted',
+    'stored, of before': 'granted up 0, forward, grants, wake 61000, session.granted',
+    "callee's keys lost": DENIED('restarted'),
+    "caller's keys lost": ENDED('tv', 'restarted'),
     'store failed': `ending for tv, Denied internal-error>router, stop, End internal-error>tv, wake 6000`,
     'callee lost': DENIED('restarted'),
     'caller lost': ENDED('tv', 'restarted'),
@@ -154,6 +178,8 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
     'callee lost': ENDED('router', 'restarted'),
     'caller lost': ENDED('tv', 'restarted'),
+    "callee's keys lost": RENEWS('router'),
+    "caller's keys lost": RENEWS('tv'),
     deadline: `over, stop, ${OVER}`,
   },
   'granted, caller up': {
@@ -164,9 +190,70 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
     'callee lost': ENDED('router', 'restarted'),
     'caller lost': ENDED('tv', 'restarted'),
+    "callee's keys lost": RENEWS('router'),
+    "caller's keys lost": RENEWS('tv'),
     deadline: `over, stop, ${OVER}`,
   },
+  renewing: {
+    'callee opened': 'same, Renew>tv',
+    'caller opened': 'same, Renew>router',
+    'callee renews': 'renewing',
+    'caller renews': 'renewing',
+    "callee's keys lost": RENEWS('router'),
+    "caller's keys lost": RENEWS('tv'),
+    'caller only authenticates': ENDED('tv', 'authenticate-only'),
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    deadline: 'same, Renew>router, Renew>tv, wake 6000',
+  },
+  'renewing, callee ready': {
+    'caller opened': 'same, Renew>router',
+    'callee renews': 'renewing',
+    'caller renews': 'storingRenewal, store',
+    "callee's keys lost": RENEWS('router'),
+    "caller's keys lost": 'renewing, wake 6000, session.renewing',
+    'caller only authenticates': ENDED('tv', 'authenticate-only'),
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    deadline: 'same, Renew>router, wake 6000',
+  },
+  'renewing, over time': {
+    'callee opened': 'same, Renew>tv',
+    'caller opened': 'same, Renew>router',
+    'callee renews': 'renewing',
+    'caller renews': 'renewing',
+    "callee's keys lost": 'renewing, Renew>router, wake 1000, session.renewing',
+    "caller's keys lost": 'renewing, Renew>tv, wake 1000, session.renewing',
+    'caller only authenticates': ENDED('tv', 'authenticate-only'),
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    deadline: `over, stop, ${OVER}`,
+  },
+  storingRenewal: {
+    stored: 'granted up 0, forward, grants, wake 61000, session.renewed',
+    'store failed': 'renewing, wake 6000',
+    "callee's keys lost": RENEWS('router'),
+    "caller's keys lost": RENEWS('tv'),
+    'callee lost': ENDED('router', 'restarted'),
+    'caller lost': ENDED('tv', 'restarted'),
+    'end by caller': ENDED('tv', 'done'),
+    'end by callee': ENDED('router', 'done'),
+    'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
+    deadline: 'same, wake 61000',
+  },
   'ending by caller': {
+    "callee's keys lost": ENDOK,
+    "caller's keys lost": 'ending for tv',
+    'caller only authenticates': 'ending for tv',
     'callee opened': 'same, End done>tv',
     'callee failed': ENDOK,
     'callee confirms': ENDOK,
@@ -179,6 +266,9 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     deadline: ENDOK,
   },
   'ending by manager': {
+    "callee's keys lost": 'ending for router',
+    "caller's keys lost": 'ending for tv',
+    'caller only authenticates': 'ending for tv',
     'callee opened': 'same, End shutdown>tv',
     'caller opened': 'same, End shutdown>router',
     'callee failed': 'ending for router',
@@ -227,7 +317,7 @@ test('[patent 2114] the callee is told who asks under which name for what; nothi
 test('[patent 2134-2138] [claim 3] [claim 4] the two grants hold one secret, each the other as the peer', () => {
   for (const keyMode of ['key', 'seed'] as const) {
     const storing: Flow = { ...FLOWS.storing, terms: { ...TERMS, keyMode } };
-    const [, effects] = stepFlow(storing, { type: 'stored' }, DEFAULT_FLOW_LIMITS, world);
+    const [, effects] = stepFlow(storing, { type: 'stored', epoch: 0 }, DEFAULT_FLOW_LIMITS, world);
     const deliver = effects.find((effect) => effect.type === 'deliver');
     assert.ok(deliver);
     const { caller, callee, secret } = deliver.grants;
@@ -237,6 +327,18 @@ test('[patent 2134-2138] [claim 3] [claim 4] the two grants hold one secret, eac
     assert.deepEqual([caller.addresses, callee.addresses], [['udp://tv.example:1'], ['udp://router.example:1']]);
     assert.deepEqual([caller.nonceA, caller.nonceB, caller.lifetime, caller.epoch], [TERMS.nonceA, nonceB, 60, 0]);
   }
+});
+
+test('[B7] a new grant has a fresh secret, both new nonces, the higher epoch and what is left of the lifetime', () => {
+  let flow: Flow = FLOWS['renewing, callee ready'];
+  [flow] = stepFlow(flow, EVENTS['caller renews'], DEFAULT_FLOW_LIMITS, world);
+  const [granted, effects] = stepFlow(flow, EVENTS.stored, DEFAULT_FLOW_LIMITS, world);
+  const deliver = effects.find((effect) => effect.type === 'deliver');
+  assert.ok(deliver);
+  const { sid, epoch, nonceA, lifetime, suite } = deliver.grants.caller;
+  assert.deepEqual([sid, epoch, lifetime, suite], [TERMS.sid, 3, 50, TERMS.suite]);
+  assert.deepEqual([nonceA, deliver.grants.caller.nonceB], [ready(A, 8).nonce, ready(B, 7).nonce]);
+  assert.equal(granted.state === 'granted' && granted.until, UNTIL, 'its end stays where it was');
 });
 
 test('[patent 2134] no random byte is drawn before the callee has approved and the session is stored', () => {

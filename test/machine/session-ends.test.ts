@@ -143,20 +143,6 @@ test('[P17] a callee that does not confirm the End does not hold the others up f
   assert.deepEqual([pair.caller.state.sessions.size, pair.town.manager.sessions.size], [0, 0]);
 });
 
-for (const [who, peer] of [
-  ['callee', 'caller'],
-  ['caller', 'callee'],
-] as const) {
-  test(`[P17] the ${who} restarts: its keys are gone, and the ${peer} learns so`, () => {
-    const pair = talking();
-    pair[who].restart();
-    pair.town.flush();
-    assertOver(pair);
-    assert.equal(ending(pair[peer]), 'restarted by manager');
-    assertTalks(pair, connect(pair));
-  });
-}
-
 const assertState = (device: TownDevice, sid: string, name: string): void =>
   assert.equal(session(device, sid).state.name, name);
 
@@ -245,18 +231,6 @@ test('[P17] a session whose time ran out while the manager was away is gone from
   pair.town.restartManager();
   pair.town.advance(1);
   assertOver(pair);
-});
-
-test('[P17] a device that restarted while the manager was away has lost the session', () => {
-  const pair = talking();
-  pair.town.meddler = ({ from }) => (from === 'tv' || from === 'manager' ? [] : 'pass');
-  pair.callee.restart();
-  pair.town.flush();
-  pair.town.meddler = () => 'pass';
-  pair.town.restartManager();
-  pair.town.advance(60_000);
-  assert.equal(ending(pair.caller), 'restarted by manager');
-  assertTalks(pair, connect(pair));
 });
 
 test('[P17] a device that was gone when the manager started again is waited for no longer than the grace', () => {

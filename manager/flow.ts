@@ -1,0 +1,137 @@
+/**
+ * What the manager knows of one session: its states, what can happen to it, what it then wishes, and how it ends. The way to
+ * the first grant is told by connect-flow.ts, the way to a new one by renewal-flow.ts.
+ */
+import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { GrantPair } from './grants.ts';
+import type { Party, Terms } from './terms.ts';
+
+export interface FlowLimits {
+  readonly openTimeout: Millis;
+  readonly askTimeout: Millis;
+  readonly endTimeout: Millis;
+}
+
+export const DEFAULT_FLOW_LIMITS: FlowLimits = {
+  openTimeout: seconds(10),
+  askTimeout: seconds(45),
+  endTimeout: seconds(5),
+};
+
+export type Flow =
+  | { readonly state: 'openingCallee'; readonly terms: Terms }
+  | { readonly state: 'asking'; readonly terms: Terms }
+  | { readonly state: 'storing'; readonly terms: Terms; readonly nonceB: Uint8Array; readonly rideAlong: boolean }
+  | {
+      readonly state: 'granted';
+      readonly terms: Terms;
+      readonly epoch: number;
+      readonly at: Millis;
+      readonly until: Millis;
+      readonly up: readonly DeviceId[];
+    }
+  /** The keys of one or both are gone: both are asked for a nonce. */
+  | {
+      readonly state: 'renewing';
+      readonly terms: Terms;
+      /** Of the last grant. */
+      readonly epoch: number;
+      readonly until: Millis;
+      readonly lifetimeSeconds: number;
+      readonly ready: readonly Ready[];
+    }
+  | {
+      readonly state: 'storingRenewal';
+      readonly terms: Terms;
+      readonly epoch: number;
+      readonly until: Millis;
+      readonly nonceB: Uint8Array;
+    }
+  | {
+      readonly state: 'ending';
+      readonly terms: Terms;
+      readonly by: DeviceId | null;
+      readonly reason: Reason;
+      /** Who has still to say EndOk. */
+      readonly waitingFor: readonly DeviceId[];
+    }
+  | { readonly state: 'over'; readonly terms: Terms; readonly reason: Reason };
+
+export type FlowEvent =
+  | { readonly type: 'channelOpened'; readonly device: DeviceId }
+  | { readonly type: 'channelFailed'; readonly device: DeviceId; readonly reason: Reason }
+  | {
+      readonly type: 'approved';
+      readonly nonceB: Uint8Array;
+      readonly consent: Uint8Array | null;
+      readonly instance: Uint8Array | null;
+    }
+  | { readonly type: 'refused'; readonly reason: Reason }
+  | { readonly type: 'stored'; readonly epoch: number }
+  | { readonly type: 'storeFailed' }
+  | { readonly type: 'cameUp'; readonly device: DeviceId }
+  | { readonly type: 'endAsked'; readonly by: DeviceId | null; readonly reason: Reason }
+  | { readonly type: 'endConfirmed'; readonly by: DeviceId }
+  | { readonly type: 'lost'; readonly device: DeviceId; readonly reason: Reason }
+  /** The device's process is another one, or never got its grant. */
+  | { readonly type: 'keysLost'; readonly device: DeviceId }
+  | { readonly type: 'renewed'; readonly ready: Ready }
+  | { readonly type: 'deadline' };
+
+/** A device that has agreed to a new grant, as it stands now. */
+export interface Ready {
+  readonly party: Party;
+  readonly nonce: Uint8Array;
+  /** The lowest epoch that it takes. */
+  readonly epoch: number;
+}
+
+export type FlowEffect =
+  | { readonly type: 'send'; readonly to: DeviceId; readonly messages: readonly ChannelMessage[] }
+  /** Grants are sealed at once and their secret is wiped. */
+  | { readonly type: 'deliver'; readonly grants: GrantPair; readonly ask: ChannelMessage | null }
+  | { readonly type: 'openChannel'; readonly to: DeviceId }
+  | { readonly type: 'store'; readonly epoch: number }
+  | { readonly type: 'forget' }
+  | { readonly type: 'forward'; readonly allowed: boolean }
+  | { readonly type: 'wakeAt'; readonly at: Millis | null }
+  | { readonly type: 'audit'; readonly event: string; readonly reason?: Reason };
+
+export type Step = readonly [Flow, readonly FlowEffect[]];
+
+export const sendEnd = (to: DeviceId, terms: Terms, reason: Reason): FlowEffect => ({
+  type: 'send',
+  to,
+  messages: [{ kind: 'End', sid: terms.sid, reason }],
+});
+
+export function end(
+  terms: Terms,
+  by: DeviceId | null,
+  reason: Reason,
+  tell: readonly DeviceId[],
+  limits: FlowLimits,
+  world: World,
+  first: readonly FlowEffect[],
+): Step {
+  const flow: Flow = { state: 'ending', terms, by, reason, waitingFor: tell };
+  return [
+    flow,
+    [
+      ...first,
+      { type: 'forward', allowed: false },
+      ...tell.map((id) => sendEnd(id, terms, reason)),
+      { type: 'wakeAt', at: later(world.now, limits.endTimeout) },
+    ],
+  ];
+}
+
+/** Erased here; nobody is told. */
+export function over(terms: Terms, reason: Reason): Step {
+  return [
+    { state: 'over', terms, reason },
+    [{ type: 'forget' }, { type: 'wakeAt', at: null }, { type: 'audit', event: 'session.over', reason }],
+  ];
+}

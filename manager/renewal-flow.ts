@@ -1,0 +1,161 @@
+/**
+ * A live session after the keys of one or both devices are gone (design §5.4, B7): both are asked for a nonce, the new epoch
+ * is stored, a fresh secret is granted under the same sid, suite and approval. Each device knows its consent again, or the
+ * session ends.
+ */
+import type { Reason } from '../protocol/messages.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import {
+  end,
+  type Flow,
+  type FlowEffect,
+  type FlowEvent,
+  type FlowLimits,
+  over,
+  type Ready,
+  type Step,
+} from './flow.ts';
+import { makeGrants } from './grants.ts';
+import type { Party, Terms } from './terms.ts';
+
+type Granted = Extract<Flow, { state: 'granted' }>;
+type Renewing = Extract<Flow, { state: 'renewing' }>;
+type StoringRenewal = Extract<Flow, { state: 'storingRenewal' }>;
+
+/** A question that was lost is asked again. */
+const ASK_AGAIN = seconds(5);
+
+/** @param device  whose keys are gone; it is asked when its channel opens, the other one at once */
+export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: DeviceId, world: World): Step {
+  const { terms, epoch, until } = flow;
+  const other = terms.caller.id === device ? terms.callee : terms.caller;
+  const lifetimeSeconds = Math.max(1, Math.ceil((until - world.now) / 1000));
+  const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
+  const renewing: Renewing = { state: 'renewing', terms, epoch, until, lifetimeSeconds, ready: kept };
+  const asked = kept.length === 0 ? [askForNonce(renewing, other.id)] : [];
+  return [renewing, [...asked, wakeUp(renewing, world), { type: 'audit', event: 'session.renewing' }]];
+}
+
+export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimits, world: World): Step {
+  const { terms, ready } = flow;
+  switch (event.type) {
+    case 'keysLost':
+      return startRenewal(flow, event.device, world);
+    case 'channelOpened':
+      return isReady(ready, event.device) ? [flow, []] : [flow, [askForNonce(flow, event.device)]];
+    case 'channelFailed':
+      return event.reason === 'authenticate-only' ? endAt(flow, event.device, event.reason, limits, world) : [flow, []];
+    case 'renewed': {
+      const { party } = event.ready;
+      const others = ready.filter((one) => one.party.id !== party.id);
+      const next = { ...flow, ready: [...others, event.ready] };
+      return next.ready.length === 2 ? store(next) : [next, []];
+    }
+    case 'lost':
+    case 'endAsked':
+      return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);
+    case 'deadline': {
+      if (world.now >= flow.until) return expired(terms);
+      const missing = partiesOf(terms).filter(({ id }) => !isReady(ready, id));
+      return [flow, [...missing.map(({ id }) => askForNonce(flow, id)), wakeUp(flow, world)]];
+    }
+    default:
+      return [flow, []];
+  }
+}
+
+/** The epoch is durable before it is granted: no two grants have the same one, whatever dies. */
+function store(flow: Renewing): Step {
+  const { terms, until, lifetimeSeconds, ready } = flow;
+  const of = (id: DeviceId): Ready => ready.find(({ party }) => party.id === id)!;
+  const [caller, callee] = [of(terms.caller.id), of(terms.callee.id)];
+  const epoch = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
+  const renewed: Terms = {
+    ...terms,
+    caller: caller.party,
+    callee: callee.party,
+    nonceA: caller.nonce,
+    lifetimeSeconds,
+  };
+  const next: StoringRenewal = { state: 'storingRenewal', terms: renewed, epoch, until, nonceB: callee.nonce };
+  return [next, [{ type: 'store', epoch }]];
+}
+
+export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limits: FlowLimits, world: World): Step {
+  const { terms, epoch, until } = flow;
+  switch (event.type) {
+    case 'stored': {
+      if (event.epoch !== epoch) return [flow, []];
+      const grants = makeGrants(terms, epoch, flow.nonceB, world);
+      return [
+        { state: 'granted', terms, epoch, at: world.now, until, up: [] },
+        [
+          { type: 'forward', allowed: true },
+          { type: 'deliver', grants, ask: null },
+          { type: 'wakeAt', at: until },
+          { type: 'audit', event: 'session.renewed' },
+        ],
+      ];
+    }
+    case 'storeFailed': {
+      // the disk may come back: both are asked again after a while, and nothing that lives is given up
+      const { lifetimeSeconds } = terms;
+      const again: Renewing = { state: 'renewing', terms, epoch, until, lifetimeSeconds, ready: [] };
+      return [again, [wakeUp(again, world)]];
+    }
+    case 'keysLost':
+      return startRenewal(flow, event.device, world);
+    case 'lost':
+    case 'endAsked':
+      return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);
+    case 'deadline':
+      return world.now >= until ? expired(terms) : [flow, [{ type: 'wakeAt', at: until }]];
+    default:
+      return [flow, []];
+  }
+}
+
+function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId): FlowEffect {
+  const { sid, caller, callee, name, suite, keyMode } = terms;
+  const [role, mine, peer] =
+    to === caller.id ? (['caller', caller, callee] as const) : (['callee', callee, caller] as const);
+  const message = {
+    kind: 'Renew',
+    sid,
+    role,
+    epoch: epoch + 1,
+    peer: peer.id,
+    name,
+    suite,
+    keyMode,
+    lifetime: lifetimeSeconds,
+    consent: mine.consent ?? undefined,
+  } as const;
+  return { type: 'send', to, messages: [message] };
+}
+
+const isReady = (ready: readonly Ready[], id: DeviceId): boolean => ready.some(({ party }) => party.id === id);
+const partiesOf = ({ caller, callee }: Terms): readonly Party[] => [caller, callee];
+
+const wakeUp = ({ until }: Renewing, world: World): FlowEffect => ({
+  type: 'wakeAt',
+  at: Millis(Math.min(until, later(world.now, ASK_AGAIN))),
+});
+
+/** @param by  who is gone or asked for it; the other one is told */
+function endAt(
+  { terms }: Renewing | StoringRenewal,
+  by: DeviceId | null,
+  reason: Reason,
+  limits: FlowLimits,
+  world: World,
+): Step {
+  const others = partiesOf(terms).flatMap(({ id }) => (id === by ? [] : [id]));
+  return end(terms, null, reason, others, limits, world, []);
+}
+
+function expired(terms: Terms): Step {
+  const [next, effects] = over(terms, 'expired');
+  return [next, [{ type: 'forward', allowed: false }, ...effects]];
+}

@@ -1,0 +1,70 @@
+/**
+ * What devices say of live sessions after a restart of theirs or ours: their answer to a Renew, and what they hold.
+ */
+import { toHex } from '../protocol/bytes.ts';
+import type { MessageOf } from '../protocol/messages.ts';
+import type { DeviceId } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { cameUp, partyOf, sendOver } from './connects.ts';
+import { stepSession } from './sessions.ts';
+import type { ManagerState } from './state.ts';
+
+/** Only a device of the session agrees for itself; it is taken as it is registered now. */
+export function receiveRenewal(
+  state: ManagerState,
+  device: DeviceId,
+  message: MessageOf<'Renewal'>,
+  world: World,
+): void {
+  const sid = toHex(message.sid);
+  const flow = state.sessions.get(sid)?.flow;
+  if (flow === undefined) return sendOver(state, device, [message.sid], world);
+  const mine = [flow.terms.caller, flow.terms.callee].find(({ id }) => id === device);
+  if (mine === undefined) return;
+  const registered = state.registrations.has(device);
+  if (message.nonce === undefined || message.reason !== undefined || !registered) {
+    const reason = message.reason ?? (registered ? 'refused-by-policy' : 'not-registered');
+    return stepSession(state, sid, { type: 'endAsked', by: device, reason }, world);
+  }
+  if (flow.state === 'granted') {
+    // it waits for a grant that was lost on its way: that one is void, and both get another
+    stepSession(state, sid, { type: 'keysLost', device }, world);
+  }
+  const party = partyOf(state, device, mine.consent);
+  stepSession(
+    state,
+    sid,
+    { type: 'renewed', ready: { party, nonce: message.nonce.slice(), epoch: message.epoch } },
+    world,
+  );
+}
+
+/**
+ * What the device holds at the start of a channel. What it holds and is over here ends there. What was granted to this very
+ * process before the channel began and does not stand there any more is over: its End was lost. To another process the
+ * grant is made again, which its instance has told already.
+ */
+export function receiveHolding(
+  state: ManagerState,
+  device: DeviceId,
+  message: MessageOf<'Holding'>,
+  world: World,
+): void {
+  const channel = state.channels.get(device);
+  if (channel === undefined) return;
+  for (const sid of [...message.open, ...message.waiting]) channel.held.add(toHex(sid));
+  cameUp(state, device, message.open, world);
+  sendOver(
+    state,
+    device,
+    message.waiting.filter((sid) => !state.sessions.has(toHex(sid))),
+    world,
+  );
+  if (message.more === true) return;
+  for (const sid of [...(state.sessionsOf.get(device) ?? [])]) {
+    const flow = state.sessions.get(sid)?.flow;
+    if (flow?.state !== 'granted' || flow.at >= channel.since || channel.held.has(sid)) continue;
+    stepSession(state, sid, { type: 'lost', device, reason: 'peer-gone' }, world);
+  }
+  channel.held.clear();
+}
