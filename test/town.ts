@@ -25,7 +25,7 @@ import { ALLOW_ALL } from '../manager/policy.ts';
 import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
-import { newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
+import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { memoryHub } from '../platform/transport-memory.ts';
@@ -66,18 +66,27 @@ const GCM = proposal('aes-gcm', 128, { priority: 1 });
 export function town(wishes: TownWishes = {}): Town {
   const clock = memoryClock(AT);
   const topics = topicsUnder();
-  const anchor = root('Town root');
-  const issuer = ca(anchor, 'Town CA');
   const algorithm = wishes.algorithm ?? 'p256';
+  const { newKey = generateSigningKey, newCrypto = (_party, counter) => nodeCrypto(counter) } = wishes;
+  const anchor = root('Town root', { key: newKey('p256') });
+  const issuer = ca(anchor, 'Town CA', { key: newKey('p256') });
   const managerHolder =
     wishes.managerHolder?.(issuer) ??
-    certify('home-manager', { ...MANAGER_WISHES, algorithm, ...wishes.managerCertificate }, issuer);
+    certify(
+      'home-manager',
+      {
+        ...MANAGER_WISHES,
+        key: newKey(wishes.managerCertificate?.algorithm ?? algorithm),
+        ...wishes.managerCertificate,
+      },
+      issuer,
+    );
   const verifierKey = certify(
     'verifier',
-    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier] },
+    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier], key: newKey('p256') },
     issuer,
   );
-  const managerCrypto = nodeCrypto();
+  const managerCrypto = newCrypto('manager', newPublicKeyCounter());
   const sealingKey = managerCrypto.random(32);
   const store = memoryStore();
   const policy = brokerPolicy();
@@ -130,7 +139,7 @@ export function town(wishes: TownWishes = {}): Town {
     },
     verifierPolicy(),
   );
-  const verifierCrypto = nodeCrypto();
+  const verifierCrypto = newCrypto('verifier', newPublicKeyCounter());
   const verifierLink: Transport = hub.transport({
     service: 'verifier',
     subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
@@ -244,9 +253,14 @@ export function town(wishes: TownWishes = {}): Town {
 
   const add = (name: string, wish: DeviceWishes = {}): TownDevice => {
     const holder =
-      wish.holder ?? certify(name, { ...DEVICE_WISHES, algorithm, ...wish.certificate }, wish.issuer ?? issuer);
+      wish.holder ??
+      certify(
+        name,
+        { ...DEVICE_WISHES, key: newKey(wish.certificate?.algorithm ?? algorithm), ...wish.certificate },
+        wish.issuer ?? issuer,
+      );
     const counter = newPublicKeyCounter();
-    const crypto = nodeCrypto(counter);
+    const crypto = newCrypto(name, counter);
     const signer = holder.key.key;
     const identity = {
       chain: wish.chain ?? [holder.certificate.der, (wish.issuer ?? issuer).certificate.der],
