@@ -26,6 +26,7 @@ import {
   type Ruling,
   receiveJudgement,
 } from './questions.ts';
+import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
 import { stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
@@ -75,6 +76,7 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
     case 'linked':
       state.reported.clear();
       tellBroker(state, { kind: 'Attach' });
+      lookForDevices(state, world);
       return askAboutSelf(state, world);
     case 'received':
       return receive(state, event.topic, event.payload, world);
@@ -102,10 +104,11 @@ function receive(state: ManagerState, topic: Topic, payload: Uint8Array, world: 
       return;
     }
     case 'control-report':
+      if (state.settings.broker === 'outside') break; // nobody there may speak for it
       return receiveReport(state, payload, world);
     default:
-      throw new ProtocolError('unexpected', 'a topic that is not for the manager');
   }
+  throw new ProtocolError('unexpected', 'a topic that is not for the manager');
 }
 
 // ── Broker, verifier, store, time ───────────────────────────────────────────────────────────────────────────────────
@@ -256,6 +259,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return verdictDue(state, rest as DeviceId, world);
     case 'gone':
       return linkGraceOver(state, rest as DeviceId, world);
+    case 'word':
+      return wordMissing(state, rest as DeviceId, world);
     case 'self':
       return askAboutSelf(state, world);
     default:
@@ -271,5 +276,6 @@ function exchangeTimedOut(state: ManagerState, key: string, world: World): void 
   if (step.name === 'openingNeedsVerdict') return openings.openingFailed(state, step.device, 'verifier-away', world);
   if (step.name === 'awaitingResumed' || step.name === 'awaitingMessage2' || step.name === 'awaitingMessage4') {
     openings.openingFailed(state, step.device, 'unreachable', world);
+    deviceSilent(state, step.device, world);
   }
 }

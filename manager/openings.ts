@@ -28,7 +28,7 @@ import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
 import { stepSessionsOf } from './sessions.ts';
-import { identitiesOf, identityFor, type ManagerState } from './state.ts';
+import { identitiesOf, identityFor, type ManagerState, mayBeLinked } from './state.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +123,7 @@ export function receiveFirstRecord(
 export function openChannelTo(state: ManagerState, device: DeviceId, world: World): boolean {
   const party: Party = { kind: 'device', id: device };
   const record = state.devices.get(device);
-  if (!state.links.has(device) || record === undefined) return false;
+  if (!mayBeLinked(state, device) || record === undefined) return false;
   if (state.handshakes.has(partyKey(party))) return true;
   if (heldSecret(state, device, world) === null) return startLoginTo(state, device, [], world); // judges by itself
   if (record.verdictUntil > world.wall) return startResumptionTo(state, device, world);

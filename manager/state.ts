@@ -28,6 +28,8 @@ export interface Settings {
   /** Manager name: in its certificate, and what devices expect. */
   readonly name: string;
   readonly topics: Topics;
+  /** `outside`: not ours; it takes no orders, reports no links, and knows devices by its own means. Absent: ours. */
+  readonly broker?: 'kagimori' | 'outside';
   readonly listings: ReadonlyMap<DeviceId, Listing>;
   /** `certified`: every good certificate; `listed`: only devices that the operator lists. */
   readonly admit: 'certified' | 'listed';
@@ -169,3 +171,7 @@ export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
 /** The identity whose key signs in this EDHOC suite; the first one when none does. */
 export const identityFor = (state: ManagerState, suite: number): LoginIdentity =>
   state.otherIdentities.find((identity) => identity.cipherSuites.includes(suite)) ?? state.identity;
+
+/** Whether an attempt to reach a device makes sense: only our own broker says who is linked. */
+export const mayBeLinked = (state: ManagerState, id: DeviceId): boolean =>
+  state.settings.broker === 'outside' || state.links.has(id);
