@@ -105,6 +105,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'linked':
       leaveLink(state);
       state.link = event.link;
+      state.promoted = state.settings.broker === 'outside'; // there the link itself is the device's
       confirmSessions(state);
       return joining.join(state, world);
     case 'unlinked':

@@ -15,11 +15,12 @@ import { roleFault } from '../protocol/certificate-role.ts';
 import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
+import { HINT_FRAME } from '../protocol/frame.ts';
 import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
-import { deviceId, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
+import { deviceId, encodeId, topicsUnder } from '../protocol/topics.ts';
+import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
 import { closeChannel } from './channel.ts';
 import type { AgentConfig } from './config.ts';
@@ -36,6 +37,10 @@ export interface AgentParts {
   readonly log: Log;
   readonly keyStore: SigningKey & { readonly publicSpki: Uint8Array };
   readonly openTransport: (options: {
+    /** An outside broker may know it by its name. */
+    readonly device: DeviceId;
+    /** What an outside broker publishes when this link breaks. */
+    readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
   }) => Transport;
@@ -146,7 +151,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   });
   const { topics } = settings;
   const transport = openTransport({
-    subscriptions: (link) => [topics.toDevice({ kind: 'link', link })],
+    device: id,
+    // D0: the manager looks for this device, as our own broker's report of the broken link would make it do
+    ...(settings.broker === 'outside'
+      ? { will: { topic: topics.toManager({ kind: 'device', id }), payload: HINT_FRAME } }
+      : {}),
+    subscriptions: (link) => inboxes(settings, id, link),
     observer: {
       up: (link) => {
         log.info('broker.up', { link });
@@ -188,6 +198,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   };
 }
 
+/** Our own broker adds the device's topics when the manager says whose the link is. */
+export function inboxes({ topics, broker }: AgentSettings, id: DeviceId, link: LinkId): readonly Topic[] {
+  if (broker !== 'outside') return [topics.toDevice({ kind: 'link', link })];
+  return [topics.toDevice({ kind: 'device', id }), Topic(`${topics.root}/p/${encodeId(id)}/+`)];
+}
+
 function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
   const verifierKey =
     config.verifierCertificateFile === undefined ? null : readPinnedKey(config.verifierCertificateFile, crypto);
@@ -196,6 +212,7 @@ function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
   }
   return {
     topics: topicsUnder(config.root),
+    broker: config.broker.kind,
     manager: config.manager,
     anchors: config.trustAnchorFiles.flatMap(readCertificateFile),
     reader: certificateReader(),

@@ -21,6 +21,8 @@ import type { Invitation, Joining } from './joining-states.ts';
 
 export interface AgentSettings {
   readonly topics: Topics;
+  /** `outside`: not ours; it knows this device by its own means, and the device's topics are there at once. Absent: ours. */
+  readonly broker?: 'kagimori' | 'outside';
   /** Manager name learnt at enrolment. */
   readonly manager: string;
   readonly anchors: readonly ParsedCertificate[];

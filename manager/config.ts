@@ -24,7 +24,9 @@ export const managerConfig = z.strictObject({
       url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
       /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
       anchorsFile: file.optional(),
-      /** One line: the token by which the broker knows the manager. */
+      /** `outside`: not a Kagimori broker; its access list stands for the manager's orders. */
+      kind: z.enum(['kagimori', 'outside']).default('kagimori'),
+      /** One line: the token, or at an outside broker the password, by which the broker knows the manager. */
       tokenFile: file,
     }),
     z.strictObject({

@@ -14,8 +14,12 @@ export interface MqttTransportOptions {
   readonly url: string;
   /** Anchors of the broker's TLS certificate, PEM; without them the system's. */
   readonly anchorPem?: string | Uint8Array;
-  /** Only services have one; a device is known by its channel. */
+  /** Services have them, and devices at an outside broker; at ours a device is known by its channel. */
   readonly service?: { readonly username: string; readonly token: string };
+  /** Chain and key, PEM, for a broker that asks for a client certificate. */
+  readonly clientCertificate?: { readonly chainPem: Uint8Array; readonly keyPem: Uint8Array };
+  /** What the broker publishes when the link breaks; our own takes none. */
+  readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
   /** What to read, for the link that was just made; `up` waits for their acknowledgement. */
   readonly subscriptions: (link: LinkId) => readonly Topic[];
   /** QoS of the subscriptions; 1 when absent. */
@@ -115,8 +119,8 @@ interface Attempt {
 function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observer: TransportObserver): Attempt {
   const link = LinkId(Buffer.from(options.crypto.random(18)).toString('base64url'));
   const topics = options.subscriptions(link);
-  const socket = openSocket(endpoint, options.anchorPem);
-  const { service } = options;
+  const socket = openSocket(endpoint, options);
+  const { service, will } = options;
   let state: 'connecting' | 'up' | 'over' = 'connecting';
   /** What came between the broker's acknowledgement and `up`. */
   const early: [Topic, Uint8Array][] = [];
@@ -133,6 +137,7 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
     queueQoSZero: false,
     resubscribe: false,
     ...(service === undefined ? {} : { username: service.username, password: service.token }),
+    ...(will === undefined ? {} : { will: { ...will, payload: Buffer.from(will.payload), qos: 1, retain: false } }),
   });
   socket.on('error', (error) => {
     reason = reasonOf(error, endpoint);
@@ -193,13 +198,16 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
   };
 }
 
-function openSocket({ host, port, tls }: Endpoint, anchorPem: string | Uint8Array | undefined): Socket {
+function openSocket({ host, port, tls }: Endpoint, { anchorPem, clientCertificate }: MqttTransportOptions): Socket {
   const socket = tls
     ? connectTls({
         host,
         port,
         ...(isIP(host) === 0 ? { servername: host } : {}),
         ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
+        ...(clientCertificate === undefined
+          ? {}
+          : { cert: Buffer.from(clientCertificate.chainPem), key: Buffer.from(clientCertificate.keyPem) }),
       })
     : connectTcp({ host, port });
   // Without it small packets wait for the acknowledgement of the one before: 40 ms.
