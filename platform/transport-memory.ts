@@ -151,5 +151,6 @@ export function memoryHub(authority: HubAuthority): MemoryHub {
 
 /** The wire has two kinds of filter: a topic, and a topic with `+` as its last level. */
 function reads(filters: ReadonlySet<string>, topic: Topic): boolean {
-  return filters.has(topic) || filters.has(`${topic.slice(0, topic.lastIndexOf('/'))}/+`);
+  const last = topic.lastIndexOf('/');
+  return filters.has(topic) || (last >= 0 && filters.has(`${topic.slice(0, last)}/+`));
 }
