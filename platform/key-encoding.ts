@@ -14,6 +14,8 @@ interface KeyFrame {
   readonly publicBytes: number;
   readonly pkcs8: Uint8Array;
   readonly secretBytes: number;
+  /** PrivateKeyInfo with the public key behind the secret, as OpenSSL writes it for EC: what stands before each. */
+  readonly pair: { readonly beforeSecret: Uint8Array; readonly beforePublic: Uint8Array } | null;
 }
 
 const FRAMES: Readonly<Record<FixedKeyAlgorithm, KeyFrame>> = {
@@ -23,6 +25,7 @@ const FRAMES: Readonly<Record<FixedKeyAlgorithm, KeyFrame>> = {
     publicBytes: 32,
     pkcs8: fromHex('302e020100300506032b657004220420'),
     secretBytes: 32,
+    pair: null,
   },
   p256: {
     bits: 256,
@@ -30,6 +33,10 @@ const FRAMES: Readonly<Record<FixedKeyAlgorithm, KeyFrame>> = {
     publicBytes: 64,
     pkcs8: fromHex('3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420'),
     secretBytes: 32,
+    pair: {
+      beforeSecret: fromHex('308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420'),
+      beforePublic: fromHex('a14403420004'),
+    },
   },
   p384: {
     bits: 384,
@@ -37,6 +44,10 @@ const FRAMES: Readonly<Record<FixedKeyAlgorithm, KeyFrame>> = {
     publicBytes: 96,
     pkcs8: fromHex('304e020100301006072a8648ce3d020106052b81040022043730350201010430'),
     secretBytes: 48,
+    pair: {
+      beforeSecret: fromHex('3081b6020100301006072a8648ce3d020106052b8104002204819e30819b0201010430'),
+      beforePublic: fromHex('a16403620004'),
+    },
   },
 };
 
@@ -53,7 +64,7 @@ export interface RawPublicKey {
 export function readSpki(spki: Uint8Array): RawPublicKey | null {
   for (const algorithm of ALGORITHMS) {
     const { spki: frame, publicBytes, bits } = FRAMES[algorithm];
-    if (spki.length !== frame.length + publicBytes || !equal(spki.subarray(0, frame.length), frame)) continue;
+    if (spki.length !== frame.length + publicBytes || !begins(spki, frame)) continue;
     return { algorithm, bits, raw: spki.slice(frame.length) };
   }
   return null;
@@ -75,4 +86,35 @@ export function writePkcs8(algorithm: FixedKeyAlgorithm, secret: Uint8Array): Ui
   if (secret.length !== secretBytes)
     throw new RangeError(`no private key of kind ${algorithm}: ${secret.length} bytes`);
   return concat(pkcs8, secret);
+}
+
+export interface RawPrivateKey {
+  readonly algorithm: FixedKeyAlgorithm;
+  /** Seed (Ed25519) or scalar (EC); a copy, which the caller wipes. */
+  readonly secret: Uint8Array;
+  /** As it stands beside the secret, unchecked; null when there is none. */
+  readonly publicRaw: Uint8Array | null;
+}
+
+/** @returns null for any other kind of key, frame or length, an encrypted one among them */
+export function readPkcs8(pkcs8: Uint8Array): RawPrivateKey | null {
+  for (const algorithm of ALGORITHMS) {
+    const { pkcs8: frame, secretBytes, publicBytes, pair } = FRAMES[algorithm];
+    if (pkcs8.length === frame.length + secretBytes && begins(pkcs8, frame)) {
+      return { algorithm, secret: pkcs8.slice(frame.length), publicRaw: null };
+    }
+    if (pair === null) continue;
+    const { beforeSecret, beforePublic } = pair;
+    const secretEnd = beforeSecret.length + secretBytes;
+    const rest = pkcs8.subarray(secretEnd);
+    if (rest.length !== beforePublic.length + publicBytes) continue;
+    if (!begins(pkcs8, beforeSecret) || !begins(rest, beforePublic)) continue;
+    const secret = pkcs8.slice(beforeSecret.length, secretEnd);
+    return { algorithm, secret, publicRaw: rest.slice(beforePublic.length) };
+  }
+  return null;
+}
+
+function begins(bytes: Uint8Array, frame: Uint8Array): boolean {
+  return equal(bytes.subarray(0, frame.length), frame);
 }
