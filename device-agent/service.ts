@@ -19,8 +19,8 @@ import { HINT_FRAME } from '../protocol/frame.ts';
 import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
-import { deviceId, encodeId, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
+import { deviceId, topicsUnder } from '../protocol/topics.ts';
+import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
 import { closeChannel } from './channel.ts';
 import type { AgentConfig } from './config.ts';
@@ -28,6 +28,7 @@ import { controlOf } from './control.ts';
 import type { Effect, News } from './effects.ts';
 import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
+import { inboxes } from './outbox.ts';
 import { endAllSessions } from './sessions.ts';
 import type { AgentSettings } from './state.ts';
 
@@ -196,12 +197,6 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       wipeAgent(state);
     },
   };
-}
-
-/** Our own broker adds the device's topics when the manager says whose the link is. */
-export function inboxes({ topics, broker }: AgentSettings, id: DeviceId, link: LinkId): readonly Topic[] {
-  if (broker !== 'outside') return [topics.toDevice({ kind: 'link', link })];
-  return [topics.toDevice({ kind: 'device', id }), Topic(`${topics.root}/p/${encodeId(id)}/+`)];
 }
 
 function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {

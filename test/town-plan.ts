@@ -104,6 +104,8 @@ export interface Town {
 }
 
 export interface TownWishes {
+  /** A broker that is not ours, under the access lists of `kagimori broker export`. */
+  readonly outside?: boolean;
   readonly settings?: Partial<Settings>;
   readonly managerCertificate?: Wishes;
   /** Further certificates of the manager, of other key types. */

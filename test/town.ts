@@ -16,6 +16,7 @@ import { createAgent, stepAgent } from '../device-agent/agent.ts';
 import { startCall } from '../device-agent/calling.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
+import { inboxes } from '../device-agent/outbox.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import { DEFAULT_FLOW_LIMITS } from '../manager/connect-flow.ts';
 import { createManager } from '../manager/creation.ts';
@@ -28,7 +29,7 @@ import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
-import { memoryHub } from '../platform/transport-memory.ts';
+import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
@@ -37,9 +38,10 @@ import { DEFAULT_RULE } from '../protocol/matching.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { CHANNEL_SUITES, type Cipher } from '../protocol/suites.ts';
-import { MANAGER, topicsUnder } from '../protocol/topics.ts';
+import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type LinkId, seconds, Topic } from '../protocol/units.ts';
 import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
+import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, crlOf, DEVICE_WISHES, type Holder, MANAGER_WISHES, reader, root } from './test-authority.ts';
 import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
 
@@ -106,7 +108,7 @@ export function town(wishes: TownWishes = {}): Town {
       if (effect.kind === 'close') hub.cut(effect.link, effect.reason);
     }
   };
-  const hub = memoryHub({
+  const own: HubAuthority = {
     connecting(clientId, username) {
       const attempt = { clientId, username, passwordSha256: null, clean: true, will: false, address: null };
       const admission = connecting(broker.state, attempt, clock.now());
@@ -121,7 +123,9 @@ export function town(wishes: TownWishes = {}): Town {
     subscribing: (link, filter) => subscribing(broker.state, link, filter).verdict === 'allow',
     forwarding: (link, topic) => forwarding(broker.state, link, topic),
     disconnected: (link) => run(disconnected(broker.state, link)),
-  });
+  };
+  const outside = wishes.outside === true;
+  const hub = memoryHub(outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : own);
 
   // ── Verifier ──
   const verifierPolicy = (): VerifierPolicy => ({
@@ -164,6 +168,7 @@ export function town(wishes: TownWishes = {}): Town {
   const settings: Settings = {
     name: 'home-manager',
     topics,
+    broker: outside ? 'outside' : 'kagimori',
     listings: new Map(),
     admit: 'certified',
     connectPolicy: ALLOW_ALL,
@@ -239,7 +244,11 @@ export function town(wishes: TownWishes = {}): Town {
   const openManager = (): Transport =>
     hub.transport({
       service: 'manager',
-      subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
+      subscriptions: () => [
+        Topic(`${topics.root}/m/+`),
+        topics.verifierAnswer(MANAGER),
+        ...(outside ? [] : [topics.controlReports]),
+      ],
       observer: managerObserver,
     });
   let managerLink = openManager();
@@ -276,6 +285,7 @@ export function town(wishes: TownWishes = {}): Town {
     };
     const agentSettings: AgentSettings = {
       topics,
+      broker: outside ? 'outside' : 'kagimori',
       manager: 'home-manager',
       anchors: [anchor.certificate],
       reader,
@@ -319,7 +329,8 @@ export function town(wishes: TownWishes = {}): Town {
     };
     const open = (): Transport =>
       hub.transport({
-        subscriptions: (own: LinkId) => [topics.toDevice({ kind: 'link', link: own })],
+        ...(outside ? { service: encodeId(id) } : {}),
+        subscriptions: (own: LinkId) => inboxes(agentSettings, id, own),
         observer: {
           up: (own) => device.feed({ type: 'linked', link: own }),
           down: () => device.feed({ type: 'unlinked' }),
