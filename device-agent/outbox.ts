@@ -87,6 +87,11 @@ export function save(state: AgentState, content: Uint8Array | null): number {
   return number;
 }
 
+/** The link is given back for a while. */
+export function rest(state: AgentState, forMs: number): void {
+  state.out.push({ type: 'rest', forMs });
+}
+
 export function tell(state: AgentState, news: News): void {
   state.out.push({ type: 'tell', news });
 }

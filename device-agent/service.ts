@@ -8,7 +8,7 @@ import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
-import type { Transport, TransportObserver } from '../platform/transport.ts';
+import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
@@ -44,7 +44,7 @@ export interface AgentParts {
     readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
-  }) => Transport;
+  }) => DeviceTransport;
   readonly watchNetwork: (
     options: { readonly everyMs: number },
     changed: (report: { readonly addresses: readonly string[] }) => void,
@@ -141,6 +141,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         case 'tell':
           for (const listener of listeners) listener(effect.news);
           return;
+        case 'rest':
+          return transport.rest(effect.forMs);
         case 'save':
           return feed(saveMemory(memoryFile, effect.content, effect.number));
         default:

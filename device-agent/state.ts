@@ -134,6 +134,8 @@ export interface AgentState {
   /** Why the manager did not let us in, in its own words. */
   denied: string | null;
   failures: number;
+  /** The manager asked not to be bothered before. */
+  restUntil: Millis | null;
   /** n of the chain, as it stands on disk. */
   secret: ResumptionSecret | null;
   managerLeaf: { readonly chain: readonly Uint8Array[]; readonly hash: Uint8Array } | null;

@@ -84,6 +84,9 @@ export const managerConfig = z.strictObject({
   limits: z
     .strictObject({
       halfOpen: z.int().min(1).default(1024),
+      /** Devices let in in a second: those that resume, and those that log in anew. Others are told when to come again. */
+      resumptionsPerSecond: z.int().min(1).max(100_000).default(500),
+      loginsPerSecond: z.int().min(1).max(100_000).default(200),
       exchangeTimeoutSeconds: seconds(1, 60, 10),
       questionTimeoutSeconds: seconds(1, 60, 5),
       sessionsPerDevice: z.int().min(1).default(4096),

@@ -82,6 +82,8 @@ function receiveExchange(
       return openings.receiveMessage4(state, handshake, body, world);
     case 'error':
       return openings.receiveExchangeError(state, handshake, body, world);
+    case 'busy':
+      throw new ProtocolError('unexpected', 'busy is for devices to receive');
     default:
       kind satisfies never;
   }

@@ -21,7 +21,7 @@ import type { Party } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { adoptChannel, evict, noteVerdict } from './channels.ts';
-import { beginHandshake, endHandshake } from './half-open.ts';
+import { beginHandshake, endHandshake, mayGoOn, turnAwayFull } from './half-open.ts';
 import { type Handshake, partyKey } from './handshake.ts';
 import { admission, admit, chainOf, readLeaf } from './logins.ts';
 import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
@@ -53,9 +53,16 @@ export function receiveResume(
     { name: 'resumingNeedsVerdict', device, answer, resumed },
     world,
   );
-  if (handshake === null) return;
+  if (handshake === null) return turnAwayFull(state, party, exchange, world);
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
-  const record = state.devices.get(device);
+  if (mayGoOn(state, handshake, 'resumption', device, world)) resumeInTurn(state, handshake, world);
+}
+
+/** The device has proven that it holds the secret, and its turn has come. */
+export function resumeInTurn(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'resumingNeedsVerdict') return;
+  const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
   if (record.verdictUntil > world.wall) return sendResumed(state, handshake, world);
   askVerifier(

@@ -7,9 +7,10 @@ import type { World } from '../protocol/world.ts';
 import { awaitLink, forgetChannel } from './channels.ts';
 import { partyKey } from './handshake.ts';
 import { openChannelTo } from './openings.ts';
-import { expectWord, log, sendHint } from './outbox.ts';
+import { expectWord, log } from './outbox.ts';
 import { stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+import { hintInTurn } from './wake-up.ts';
 
 /** Time for a device that comes back by itself. */
 const OWN_RETURN = seconds(3);
@@ -55,9 +56,7 @@ export function deviceSilent(state: ManagerState, device: DeviceId, world: World
 /** The manager's link is new: devices without a channel hear that they should resume, those in sessions are looked for. */
 export function lookForDevices(state: ManagerState, world: World): void {
   if (state.settings.broker !== 'outside') return;
-  for (const device of state.devices.keys()) {
-    if (!state.channels.has(device)) sendHint(state, { kind: 'device', id: device }, 'record', world);
-  }
+  hintInTurn(state, state.devices.keys(), world);
   const spread = LOOKS_SPREAD / Math.max(1, state.sessionsOf.size);
   let turn = 0;
   for (const device of state.sessionsOf.keys()) {

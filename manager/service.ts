@@ -211,6 +211,7 @@ function settingsOf(config: ManagerConfig): Settings {
       askTimeout: seconds(sessions.askTimeoutSeconds),
       endTimeout: seconds(sessions.endTimeoutSeconds),
     },
+    pace: { resumptionsPerSecond: limits.resumptionsPerSecond, loginsPerSecond: limits.loginsPerSecond },
     limits: {
       halfOpen: limits.halfOpen,
       exchangeTimeout: seconds(limits.exchangeTimeoutSeconds),

@@ -12,6 +12,7 @@ import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
+import type { Admission, Pace } from './admission.ts';
 import type { Flow, FlowLimits } from './connect-flow.ts';
 import type { Effect } from './effects.ts';
 import type { Handshake } from './handshake.ts';
@@ -39,6 +40,8 @@ export interface Settings {
   readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
   readonly flowLimits: FlowLimits;
   readonly limits: Limits;
+  /** Absent: everybody is let in as he comes. */
+  readonly pace?: Pace;
 }
 
 /** Implementation limits, each configurable. */
@@ -133,6 +136,9 @@ export interface ManagerState {
   readonly reported: Set<LinkId>;
   readonly channels: Map<DeviceId, OpenChannel>;
   readonly handshakes: Map<string, Handshake>;
+  readonly admission: Admission;
+  /** Linked devices without a channel that have not been told so yet. */
+  readonly toHint: Set<DeviceId>;
   readonly questions: Map<string, PendingQuestion>;
   /** The open question of an exchange, by the exchange's id. */
   readonly questionOf: Map<number, string>;

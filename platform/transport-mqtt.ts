@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import type { Crypto } from '../protocol/crypto.ts';
 import { LinkId, type Topic } from '../protocol/units.ts';
-import type { Qos, Transport, TransportObserver } from './transport.ts';
+import type { DeviceTransport, Qos, TransportObserver } from './transport.ts';
 
 export interface MqttTransportOptions {
   /** `mqtt://host:port` or `mqtts://host:port` */
@@ -33,15 +33,19 @@ export interface MqttTransportOptions {
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_S = 30;
 const DEFAULT_RECONNECT = { minMs: 500, maxMs: 30_000 };
-/** A link that lived so long was a good one: the next attempt comes soon again. */
-const STEADY_MS = 10_000;
+/**
+ * A link that lived so long was a good one, and the next attempt comes soon again. It is more than the broker gives a link
+ * to log in (10 s): while the manager is away, nobody shall come back every ten seconds for ever.
+ */
+const STEADY_MS = 15_000;
 /** More than this waiting for the socket, and messages are dropped. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 const MAX_EARLY = 1000;
 const FAREWELL_MS = 1000;
+const LONGEST_REST_MS = 60_000;
 
 /** @throws RangeError when the URL is none of the two kinds */
-export function mqttTransport(options: MqttTransportOptions): Transport {
+export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   const { crypto, observer } = options;
   const { minMs, maxMs } = options.reconnect ?? DEFAULT_RECONNECT;
   const endpoint = parseEndpoint(options.url);
@@ -50,9 +54,12 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
   let timer: NodeJS.Timeout | null = null;
   let failures = 0;
   let closed = false;
+  /** Set while a link is given back: how long until the next. */
+  let restMs: number | null = null;
 
   const connect = () => {
     timer = null;
+    restMs = null;
     const began = performance.now();
     current = startAttempt(endpoint, options, {
       up: (link) => observer.up(link),
@@ -65,7 +72,8 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
         current = null;
         if (closed) return;
         failures = performance.now() - began > STEADY_MS ? 1 : Math.min(failures + 1, 16);
-        timer = setTimeout(connect, fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures));
+        const spread = fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures);
+        timer = setTimeout(connect, restMs === null ? spread : restMs + fraction(crypto) * minMs);
         observer.down(reason);
       },
     });
@@ -78,6 +86,11 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
       if (closed || current?.publish(topic, payload, qos) !== true) return;
       traffic.sentMessages++;
       traffic.sentBytes += payload.length;
+    },
+    rest(forMs) {
+      if (closed || current === null) return;
+      restMs = Math.min(forMs, LONGEST_REST_MS);
+      current.leave(`resting for ${Math.round(restMs / 1000)} s: the manager is busy`);
     },
     async close() {
       closed = true;
@@ -112,6 +125,8 @@ function fraction(crypto: Pick<Crypto, 'random'>): number {
 interface Attempt {
   /** @returns false when it was dropped */
   publish(topic: Topic, payload: Uint8Array, qos: Qos): boolean;
+  /** Ends it; `down` comes with this reason. */
+  leave(reason: string): void;
   close(): Promise<void>;
 }
 
@@ -181,6 +196,12 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
       if (state !== 'up' || !client.connected || socket.writableLength > MAX_BACKLOG_BYTES) return false;
       client.publish(topic, Buffer.from(payload), { qos, retain: false }, () => {});
       return true;
+    },
+    leave(why) {
+      if (state === 'over') return;
+      reason = why;
+      client.end(false); // with a DISCONNECT: the broker need not wait for the keep-alive
+      setTimeout(() => socket.destroy(), FAREWELL_MS).unref();
     },
     close() {
       state = 'over';

@@ -92,6 +92,8 @@ export function fleetMember(
           return transport.publish(effect.topic, effect.payload, effect.qos);
         case 'tell':
           return events.news(member, effect.news);
+        case 'rest':
+          return transport.rest(effect.forMs);
         case 'save':
           return feed({ type: 'saved', number: effect.number });
         case 'log':

@@ -4,7 +4,7 @@
 import { BROKER_URL_FORM } from '../../platform/broker-url.ts';
 import { readBounded, readPrivate } from '../../platform/files.ts';
 import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
-import type { Transport, TransportObserver } from '../../platform/transport.ts';
+import type { DeviceTransport, Transport, TransportObserver } from '../../platform/transport.ts';
 import { mqttTransport } from '../../platform/transport-mqtt.ts';
 import { wipe } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
@@ -29,6 +29,9 @@ export type OpenTransport = (options: {
   readonly observer: TransportObserver;
 }) => Transport;
 
+/** What the network gives can rest. */
+export type OpenLink = (...options: Parameters<OpenTransport>) => DeviceTransport;
+
 const MAX_PEM_BYTES = 256 * 1024;
 const MAX_TOKEN_BYTES = 4096;
 
@@ -37,11 +40,7 @@ const MAX_TOKEN_BYTES = 4096;
  * @param service  as whom the token speaks; null for a device
  * @throws FileFault; Failure `config` for settings that do not go together, `token-file` for what no broker takes
  */
-export function brokerLink(
-  settings: BrokerSettings,
-  service: 'manager' | 'verifier' | null,
-  crypto: Crypto,
-): OpenTransport {
+export function brokerLink(settings: BrokerSettings, service: 'manager' | 'verifier' | null, crypto: Crypto): OpenLink {
   const fault = faultIn(settings);
   if (fault !== null) throw new Failure('usage', 'config', fault);
   const { url, anchorsFile, certificateFile, keyFile } = settings;
