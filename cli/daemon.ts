@@ -2,6 +2,7 @@
  * What every `run` does: configuration, log, start, ready, and an end in order on the first signal.
  */
 import type { JsonValue } from '../platform/control-socket.ts';
+import { forbidCoreDumps } from '../platform/core-dumps.ts';
 import { createLog, type Log, type LogLevel } from '../platform/log.ts';
 import { type Kind, requireConfig } from './config-place.ts';
 import { createOutput } from './output.ts';
@@ -29,6 +30,8 @@ export async function runDaemon(
 ): Promise<void> {
   const log = createLog({ name: `kagimori-${kind}`, level: options.logLevel, json: options.log === 'json' });
   const signalled = firstSignal();
+  const possible = forbidCoreDumps(); // before any key is read
+  if (possible !== null) log.warn('core-dumps.possible', { reason: possible, remedy: 'start this under ulimit -c 0' });
   const { ready, close } = await start(requireConfig(kind, options.config), log);
   log.info(`${kind}.ready`, ready);
   if (options.json === true) createOutput(true).item({ ready }, '');

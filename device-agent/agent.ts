@@ -71,6 +71,7 @@ export function createAgent(
     channel: null,
     denied: null,
     failures: 0,
+    restUntil: null,
     secret: secret !== null && secret.device === own.id ? secret : null,
     managerLeaf:
       managerChain === null ? null : { chain: managerChain, hash: world.crypto.hash('sha-256', managerChain[0]!) },
@@ -116,6 +117,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'linked':
       leaveLink(state);
       state.link = event.link;
+      state.promoted = state.settings.broker === 'outside'; // there the link itself is the device's
       return joining.join(state, world);
     case 'unlinked':
       return leaveLink(state);
@@ -211,6 +213,7 @@ function receiveExchange(
       else if (kind === 'message4') joining.receiveMessage4(state, body, world);
       else if (kind === 'resumed') joining.receiveResumed(state, body, world);
       else if (kind === 'error') joining.receiveError(state, body, world);
+      else if (kind === 'busy') joining.receiveBusy(state, body, world);
     } catch (error) {
       joining.exchangeFault(state, error, world);
     }

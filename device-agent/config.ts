@@ -33,6 +33,13 @@ export const agentConfig = z.strictObject({
     url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
     /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
     anchorsFile: file.optional(),
+    /** `outside`: not a Kagimori broker; it knows this device by a password or a client certificate. */
+    kind: z.enum(['kagimori', 'outside']).default('kagimori'),
+    /** One line: this device's password at an outside broker; its user name is its id as topics spell it. */
+    passwordFile: file.optional(),
+    /** Chain, leaf first, and key that are shown to a broker which asks for a client certificate; PEM. */
+    certificateFile: file.optional(),
+    keyFile: file.optional(),
   }),
   /** Manager name: what must stand in the manager's certificate. */
   manager: z.string().min(1).max(128),

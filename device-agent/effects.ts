@@ -68,4 +68,6 @@ export type Effect =
       readonly event: string;
       readonly fields: LogFields;
     }
-  | { readonly type: 'tell'; readonly news: News };
+  | { readonly type: 'tell'; readonly news: News }
+  /** End the link; another one is of use only after so long. */
+  | { readonly type: 'rest'; readonly forMs: number };

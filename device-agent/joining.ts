@@ -17,7 +17,7 @@ import {
   startLogin,
   verifyChoice,
 } from '../protocol/login.ts';
-import { channelMessages } from '../protocol/messages.ts';
+import { Busy, channelMessages } from '../protocol/messages.ts';
 import { MAX_AGE_SECONDS, nextSecret, readResumed, requestResumption } from '../protocol/resumption.ts';
 import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -26,7 +26,7 @@ import { noCost } from './cost.ts';
 import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { encodeMemory } from './memory.ts';
-import { log, managerTopic, publish, save, sendExchange, tell } from './outbox.ts';
+import { log, managerTopic, publish, rest, save, sendExchange, tell } from './outbox.ts';
 import { addressesChanged, registerAgain } from './registration.ts';
 import type { AgentState } from './state.ts';
 
@@ -37,6 +37,9 @@ const LAST_RETRY_MS = 60_000;
 /** Starts an exchange unless one is under way or the channel is open. */
 export function join(state: AgentState, world: World): void {
   if (state.link === null || state.joining !== null || state.channel !== null) return;
+  if (state.restUntil !== null && world.now < state.restUntil)
+    return schedule(state.deadlines, 'join', state.restUntil);
+  state.restUntil = null;
   cancel(state.deadlines, 'join');
   const { secret } = state;
   if (secret === null || secret.until <= world.wall || secret.manager !== state.settings.manager) {
@@ -278,6 +281,28 @@ export function receiveError(state: AgentState, body: Uint8Array, world: World):
   abandon(state, `the manager ended the exchange: ${said}`, world);
 }
 
+/** A link that has not logged in is closed by the broker after 10 s: for a longer wait it is given back. */
+const WAIT_ON_NEW_LINK = seconds(6);
+/** The manager says when; this keeps apart those whom it told the same. */
+const BUSY_SPREAD_MS = 250;
+
+/**
+ * D3: the manager has too much to do, and says when to come again. Anybody at the broker could say so: it must name the
+ * exchange under way, and costs at most MAX_BUSY_MS each time. It never leads to a full login.
+ */
+export function receiveBusy(state: AgentState, body: Uint8Array, world: World): void {
+  const { joining } = state;
+  if (joining?.step.name !== 'awaitingResumed' && joining?.step.name !== 'awaitingMessage2') return;
+  const { after } = Busy.decode(body);
+  log(state, 'info', 'manager.busy', { seconds: Math.round(after / 100) / 10 });
+  state.joining = null;
+  cancel(state.deadlines, 'exchange');
+  cancel(state.deadlines, 'repeat');
+  state.restUntil = later(world.now, Millis(after + randomShare(world) * BUSY_SPREAD_MS));
+  schedule(state.deadlines, 'join', state.restUntil);
+  if (!state.promoted && after > WAIT_ON_NEW_LINK) rest(state, after);
+}
+
 /** D0: the manager does not know our channel, or our secret. */
 export function receiveHint(state: AgentState, world: World): void {
   if (state.joining?.step.name === 'awaitingResumed') {
@@ -319,9 +344,13 @@ export function abandon(state: AgentState, why: string, world: World): void {
 function retryLater(state: AgentState, world: World): void {
   cancel(state.deadlines, 'exchange');
   const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(20, state.failures++));
-  const random = world.crypto.random(4);
-  const share = new DataView(random.buffer, random.byteOffset).getUint32(0) / 2 ** 32;
-  schedule(state.deadlines, 'join', later(world.now, Millis(FIRST_RETRY_MS / 2 + share * most)));
+  schedule(state.deadlines, 'join', later(world.now, Millis(FIRST_RETRY_MS / 2 + randomShare(world) * most)));
+}
+
+/** @returns 0 up to 1 */
+function randomShare({ crypto }: World): number {
+  const random = crypto.random(4);
+  return new DataView(random.buffer, random.byteOffset).getUint32(0) / 2 ** 32;
 }
 
 /** `unexpected` is found only behind the signature: a manager that chose what was not on offer. */

@@ -5,11 +5,12 @@
 import { type Channel, sealMessages } from '../protocol/channel.ts';
 import { type ExchangeKind, encodeFrame } from '../protocol/frame.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
-import type { Topic } from '../protocol/units.ts';
+import { encodeId } from '../protocol/topics.ts';
+import { type DeviceId, type LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Cost } from './cost.ts';
 import type { LogFields, News } from './effects.ts';
-import type { AgentState } from './state.ts';
+import type { AgentSettings, AgentState } from './state.ts';
 
 const MAX_WAITING = 256;
 
@@ -25,6 +26,12 @@ export function managerTopic(state: AgentState): Topic | null {
   if (state.link === null) return null;
   const { topics } = state.settings;
   return topics.toManager(state.promoted ? { kind: 'device', id: state.id } : { kind: 'link', link: state.link });
+}
+
+/** What a link reads from its beginning; our own broker adds the device's topics once the manager knows whose it is. */
+export function inboxes({ topics, broker }: AgentSettings, id: DeviceId, link: LinkId): readonly Topic[] {
+  if (broker !== 'outside') return [topics.toDevice({ kind: 'link', link })];
+  return [topics.toDevice({ kind: 'device', id }), Topic(`${topics.root}/p/${encodeId(id)}/+`)];
 }
 
 export function sendExchange(
@@ -86,6 +93,11 @@ export function save(state: AgentState, content: Uint8Array | null): number {
   const number = state.nextSave++;
   state.out.push({ type: 'save', number, content });
   return number;
+}
+
+/** The link is given back for a while. */
+export function rest(state: AgentState, forMs: number): void {
+  state.out.push({ type: 'rest', forMs });
 }
 
 export function tell(state: AgentState, news: News): void {

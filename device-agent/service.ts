@@ -8,13 +8,14 @@ import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import type { Log } from '../platform/log.ts';
-import type { Transport, TransportObserver } from '../platform/transport.ts';
+import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
 import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
+import { HINT_FRAME } from '../protocol/frame.ts';
 import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
@@ -27,6 +28,7 @@ import { controlOf } from './control.ts';
 import type { Effect, News } from './effects.ts';
 import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
+import { inboxes } from './outbox.ts';
 import { endAllSessions } from './sessions.ts';
 import type { AgentSettings } from './state.ts';
 
@@ -36,9 +38,13 @@ export interface AgentParts {
   readonly log: Log;
   readonly keyStore: SigningKey & { readonly publicSpki: Uint8Array };
   readonly openTransport: (options: {
+    /** An outside broker may know it by its name. */
+    readonly device: DeviceId;
+    /** What an outside broker publishes when this link breaks. */
+    readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
-  }) => Transport;
+  }) => DeviceTransport;
   readonly watchNetwork: (
     options: { readonly everyMs: number },
     changed: (report: { readonly addresses: readonly string[] }) => void,
@@ -135,6 +141,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         case 'tell':
           for (const listener of listeners) listener(effect.news);
           return;
+        case 'rest':
+          return transport.rest(effect.forMs);
         case 'save':
           return feed(saveMemory(memoryFile, effect.content, effect.number));
         default:
@@ -146,7 +154,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   });
   const { topics } = settings;
   const transport = openTransport({
-    subscriptions: (link) => [topics.toDevice({ kind: 'link', link })],
+    device: id,
+    // D0: the manager looks for this device, as our own broker's report of the broken link would make it do
+    ...(settings.broker === 'outside'
+      ? { will: { topic: topics.toManager({ kind: 'device', id }), payload: HINT_FRAME } }
+      : {}),
+    subscriptions: (link) => inboxes(settings, id, link),
     observer: {
       up: (link) => {
         log.info('broker.up', { link });
@@ -196,6 +209,7 @@ function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
   }
   return {
     topics: topicsUnder(config.root),
+    broker: config.broker.kind,
     manager: config.manager,
     anchors: config.trustAnchorFiles.flatMap(readCertificateFile),
     reader: certificateReader(),

@@ -21,6 +21,8 @@ import type { Invitation, Joining } from './joining-states.ts';
 
 export interface AgentSettings {
   readonly topics: Topics;
+  /** `outside`: not ours; it knows this device by its own means, and the device's topics are there at once. Absent: ours. */
+  readonly broker?: 'kagimori' | 'outside';
   /** Manager name learnt at enrolment. */
   readonly manager: string;
   readonly anchors: readonly ParsedCertificate[];
@@ -147,6 +149,8 @@ export interface AgentState {
   /** Why the manager did not let us in, in its own words. */
   denied: string | null;
   failures: number;
+  /** The manager asked not to be bothered before. */
+  restUntil: Millis | null;
   /** n of the chain, as it stands on disk. */
   secret: ResumptionSecret | null;
   managerLeaf: { readonly chain: readonly Uint8Array[]; readonly hash: Uint8Array } | null;

@@ -201,6 +201,7 @@ const FRAMES: Readonly<Record<ExchangeKind, string>> = {
   error: 'EDHOC error message',
   resume: 'ResumeRequest',
   resumed: 'ResumeAnswer',
+  busy: 'Busy: come again later',
 };
 
 function frameTable(): string {

@@ -24,7 +24,9 @@ export const managerConfig = z.strictObject({
       url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
       /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
       anchorsFile: file.optional(),
-      /** One line: the token by which the broker knows the manager. */
+      /** `outside`: not a Kagimori broker; its access list stands for the manager's orders. */
+      kind: z.enum(['kagimori', 'outside']).default('kagimori'),
+      /** One line: the token, or at an outside broker the password, by which the broker knows the manager. */
       tokenFile: file,
     }),
     z.strictObject({
@@ -82,6 +84,9 @@ export const managerConfig = z.strictObject({
   limits: z
     .strictObject({
       halfOpen: z.int().min(1).default(1024),
+      /** Devices let in in a second: those that resume, and those that log in anew. Others are told when to come again. */
+      resumptionsPerSecond: z.int().min(1).max(100_000).default(500),
+      loginsPerSecond: z.int().min(1).max(100_000).default(200),
       exchangeTimeoutSeconds: seconds(1, 60, 10),
       questionTimeoutSeconds: seconds(1, 60, 5),
       sessionsPerDevice: z.int().min(1).default(4096),

@@ -12,7 +12,7 @@ import { log, publish, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
 import { partiesOf, sessionsBetween, startSession, stepSession } from './sessions.ts';
-import { listingOf, type ManagerState } from './state.ts';
+import { listingOf, type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 
 const MAX_ROUTES = 256;
@@ -65,7 +65,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const ours = state.registrations.get(caller);
   if (ours === undefined) return { refused: 'not-registered', detail: 'register addresses and proposals first' };
   const theirs = state.registrations.get(callee);
-  if (theirs === undefined || !state.links.has(callee)) return { refused: 'unreachable' };
+  if (theirs === undefined || !mayBeLinked(state, callee)) return { refused: 'unreachable' };
   if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
   if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
 

@@ -7,6 +7,7 @@ import { INSTANCE_BYTES } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { newAdmission } from './admission.ts';
 import type { Flow } from './flow.ts';
 import { claimNames } from './logins.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
@@ -34,6 +35,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     linkDevices: new Map(),
     channels: new Map(),
     handshakes: new Map(),
+    admission: newAdmission(identity.settings.pace),
+    toHint: new Set(),
     questions: new Map(),
     questionOf: new Map(),
     sessions: new Map(),

@@ -3,6 +3,7 @@
  */
 import { toHex } from '../protocol/bytes.ts';
 import { openMessages } from '../protocol/channel.ts';
+import { cancel } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { decodeFrame, type ExchangeKind } from '../protocol/frame.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
@@ -16,6 +17,7 @@ import { type Handshake, partyKey } from './handshake.ts';
 import { receiveMessage1, receiveMessage3 } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, publish, sendHint } from './outbox.ts';
+import { receiveDoubt } from './reach.ts';
 import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
 import { receiveHolding, receiveRenewal } from './renewals.ts';
 import type { ManagerState } from './state.ts';
@@ -23,6 +25,12 @@ import type { ManagerState } from './state.ts';
 /** A payload of a device, or of a link that is none yet. @throws ProtocolError */
 export function receiveFrame(state: ManagerState, from: Party, payload: Uint8Array, world: World): void {
   const frame = decodeFrame(payload);
+  if (from.kind === 'link' && state.settings.broker === 'outside') {
+    throw new ProtocolError(
+      'unexpected',
+      'a link without a device on an outside broker: its agent has another broker.kind',
+    );
+  }
   const party = settle(state, from);
   // a link that was bound without the device's hearing of it goes on logging in as a link
   const handshake = state.handshakes.get(partyKey(from)) ?? state.handshakes.get(partyKey(party)) ?? null;
@@ -31,6 +39,7 @@ export function receiveFrame(state: ManagerState, from: Party, payload: Uint8Arr
       return receiveRecord(state, party, handshake, frame.record, world);
     case 'hint':
       if (handshake?.step.name === 'awaitingResumed') openings.resumptionUnknown(state, handshake, world);
+      else if (party.kind === 'device') receiveDoubt(state, party.id, world);
       return;
     default: {
       const repeat = handshake === null ? null : openings.repeated(handshake, payload);
@@ -74,6 +83,8 @@ function receiveExchange(
       return openings.receiveMessage4(state, handshake, body, world);
     case 'error':
       return openings.receiveExchangeError(state, handshake, body, world);
+    case 'busy':
+      throw new ProtocolError('unexpected', 'busy is for devices to receive');
     default:
       kind satisfies never;
   }
@@ -115,6 +126,9 @@ function receiveMessages(
   const link = state.links.get(from);
   // a record under the new keys: the answer of the exchange has arrived and need not be repeated
   if (link !== undefined) endHandshake(state, { kind: 'link', link });
+  const own: Party = { kind: 'device', id: from };
+  if (state.handshakes.get(partyKey(own))?.step.name === 'answered') endHandshake(state, own);
+  cancel(state.deadlines, `word:${from}`);
   log(state, 'debug', 'message.received', { from, kinds: messages.map(({ kind }) => kind).join('+'), bytes });
   for (const message of messages) receiveMessage(state, from, message, world);
 }

@@ -1,7 +1,7 @@
 /**
  * Makes the key, or the seed of it, for one session and writes the two grants (patent 2134–2138, claims 3 and 4).
  */
-
+import { pinned } from '../protocol/bytes.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import { sessionSecretBytes } from '../protocol/session-key.ts';
 import type { World } from '../protocol/world.ts';
@@ -17,7 +17,7 @@ export interface GrantPair {
 /** @param epoch counts the grants of this session; a new grant has a fresh secret */
 export function makeGrants(terms: Terms, epoch: number, nonceB: Uint8Array, world: World): GrantPair {
   const { sid, caller, callee, suite, keyMode, nonceA, lifetimeSeconds } = terms;
-  const secret = world.crypto.random(sessionSecretBytes(suite, keyMode));
+  const secret = pinned(world.crypto.random(sessionSecretBytes(suite, keyMode)));
   const shared = {
     kind: 'Grant',
     sid,

@@ -2,11 +2,13 @@
  * The exchanges that are not channels yet: begun, limited in number and time, ended.
  */
 import { cancel, schedule } from '../protocol/deadlines.ts';
+import { Busy } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
-import { type DeviceId, later } from '../protocol/units.ts';
+import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { ask, type LineName, leave, takeNext } from './admission.ts';
 import { deviceOf, type Handshake, type HandshakeStep, partyKey } from './handshake.ts';
-import { log } from './outbox.ts';
+import { log, sendExchange } from './outbox.ts';
 import type { ManagerState } from './state.ts';
 
 /** @returns null when too many are open; the peer tries again later */
@@ -29,11 +31,54 @@ export function beginHandshake(
   return handshake;
 }
 
+/**
+ * Asks for the place of an exchange that a device has begun. One that has to come again is told so, and its exchange is over.
+ * @param key  whose turn it is then
+ * @returns true when it may go on at once
+ */
+export function mayGoOn(state: ManagerState, handshake: Handshake, line: LineName, key: string, world: World): boolean {
+  const { id, party, exchange } = handshake;
+  const who = { exchange: id, party: partyKey(party), key };
+  const found = ask(state.admission, line, who, world.now, randomShare(world));
+  if (found.place !== 'later') return found.place === 'in';
+  endHandshake(state, party);
+  turnAway(state, party, exchange, found.after);
+  return false;
+}
+
+/** D3: come again. Cheaper for both than an exchange that runs out of time. */
+export function turnAway(state: ManagerState, party: Party, exchange: Uint8Array, after: number): void {
+  sendExchange(state, party, 'busy', exchange, Busy.encode({ after: Math.max(1, Math.round(after)) }));
+}
+
+/** Too many exchanges are under way to begin one. */
+export function turnAwayFull(state: ManagerState, party: Party, exchange: Uint8Array, world: World): void {
+  turnAway(state, party, exchange, FULL_WAIT * (0.5 + randomShare(world) / 2));
+}
+
+const FULL_WAIT = seconds(5);
+
+/** @returns the exchanges whose turn has come */
+export function nextInLine(state: ManagerState, world: World): Handshake[] {
+  const next = takeNext(state.admission, world.now).flatMap(({ exchange, party }) => {
+    const handshake = sameHandshake(state, party, exchange);
+    return handshake === null ? [] : [handshake];
+  });
+  return next;
+}
+
+/** @returns 0 up to 1 */
+function randomShare({ crypto }: World): number {
+  const random = crypto.random(4);
+  return new DataView(random.buffer, random.byteOffset).getUint32(0) / 2 ** 32;
+}
+
 export function endHandshake(state: ManagerState, party: Party): void {
   const key = partyKey(party);
   const handshake = state.handshakes.get(key);
   if (handshake === undefined) return;
   state.handshakes.delete(key);
+  leave(state.admission, handshake.id);
   cancel(state.deadlines, `exchange:${key}`);
   forgetQuestionOf(state, handshake.id);
 }

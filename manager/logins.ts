@@ -32,7 +32,7 @@ import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { adoptChannel } from './channels.ts';
-import { beginHandshake, endHandshake } from './half-open.ts';
+import { beginHandshake, endHandshake, mayGoOn, turnAwayFull } from './half-open.ts';
 import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
@@ -60,8 +60,16 @@ export function receiveMessage1(
     return;
   }
   const handshake = beginHandshake(state, party, exchange, { name: 'awaitingOwnVerdict', offer: read }, world);
-  if (handshake === null) return;
+  if (handshake === null) return turnAwayFull(state, party, exchange, world);
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
+  if (mayGoOn(state, handshake, 'login', partyKey(party), world)) loginInTurn(state, handshake, world);
+}
+
+/** The turn of a message_1 has come. */
+export function loginInTurn(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'awaitingOwnVerdict') return;
+  const read = step.offer;
   if (read.offer.verdict === 'fresh') {
     const subject = { for: 'selfForExchange', party: partyKey(party), handshake: handshake.id } as const;
     const { chain } = identityFor(state, read.edhoc.suite.id);

@@ -3,6 +3,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { brokerReports, type ChannelMessage } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { nextTurnAt } from './admission.ts';
 import {
   awaitLink,
   bindLink,
@@ -14,10 +15,11 @@ import {
 } from './channels.ts';
 import type { Effect } from './effects.ts';
 import { receiveFrame } from './frames.ts';
-import { endHandshake, sameHandshake } from './half-open.ts';
-import { finishLogin, ownVerdictForExchange, verdictForLogin } from './logins.ts';
+import { endHandshake, nextInLine, sameHandshake } from './half-open.ts';
+import { partyKey } from './handshake.ts';
+import { finishLogin, loginInTurn, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
-import { log, remember, sendHint, sendTo, tellBroker } from './outbox.ts';
+import { log, remember, sendTo, tellBroker } from './outbox.ts';
 import {
   askVerifier,
   currentOwnVerdict,
@@ -26,9 +28,11 @@ import {
   type Ruling,
   receiveJudgement,
 } from './questions.ts';
+import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
+import { hintInTurn, hintsDue } from './wake-up.ts';
 
 export type ManagerEvent =
   /** The transport is up (again): the broker knows nothing of us. */
@@ -46,19 +50,27 @@ export type ManagerEvent =
 /** One step. A peer's fault never throws out of it. */
 export function stepManager(state: ManagerState, event: ManagerEvent, world: World): readonly Effect[] {
   state.out = [];
-  try {
+  const isReceived = event.type === 'received';
+  guard(state, isReceived ? event.topic : event.type, isReceived, () => {
     take(state, event, world);
     openRequested(state, world);
+  });
+  goOnInTurn(state, world);
+  return state.out;
+}
+
+/** @param ofPeer  whether it is done with bytes of a peer */
+function guard(state: ManagerState, from: string, ofPeer: boolean, act: () => void): void {
+  try {
+    act();
   } catch (error) {
-    const from = event.type === 'received' ? event.topic : event.type;
     if (error instanceof ProtocolError) {
       log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
-    } else if (event.type === 'received' && error instanceof Error) {
+    } else if (ofPeer && error instanceof Error) {
       // a fault of ours that a peer's bytes brought out: it may cost that peer its exchange, never everybody the manager
       log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
     } else throw error;
   }
-  return state.out;
 }
 
 /** Opens what sessions of this step wait for. */
@@ -70,11 +82,24 @@ function openRequested(state: ManagerState, world: World): void {
   }
 }
 
+/** Exchanges that had to wait and need not any more; then the next of them is waited for. */
+function goOnInTurn(state: ManagerState, world: World): void {
+  for (const handshake of nextInLine(state, world)) {
+    guard(state, partyKey(handshake.party), true, () => {
+      loginInTurn(state, handshake, world);
+      openings.resumeInTurn(state, handshake, world);
+    });
+  }
+  const at = nextTurnAt(state.admission);
+  if (at !== null && at !== state.deadlines.current.get('turn')) schedule(state.deadlines, 'turn', at);
+}
+
 function take(state: ManagerState, event: ManagerEvent, world: World): void {
   switch (event.type) {
     case 'linked':
       state.reported.clear();
       tellBroker(state, { kind: 'Attach' });
+      lookForDevices(state, world);
       return askAboutSelf(state, world);
     case 'received':
       return receive(state, event.topic, event.payload, world);
@@ -102,10 +127,11 @@ function receive(state: ManagerState, topic: Topic, payload: Uint8Array, world: 
       return;
     }
     case 'control-report':
+      if (state.settings.broker === 'outside') break; // nobody there may speak for it
       return receiveReport(state, payload, world);
     default:
-      throw new ProtocolError('unexpected', 'a topic that is not for the manager');
   }
+  throw new ProtocolError('unexpected', 'a topic that is not for the manager');
 }
 
 // ── Broker, verifier, store, time ───────────────────────────────────────────────────────────────────────────────────
@@ -145,9 +171,7 @@ function brokerKnown(state: ManagerState, world: World): void {
   for (let at = 0; at < pairs.length; at += PAIRS_PER_MESSAGE) {
     tellBroker(state, { kind: 'Allow', pairs: pairs.slice(at, at + PAIRS_PER_MESSAGE) });
   }
-  for (const [device] of state.links) {
-    if (!state.channels.has(device)) sendHint(state, { kind: 'device', id: device }, 'record', world);
-  }
+  hintInTurn(state, state.links.keys(), world);
 }
 
 function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: World): void {
@@ -261,6 +285,12 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return verdictDue(state, rest as DeviceId, world);
     case 'gone':
       return linkGraceOver(state, rest as DeviceId, world);
+    case 'turn':
+      return; // every step looks who is next
+    case 'hints':
+      return hintsDue(state, world);
+    case 'word':
+      return wordMissing(state, rest as DeviceId, world);
     case 'self':
       return askAboutSelf(state, world);
     default:
@@ -276,5 +306,6 @@ function exchangeTimedOut(state: ManagerState, key: string, world: World): void 
   if (step.name === 'openingNeedsVerdict') return openings.openingFailed(state, step.device, 'verifier-away', world);
   if (step.name === 'awaitingResumed' || step.name === 'awaitingMessage2' || step.name === 'awaitingMessage4') {
     openings.openingFailed(state, step.device, 'unreachable', world);
+    deviceSilent(state, step.device, world);
   }
 }

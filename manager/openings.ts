@@ -21,14 +21,14 @@ import type { Party } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { adoptChannel, evict, noteVerdict } from './channels.ts';
-import { beginHandshake, endHandshake } from './half-open.ts';
+import { beginHandshake, endHandshake, mayGoOn, turnAwayFull } from './half-open.ts';
 import { type Handshake, partyKey } from './handshake.ts';
 import { admission, admit, chainOf, readLeaf } from './logins.ts';
 import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
 import { stepSessionsOf } from './sessions.ts';
-import { identitiesOf, identityFor, type ManagerState } from './state.ts';
+import { identitiesOf, identityFor, type ManagerState, mayBeLinked } from './state.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -53,9 +53,16 @@ export function receiveResume(
     { name: 'resumingNeedsVerdict', device, answer, resumed },
     world,
   );
-  if (handshake === null) return;
+  if (handshake === null) return turnAwayFull(state, party, exchange, world);
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
-  const record = state.devices.get(device);
+  if (mayGoOn(state, handshake, 'resumption', device, world)) resumeInTurn(state, handshake, world);
+}
+
+/** The device has proven that it holds the secret, and its turn has come. */
+export function resumeInTurn(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party } = handshake;
+  if (step.name !== 'resumingNeedsVerdict') return;
+  const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
   if (record.verdictUntil > world.wall) return sendResumed(state, handshake, world);
   askVerifier(
@@ -123,7 +130,7 @@ export function receiveFirstRecord(
 export function openChannelTo(state: ManagerState, device: DeviceId, world: World): boolean {
   const party: Party = { kind: 'device', id: device };
   const record = state.devices.get(device);
-  if (!state.links.has(device) || record === undefined) return false;
+  if (!mayBeLinked(state, device) || record === undefined) return false;
   if (state.handshakes.has(partyKey(party))) return true;
   if (heldSecret(state, device, world) === null) return startLoginTo(state, device, [], world); // judges by itself
   if (record.verdictUntil > world.wall) return startResumptionTo(state, device, world);

@@ -4,6 +4,7 @@
 import type { Change } from '../platform/store.ts';
 import { toHex } from '../protocol/bytes.ts';
 import { carries, sealMessages, wipeChannel } from '../protocol/channel.ts';
+import { schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { type ExchangeKind, encodeFrame, HINT_FRAME } from '../protocol/frame.ts';
 import { type BrokerRequest, brokerRequests, type ChannelMessage } from '../protocol/messages.ts';
@@ -79,10 +80,25 @@ export function sendTo(
   }
   publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), record);
   log(state, 'debug', 'message.sent', { to, kinds: messages.map((m) => m.kind).join('+'), bytes: record.length });
+  // a channel that has just been made needs no proof that somebody is there
+  if (messages.some(({ kind }) => kind === 'Ask') && world.now - open.since > FRESH) expectWord(state, to, WORD, world);
   return record;
 }
 
+/** A device that is asked and does not say a word for so long is looked for, on a broker that reports no links. */
+const WORD = seconds(3);
+const FRESH = seconds(10);
+
+/** Unless the device is heard of before, the manager looks for it. @see manager/reach.ts */
+export function expectWord(state: ManagerState, device: DeviceId, within: Millis, world: World): void {
+  const key = `word:${device}`;
+  if (state.settings.broker !== 'outside' || state.deadlines.current.has(key)) return;
+  schedule(state.deadlines, key, later(world.now, within));
+}
+
+/** An outside broker takes no orders: its access list stands for all of them. */
 export function tellBroker(state: ManagerState, request: BrokerRequest): void {
+  if (state.settings.broker === 'outside') return;
   publish(state, state.settings.topics.controlRequests, brokerRequests.encode(request));
 }
 

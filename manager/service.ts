@@ -117,7 +117,11 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
   };
   const { topics } = settings;
   const transport = openTransport({
-    subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
+    subscriptions: () => [
+      Topic(`${topics.root}/m/+`),
+      topics.verifierAnswer(MANAGER),
+      ...(settings.broker === 'outside' ? [] : [topics.controlReports]),
+    ],
     observer: {
       up: () => {
         link = { state: 'up', reason: null };
@@ -192,6 +196,7 @@ function settingsOf(config: ManagerConfig): Settings {
   return {
     name: config.name,
     topics: topicsUnder(config.root),
+    broker: 'kind' in config.broker ? config.broker.kind : 'kagimori',
     listings,
     admit: config.admit,
     connectPolicy: config.connect,
@@ -206,6 +211,7 @@ function settingsOf(config: ManagerConfig): Settings {
       askTimeout: seconds(sessions.askTimeoutSeconds),
       endTimeout: seconds(sessions.endTimeoutSeconds),
     },
+    pace: { resumptionsPerSecond: limits.resumptionsPerSecond, loginsPerSecond: limits.loginsPerSecond },
     limits: {
       halfOpen: limits.halfOpen,
       exchangeTimeout: seconds(limits.exchangeTimeoutSeconds),

@@ -13,7 +13,7 @@ export function showStatus(state: ManagerState, settings: Settings): { readonly 
     name: settings.name,
     devices: state.devices.size,
     registered: state.registrations.size,
-    linked: state.links.size,
+    linked: settings.broker === 'outside' ? null : state.links.size,
     channels: state.channels.size,
     sessions: state.sessions.size,
     halfOpen: state.handshakes.size,
@@ -31,7 +31,7 @@ export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: 
     names: record.names,
     leaf: toHex(record.leaf),
     verdictUntil: new Date(record.verdictUntil * 1000).toISOString(),
-    linked: state.links.has(id),
+    linked: state.settings.broker === 'outside' ? null : state.links.has(id),
     channel:
       open === undefined
         ? null

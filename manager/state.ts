@@ -12,6 +12,7 @@ import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
+import type { Admission, Pace } from './admission.ts';
 import type { Effect } from './effects.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
@@ -28,6 +29,8 @@ export interface Settings {
   /** Manager name: in its certificate, and what devices expect. */
   readonly name: string;
   readonly topics: Topics;
+  /** `outside`: not ours; it takes no orders, reports no links, and knows devices by its own means. Absent: ours. */
+  readonly broker?: 'kagimori' | 'outside';
   readonly listings: ReadonlyMap<DeviceId, Listing>;
   /** `certified`: every good certificate; `listed`: only devices that the operator lists. */
   readonly admit: 'certified' | 'listed';
@@ -37,6 +40,8 @@ export interface Settings {
   readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
   readonly flowLimits: FlowLimits;
   readonly limits: Limits;
+  /** Absent: everybody is let in as he comes. */
+  readonly pace?: Pace;
 }
 
 /** Implementation limits, each configurable. */
@@ -133,6 +138,9 @@ export interface ManagerState {
   readonly reported: Set<LinkId>;
   readonly channels: Map<DeviceId, OpenChannel>;
   readonly handshakes: Map<string, Handshake>;
+  readonly admission: Admission;
+  /** Linked devices without a channel that have not been told so yet. */
+  readonly toHint: Set<DeviceId>;
   readonly questions: Map<string, PendingQuestion>;
   /** The open question of an exchange, by the exchange's id. */
   readonly questionOf: Map<number, string>;
@@ -171,3 +179,7 @@ export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
 /** The identity whose key signs in this EDHOC suite; the first one when none does. */
 export const identityFor = (state: ManagerState, suite: number): LoginIdentity =>
   state.otherIdentities.find((identity) => identity.cipherSuites.includes(suite)) ?? state.identity;
+
+/** Whether an attempt to reach a device makes sense: only our own broker says who is linked. */
+export const mayBeLinked = (state: ManagerState, id: DeviceId): boolean =>
+  state.settings.broker === 'outside' || state.links.has(id);

@@ -208,20 +208,31 @@ export function readPem(input: string | Uint8Array, label: PemLabel): Uint8Array
     if (stop < 0) return null;
     const base64 = text.slice(at + begin.length, stop).replace(/\s+/g, '');
     if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return null;
-    blocks.push(new Uint8Array(Buffer.from(base64, 'base64')));
+    blocks.push(fromBase64(base64));
     at = stop;
   }
   return blocks;
 }
 
+/** 48 bytes make one line of 64 characters. */
+const PEM_LINE_BYTES = 48;
+
 export function writePem(label: PemLabel, ...blocks: readonly Uint8Array[]): string {
   return blocks
     .map((block) => {
-      const lines =
-        Buffer.from(block)
-          .toString('base64')
-          .match(/.{1,64}/g) ?? [];
+      const lines: string[] = [];
+      for (let at = 0; at < block.length; at += PEM_LINE_BYTES) {
+        lines.push(btoa(String.fromCharCode(...block.subarray(at, at + PEM_LINE_BYTES))));
+      }
       return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
     })
     .join('');
+}
+
+/** Without Buffer, which browsers have not. @throws DOMException for anything but whole base64 */
+function fromBase64(base64: string): Uint8Array {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }

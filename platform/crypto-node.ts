@@ -35,6 +35,7 @@ import type {
   SigningKey,
 } from '../protocol/crypto.ts';
 import { type HashFunction, hkdfExpand, hmac } from './hkdf.ts';
+import { readSpki } from './key-encoding.ts';
 
 /** A counter at zero. */
 export function newPublicKeyCounter(): PublicKeyCounter {
@@ -110,11 +111,13 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
 }
 
 const RANDOM_BLOCK_BYTES = 1024;
-const LONGEST_CUT_BYTES = 64;
+/** Above the longest secret that is drawn. */
+const LONGEST_CUT_BYTES = 128;
 
 /**
  * Random bytes, short draws cut from a block: 16 bytes cost OpenSSL as much as 1,000 (1.5 µs best, 5 µs under load).
- * What was handed out is erased from the block.
+ * What was handed out is erased from the block; and OpenSSL, asked for whole blocks of AES alone, keeps none of it:
+ * of a draw that ends within one it remembers the end until the next such draw.
  */
 function randomSource(): Crypto['random'] {
   const block = new Uint8Array(RANDOM_BLOCK_BYTES);
@@ -325,7 +328,9 @@ function importPublicKey(spki: Uint8Array): { key: PublicKey; object: KeyObject 
     const object = createPublicKey({ key: bufferOver(spki), type: 'spki', format: 'der' });
     const described = describe(object);
     if (described === null) return null;
-    // One key, one spelling: trailing bytes and second encodings of the same key are refused.
+    // One key, one spelling: trailing bytes and second encodings of the same key are refused; compressed and hybrid
+    // points, which OpenSSL writes as it read them, among them. [RFC 5480 §2.2: uncompressed is the form to support]
+    if (described.algorithm !== 'rsa' && readSpki(spki) === null) return null;
     const canonical = spkiOf(object);
     return equal(canonical, spki) ? { key: { ...described, spki: canonical }, object } : null;
   } catch {

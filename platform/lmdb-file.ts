@@ -4,7 +4,7 @@
  * @spec liblmdb/mdb.c of lmdb 3.5.6: struct MDB_page_header, struct MDB_meta (64-bit, little-endian)
  */
 import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
-import { StoreError } from './store.ts';
+import { RESTORE, StoreError } from './store.ts';
 
 export interface Tree {
   /** Page number, or null for an empty tree. */
@@ -34,6 +34,10 @@ const LAST_PAGE = META + 120;
 const TRANSACTION = META + 128;
 
 const NO_PAGE = 2n ** 64n - 1n;
+const NEW_PAGE_BYTES = 4096;
+const META_FLAG = 8;
+/** MDB_NOSUBDIR, and MDB_INTEGERKEY for the tree of free pages. */
+const NEW_FLAGS = 0x4008;
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -70,6 +74,28 @@ function writtenBy(file: number, { main, pageBytes, lastPage }: LmdbHeader): big
 }
 
 /**
+ * The two header pages of an empty file. LMDB could write them itself, but when it cannot, lmdb 3.5.6 ends the process
+ * with a segmentation fault, as it does whenever it fails to open a file.
+ */
+export function emptyLmdbFile(mapBytes: number): Uint8Array {
+  const bytes = new Uint8Array(2 * NEW_PAGE_BYTES);
+  const view = new DataView(bytes.buffer);
+  for (const page of [0, 1]) {
+    const at = page * NEW_PAGE_BYTES;
+    view.setUint32(at, page, true);
+    view.setUint16(at + 18, META_FLAG, true);
+    view.setUint32(at + META, MAGIC, true);
+    view.setUint32(at + VERSION, DATA_VERSION, true);
+    view.setBigUint64(at + META + 16, BigInt(mapBytes), true);
+    view.setUint32(at + PAGE_BYTES, NEW_PAGE_BYTES, true);
+    view.setUint16(at + FREE_TREE + 4, NEW_FLAGS, true);
+    for (const tree of [FREE_TREE, MAIN_TREE]) view.setBigUint64(at + tree + 40, NO_PAGE, true);
+    view.setBigUint64(at + LAST_PAGE, 1n, true);
+  }
+  return bytes;
+}
+
+/**
  * Grows the file with zeroes, in whole chunks, to at least `neededBytes`: real blocks, no hole.
  * LMDB itself lets the file end before its last page when that one is free, which could not be told from truncation.
  * @throws Node's own error, ENOSPC above all; the file has its old size then
@@ -86,6 +112,27 @@ export function reserve(file: number, neededBytes: number): void {
     ftruncateSync(file, sizeBytes);
     throw error;
   }
+}
+
+/** One of the two header pages as it stands in the file, to be put back when a commit fails while it writes it. */
+export interface HeaderSlot {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The slot that transaction number `transaction` will write. */
+export function readSlot(file: number, pageBytes: number, transaction: bigint): HeaderSlot {
+  const slot = { offset: Number(transaction & 1n) * pageBytes, bytes: new Uint8Array(META_BYTES) };
+  if (readSync(file, slot.bytes, 0, META_BYTES, slot.offset) !== META_BYTES) throw new RangeError('no header page');
+  return slot;
+}
+
+/**
+ * When LMDB cannot write a header it puts the old transaction number back and leaves the new roots beside it: a header
+ * that no commit ever wrote. It becomes again what it was, at least for those who read through the page cache.
+ */
+export function putBackSlot(file: number, { offset, bytes }: HeaderSlot): void {
+  writeSync(file, bytes, 0, bytes.length, offset);
 }
 
 interface Meta extends LmdbHeader {
@@ -123,16 +170,10 @@ function readMeta(file: number, offset: number, path: string): Meta {
 }
 
 function truncated(path: string, detail: string): StoreError {
-  return new StoreError(
-    'truncated',
-    `${path} is cut off (${detail}): put back a backup, or move the directory away and let the devices register again`,
-  );
+  return new StoreError('truncated', `${path} is cut off (${detail}): ${RESTORE}`);
 }
 
 /** The file is not as LMDB wrote it. */
 export function damaged(path: string): StoreError {
-  return new StoreError(
-    'altered',
-    `${path} is damaged, or is no store: put back a backup, or move the directory away and let the devices register again`,
-  );
+  return new StoreError('altered', `${path} is damaged, or is no store: ${RESTORE}`);
 }

@@ -18,6 +18,8 @@ export type TableSums = ReadonlyMap<string, TableSum>;
 /** The state of the whole store after one transaction. */
 export interface StoreHead {
   readonly transaction: bigint;
+  /** Seconds since 1970 by the clock of the machine. */
+  readonly savedAt: number;
   readonly sums: TableSums;
 }
 
@@ -73,11 +75,12 @@ export function differingTables(a: TableSums, b: TableSums): string[] {
   });
 }
 
-/** transaction (8 bytes) ‖ for each table: length(name) ‖ name ‖ count (8 bytes) ‖ tags (16 bytes) */
+/** transaction (8 bytes) ‖ time (8 bytes) ‖ for each table: length(name) ‖ name ‖ count (8 bytes) ‖ tags (16 bytes) */
 export function encodeHead(head: StoreHead): Uint8Array {
   const rows = [...head.sums].filter(([, sum]) => sum.count > 0);
   return concat(
     uint64(head.transaction),
+    uint64(BigInt(head.savedAt)),
     ...rows.flatMap(([name, sum]) => [prefixed(name), uint64(BigInt(sum.count)), sum.tags]),
   );
 }
@@ -86,13 +89,13 @@ export function encodeHead(head: StoreHead): Uint8Array {
 export function decodeHead(bytes: Uint8Array): StoreHead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const sums = new Map<string, TableSum>();
-  for (let at = 8; at < bytes.length; ) {
+  for (let at = 16; at < bytes.length; ) {
     const counted = at + 2 + view.getUint16(at);
     const name = decodeUtf8(bytes.subarray(at + 2, counted));
     at = counted + 8 + TAG_BYTES;
     sums.set(name, { count: Number(view.getBigUint64(counted)), tags: bytes.slice(counted + 8, at) });
   }
-  return { transaction: view.getBigUint64(0), sums };
+  return { transaction: view.getBigUint64(0), savedAt: Number(view.getBigUint64(8)), sums };
 }
 
 function prefixed(text: string): Uint8Array {

@@ -1,41 +1,25 @@
 /**
  * The store seam, real half: one LMDB file, every record under a MAC, every commit on disk before it is acknowledged.
- *
- * Records stand in the main database under `table NUL key`. Two more stand under names that no table can have: `!check`,
- * which only the right store key opens, and `!head`, the signed state of the store, replaced in each transaction.
+ * What happens after a failed commit: docs/decisions/0010-after-a-failed-sync.md.
  */
-import {
-  accessSync,
-  chmodSync,
-  closeSync,
-  constants,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { open, type RootDatabase } from 'lmdb';
-import { decodeUtf8, EMPTY, encodeUtf8 } from '../protocol/bytes.ts';
+import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
-import { errnoOf, syncDirectory } from './files.ts';
-import { inspectLmdbFile, reserve } from './lmdb-file.ts';
-import { checkLmdbPages } from './lmdb-pages.ts';
-import { LockHeld, lockProcess, type ProcessLock } from './process-lock.ts';
 import {
-  decodeHead,
-  differingTables,
-  encodeHead,
-  recordSealer,
-  type Sealer,
-  type TableSum,
-  type TableSums,
-  withRecord,
-} from './record-seal.ts';
-import { type Change, type Store, StoreError, type StoreFault } from './store.ts';
+  closeDatabase,
+  createDatabase,
+  type OpenDatabase,
+  openDatabase,
+  openRecord,
+  putHead,
+  recordsOf,
+} from './lmdb-database.ts';
+import { putBackSlot, readSlot, reserve } from './lmdb-file.ts';
+import { lockProcess, type ProcessLock } from './process-lock.ts';
+import { differingTables, recordSealer, type Sealer, type StoreHead, withRecord } from './record-seal.ts';
+import { type Change, RESTORE, type Store, StoreError, type StoreFault } from './store.ts';
+import { storeError } from './store-fault.ts';
 
 export interface LmdbStoreOptions {
   /** Made with mode 0700 when it does not exist. */
@@ -43,9 +27,30 @@ export interface LmdbStoreOptions {
   /** 32 bytes, copied; the same for the whole life of the store */
   readonly key: Uint8Array;
   readonly crypto: Pick<Crypto, 'hmac'>;
+  /** How long commits are refused after the disk has failed: at first, and at most, doubled each time. */
+  readonly restMs?: readonly [first: number, atMost: number];
 }
 
-type Database = RootDatabase<Uint8Array, Uint8Array>;
+export interface LmdbStore extends Store {
+  status(): StoreStatus;
+  /** Writes a consistent copy while commits go on; no file of that name may exist. @throws StoreError */
+  copyTo(path: string): Promise<void>;
+}
+
+/** For operators: what the store is in. */
+export interface StoreStatus {
+  /** What keeps it from storing anything, as of the last attempt. */
+  readonly fault: StoreFault | null;
+  readonly detail: string | null;
+  /** Milliseconds since 1970; null when nothing is amiss. */
+  readonly since: number | null;
+  /** Commits refused since then. */
+  readonly refused: number;
+  /** Number of the last commit. */
+  readonly transaction: number;
+  /** Seconds since 1970; null when the store was last written by a version that did not say. */
+  readonly savedAt: number | null;
+}
 
 interface Waiting {
   readonly changes: readonly Change[];
@@ -53,40 +58,42 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-const CHECK = '!check';
-const HEAD = '!head';
+/** After a failed commit the store rests: it can be read, or not even that, and is opened anew before it is written. */
+type Phase =
+  | { readonly name: 'open'; readonly opened: OpenDatabase }
+  | { readonly name: 'resting'; readonly opened: OpenDatabase | null; readonly until: number }
+  | { readonly name: 'reopening'; readonly done: Promise<void> }
+  /** The file is no longer what this process wrote: only a new start may look at it again. */
+  | { readonly name: 'lost' };
+
 const TABLE = /^[a-z][a-z0-9-]{0,63}$/;
 const MAX_KEY_BYTES = 1024;
 const MAX_VALUE_BYTES = 1024 * 1024;
-const RESTORE = 'put back a backup, or move the directory away and let the devices register again';
+const REST_MS = [1_000, 60_000] as const;
 
 /**
  * Opens a store, or makes it.
  * @throws StoreError with every fault of its table; nothing was changed then
  */
-export async function openLmdbStore({ directory, key, crypto }: LmdbStoreOptions): Promise<Store> {
+export async function openLmdbStore({
+  directory,
+  key,
+  crypto,
+  restMs = REST_MS,
+}: LmdbStoreOptions): Promise<LmdbStore> {
   const ownKey = new Uint8Array(key);
   const path = join(directory, 'store.mdb');
   let lock: ProcessLock | null = null;
-  let file: number | null = null;
-  let database: Database | null = null;
   try {
     prepareDirectory(directory);
     lock = lockProcess(join(directory, 'store.lock'));
     const sealer = recordSealer(ownKey, crypto);
-    if (!existsSync(path)) await create(path, directory, sealer);
-    file = openSync(path, 'r+');
-    const header = inspectLmdbFile(file, path);
-    checkLmdbPages(file, header, path);
-    database = openDatabase(path);
-    const sums = verify(database, sealer, header.transaction, path);
-    return lmdbStore({ path, file, database, sealer, sums, lock, key: ownKey });
+    if (!existsSync(path)) await createDatabase(path, sealer);
+    return lmdbStore({ opened: await openDatabase(path, sealer), sealer, lock, key: ownKey, restMs });
   } catch (error) {
-    await database?.close();
-    if (file !== null) closeSync(file);
     lock?.release();
     ownKey.fill(0);
-    throw storeError(directory, error);
+    throw storeError(path, error);
   }
 }
 
@@ -98,157 +105,178 @@ function prepareDirectory(directory: string): void {
   }
 }
 
-/** Makes the file under another name, so that a `store.mdb` of any length is either whole or damaged. */
-async function create(path: string, directory: string, sealer: Sealer): Promise<void> {
-  const fresh = `${path}.new`;
-  for (const leftOver of [fresh, `${fresh}-lock`]) rmSync(leftOver, { force: true });
-  const database = openDatabase(fresh);
-  const file = openSync(fresh, 'r+');
-  try {
-    database.transactionSync(() => {
-      database.put(encodeUtf8(CHECK), sealer.seal(CHECK, '', EMPTY));
-      const transaction = BigInt(database.getWriteTxnId());
-      database.put(encodeUtf8(HEAD), sealer.seal(HEAD, '', encodeHead({ transaction, sums: new Map() })));
-    });
-    reserve(file, 1);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-    await database.close();
-  }
-  renameSync(fresh, path);
-  rmSync(`${fresh}-lock`, { force: true });
-  syncDirectory(directory);
-}
-
-function openDatabase(path: string): Database {
-  const database = open<Uint8Array, Uint8Array>({
-    path,
-    noSubdir: true,
-    encoding: 'binary',
-    keyEncoding: 'binary',
-    maxDbs: 1,
-    mapSize: 2 ** 30,
-    // Plain LMDB commits: data, fdatasync, header, synced. lmdb's own default syncs after it has acknowledged.
-    overlappingSync: false,
-  });
-  for (const file of [path, `${path}-lock`]) chmodSync(file, 0o600);
-  return database;
-}
-
-/** @returns the sums of all tables as they are on disk, equal to the signed ones */
-function verify(database: Database, sealer: Sealer, transaction: bigint, path: string): TableSums {
-  const check = database.get(encodeUtf8(CHECK));
-  if (check === undefined) throw new StoreError('altered', `${path} lost its check record: ${RESTORE}`);
-  if (sealer.open(CHECK, '', check) === null) {
-    throw new StoreError('wrong-key', `${path} was not made with this store key: give it the key it was made with`);
-  }
-  const signed = sealer.open(HEAD, '', database.get(encodeUtf8(HEAD)) ?? EMPTY);
-  const head = signed === null ? null : decodeHead(signed);
-  if (head === null || head.transaction !== transaction) {
-    throw new StoreError('altered', `${path} is not in the state that was signed last: ${RESTORE}`);
-  }
-  const sums = new Map<string, TableSum>();
-  for (const { key, value } of database.getRange({})) {
-    const [table, name] = splitKey(key);
-    if (table === CHECK || table === HEAD) continue;
-    opened(sealer, table, name, value, path);
-    // Damage in an inner page can hide a record from a look-up that a walk over all records meets.
-    if (!database.doesExist(key)) throw new StoreError('altered', `${path} has a damaged index: ${RESTORE}`);
-    sums.set(table, withRecord(sums.get(table), null, value));
-  }
-  const [table] = differingTables(sums, head.sums);
-  if (table !== undefined) {
-    const found = sums.get(table)?.count ?? 0;
-    const expected = head.sums.get(table)?.count ?? 0;
-    const what = found === expected ? 'holds an old version of a record' : `holds ${found} of ${expected} records`;
-    throw new StoreError('altered', `${path}: table ${table} ${what}: ${RESTORE}`);
-  }
-  return sums;
-}
-
-function* records(database: Database, sealer: Sealer, table: string, path: string): Iterable<[string, Uint8Array]> {
-  const range = { start: encodeUtf8(`${table}\u0000`), end: encodeUtf8(`${table}\u0001`) };
-  for (const { key, value } of database.getRange(range)) {
-    const [, name] = splitKey(key);
-    yield [name, opened(sealer, table, name, value, path)];
-  }
-}
-
-function opened(sealer: Sealer, table: string, key: string, record: Uint8Array, path: string): Uint8Array {
-  const value = sealer.open(table, key, record);
-  if (value !== null) return value;
-  throw new StoreError('altered', `${path}: record ${JSON.stringify(key)} of table ${table} was altered: ${RESTORE}`);
-}
-
 interface Parts {
-  readonly path: string;
-  readonly file: number;
-  readonly database: Database;
+  readonly opened: OpenDatabase;
   readonly sealer: Sealer;
-  readonly sums: TableSums;
   readonly lock: ProcessLock;
   readonly key: Uint8Array;
+  readonly restMs: readonly [first: number, atMost: number];
 }
 
-function lmdbStore({ path, file, database, sealer, sums: initialSums, lock, key: ownKey }: Parts): Store {
-  let sums = initialSums;
+function lmdbStore({ opened: initial, sealer, lock, key: ownKey, restMs }: Parts): LmdbStore {
+  const { path } = initial;
+  let phase: Phase = { name: 'open', opened: initial };
+  /** The last acknowledged state. */
+  let head: StoreHead = initial.head;
   let waiting: Waiting[] = [];
   let closed: Promise<void> | null = null;
+  let failure: { readonly error: StoreError; readonly since: number; refused: number } | null = null;
+  let nextRestMs = restMs[0];
 
   /**
    * Everything queued until now in one transaction. It blocks for two syncs of the file, and this is wanted: a failed
    * asynchronous commit of lmdb 3.5.6 ends the process with an unhandled rejection.
    */
   const flush = (): void => {
+    if (waiting.length === 0 || phase.name === 'reopening') return;
+    if (phase.name === 'lost' || (phase.name === 'resting' && performance.now() < phase.until)) return refuse();
+    if (phase.name === 'resting') return reopen(phase.opened);
     const group = waiting;
     waiting = [];
-    if (group.length === 0) return;
     try {
-      sums = write(group.flatMap(({ changes }) => changes));
+      head = write(
+        phase.opened,
+        group.flatMap(({ changes }) => changes),
+      );
+      failure = null;
+      nextRestMs = restMs[0];
     } catch (error) {
-      for (const { reject } of group) reject(storeError(path, error));
-      return;
+      return fail(phase.opened, group, error);
     }
     for (const { resolve } of group) resolve();
   };
 
-  const write = (changes: readonly Change[]): TableSums => {
-    const { lastPageNumber, pageSize } = database.getStats() as { lastPageNumber: number; pageSize: number };
-    reserve(file, (lastPageNumber + 1 + pagesFor(changes, pageSize)) * pageSize);
-    const next = new Map(sums);
-    database.transactionSync(() => {
-      for (const { table, key, value } of changes) {
-        const at = joinKey(table, key);
-        const before = database.get(at) ?? null;
-        const after = value === null ? null : sealer.seal(table, key, value);
-        if (after !== null) database.put(at, after);
-        else if (before !== null) database.remove(at);
-        next.set(table, withRecord(next.get(table), before, after));
-      }
-      const transaction = BigInt(database.getWriteTxnId());
-      database.put(encodeUtf8(HEAD), sealer.seal(HEAD, '', encodeHead({ transaction, sums: next })));
-    });
-    return next;
+  const write = ({ database, file, pageBytes }: OpenDatabase, changes: readonly Change[]): StoreHead => {
+    const { lastPageNumber } = database.getStats() as { lastPageNumber: number };
+    reserve(file, (lastPageNumber + 1 + pagesFor(changes, pageBytes)) * pageBytes);
+    const slot = readSlot(file, pageBytes, head.transaction + 1n);
+    try {
+      const sums = new Map(head.sums);
+      return database.transactionSync(() => {
+        for (const { table, key, value } of changes) {
+          const at = joinKey(table, key);
+          const before = database.get(at) ?? null;
+          const after = value === null ? null : sealer.seal(table, key, value);
+          if (after !== null) database.put(at, after);
+          else if (before !== null) database.remove(at);
+          sums.set(table, withRecord(sums.get(table), before, after));
+        }
+        return putHead(database, sealer, sums);
+      });
+    } catch (error) {
+      throw new Interrupted(error, () => putBackSlot(file, slot));
+    }
   };
 
-  const requireOpen = (): void => {
+  /** A disk that was full before anything was begun leaves the database as it was. All else is looked at anew. */
+  const fail = (opened: OpenDatabase, group: readonly Waiting[], error: unknown): void => {
+    const cause = storeError(path, error instanceof Interrupted ? error.reason : error);
+    if (cause instanceof StoreError) note(cause);
+    const tell = (): void => {
+      for (const { reject } of group) reject(cause);
+    };
+    if (!(error instanceof Interrupted)) return tell();
+    try {
+      error.putBack();
+    } catch {
+      // what stands there is checked when the file is opened again
+    }
+    rest(opened, tell);
+  };
+
+  const note = (error: StoreError): void => {
+    failure = { error, since: failure?.since ?? Date.now(), refused: (failure?.refused ?? 0) + 1 };
+  };
+
+  /** No commit for a while: a failing disk is not beaten, and a restart would only do the same. */
+  const rest = (opened: OpenDatabase | null, then: () => void): void => {
+    const until = performance.now() + nextRestMs;
+    nextRestMs = Math.min(2 * nextRestMs, restMs[1]);
+    become(lookAgain(opened), (found) => {
+      phase = found === 'lost' ? { name: 'lost' } : { name: 'resting', opened: found, until };
+      then();
+    });
+  };
+
+  /** The rest is over: the file is checked from its first page to its last record, then written. */
+  const reopen = (opened: OpenDatabase | null): void => {
+    become(lookAgain(opened), (found) => {
+      if (found === 'lost') phase = { name: 'lost' };
+      else if (found !== null) phase = { name: 'open', opened: found };
+      else {
+        refuse();
+        const until = performance.now() + nextRestMs;
+        nextRestMs = Math.min(2 * nextRestMs, restMs[1]);
+        phase = { name: 'resting', opened: null, until };
+      }
+    });
+  };
+
+  const become = (
+    looking: Promise<OpenDatabase | 'lost' | null>,
+    settle: (found: OpenDatabase | 'lost' | null) => void,
+  ) => {
+    const done = looking.then((found) => {
+      settle(found);
+      flush();
+    });
+    phase = { name: 'reopening', done };
+  };
+
+  /** @returns null when it cannot be opened now, 'lost' when it holds another state than the one acknowledged last */
+  const lookAgain = async (opened: OpenDatabase | null): Promise<OpenDatabase | 'lost' | null> => {
+    try {
+      if (opened !== null) await closeDatabase(opened);
+      const again = await openDatabase(path, sealer);
+      if (again.head.transaction === head.transaction && differingTables(again.head.sums, head.sums).length === 0) {
+        return again;
+      }
+      await closeDatabase(again);
+      note(new StoreError('altered', `${path} changed behind the back of the process that writes it: ${RESTORE}`));
+      return 'lost';
+    } catch (error) {
+      const cause = storeError(path, error);
+      if (cause instanceof StoreError) note(cause);
+      return null;
+    }
+  };
+
+  const refuse = (): void => {
+    const group = waiting;
+    waiting = [];
+    const { error } = failure ?? { error: new StoreError('io', `${path} cannot be written`) };
+    if (failure !== null) failure.refused += group.length;
+    for (const { reject } of group) reject(error);
+  };
+
+  /** @throws StoreError when there is nothing that could be read */
+  const readable = (): OpenDatabase => {
     if (closed !== null) throw new StoreError('io', `${path} is closed`);
+    const opened = phase.name === 'open' || phase.name === 'resting' ? phase.opened : null;
+    if (opened === null) throw failure?.error ?? new StoreError('io', `${path} cannot be read now`);
+    return opened;
+  };
+
+  const settled = async (): Promise<OpenDatabase | null> => {
+    for (;;) {
+      const now = phase;
+      if (now.name === 'lost') return null;
+      if (now.name !== 'reopening') return now.opened;
+      await now.done;
+    }
   };
 
   return {
     get: (table, key) => {
-      requireOpen();
-      const record = database.get(joinKey(table, key));
-      return record === undefined ? null : opened(sealer, table, key, record, path);
+      const record = readable().database.get(joinKey(table, key));
+      return record === undefined ? null : openRecord(sealer, table, key, record, path);
     },
     entries: (table) => {
-      requireOpen();
       requireTable(table);
-      return records(database, sealer, table, path);
+      return recordsOf(readable(), sealer, table);
     },
     commit: async (changes) => {
-      requireOpen();
+      if (closed !== null) throw new StoreError('io', `${path} is closed`);
       for (const { table, key, value } of changes) {
         joinKey(table, key);
         if (value !== null && value.length > MAX_VALUE_BYTES) throw new RangeError('record too long for the store');
@@ -264,17 +292,45 @@ function lmdbStore({ path, file, database, sealer, sums: initialSums, lock, key:
         waiting.push({ changes: own, resolve, reject });
       });
     },
+    status: () => ({
+      fault: failure?.error.fault ?? null,
+      detail: failure?.error.message ?? null,
+      since: failure?.since ?? null,
+      refused: failure?.refused ?? 0,
+      transaction: Number(head.transaction),
+      savedAt: head.savedAt === 0 ? null : head.savedAt,
+    }),
+    copyTo: async (target) => {
+      try {
+        // not compact: that begins to count its transactions anew, and the head names the true one
+        await readable().database.backup(target, false);
+      } catch (error) {
+        throw storeError(target, error);
+      }
+    },
     close: () => {
       closed ??= (async () => {
+        await settled();
         flush();
-        await database.close();
-        closeSync(file);
+        const opened = await settled();
+        if (opened !== null) await closeDatabase(opened);
         ownKey.fill(0);
         lock.release();
       })();
       return closed;
     },
   };
+}
+
+/** A transaction that was begun and not finished. */
+class Interrupted extends Error {
+  readonly reason: unknown;
+  readonly putBack: () => void;
+  constructor(reason: unknown, putBack: () => void) {
+    super('interrupted');
+    this.reason = reason;
+    this.putBack = putBack;
+  }
 }
 
 /** An upper bound: the path of each record from leaf to root, split everywhere, its overflow pages, and the free list. */
@@ -293,55 +349,4 @@ function joinKey(table: string, key: string): Uint8Array {
   const joined = encodeUtf8(`${table}\u0000${key}`);
   if (!key.isWellFormed() || joined.length > MAX_KEY_BYTES) throw new RangeError('no key for a record');
   return joined;
-}
-
-/** Keys as found on disk: a damaged one need not be text, and then never equals one that was asked for. */
-function splitKey(joined: Uint8Array): [table: string, key: string] {
-  const end = joined.indexOf(0);
-  const [table, key] = end < 0 ? [joined, EMPTY] : [joined.subarray(0, end), joined.subarray(end + 1)];
-  return [lenient(table), lenient(key)];
-}
-
-function lenient(bytes: Uint8Array): string {
-  try {
-    return decodeUtf8(bytes);
-  } catch {
-    return Buffer.from(bytes).toString('latin1');
-  }
-}
-
-const FAULTS: Readonly<Record<string, readonly [StoreFault, string]>> = {
-  EACCES: ['unwritable', 'this user may not write here: change owner or mode'],
-  EPERM: ['unwritable', 'this user may not write here: change owner or mode'],
-  EROFS: ['unwritable', 'the file system is read-only'],
-  ENOENT: ['unwritable', 'it cannot be made here'],
-  ENOTDIR: ['unwritable', 'a file stands where a directory belongs'],
-  EEXIST: ['unwritable', 'a file stands where the directory belongs'],
-  ENOSPC: ['full', 'the disk is full: free some space; nothing that was acknowledged is lost'],
-  EDQUOT: ['full', 'the disk quota is used up: free some space; nothing that was acknowledged is lost'],
-};
-
-/** Error numbers of LMDB and of errno, as lmdb gives them. @spec lmdb.h, errno(3) of Linux */
-const NUMBERS: Readonly<Record<number, readonly [StoreFault, string]>> = {
-  1: FAULTS.EPERM!,
-  13: FAULTS.EACCES!,
-  28: FAULTS.ENOSPC!,
-  30: FAULTS.EROFS!,
-  122: FAULTS.EDQUOT!,
-  [-30797]: ['altered', `a page is missing: ${RESTORE}`],
-  [-30796]: ['altered', `a page is damaged: ${RESTORE}`],
-  [-30793]: ['altered', `it is no store: ${RESTORE}`],
-  [-30792]: ['full', 'the map of the store is full'],
-};
-
-function storeError(path: string, error: unknown): Error {
-  if (error instanceof StoreError || error instanceof RangeError) return error;
-  if (error instanceof LockHeld) {
-    return new StoreError('in-use', `${path} is in use by process ${error.pid}: stop it first`);
-  }
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  const known = typeof code === 'number' ? NUMBERS[code] : FAULTS[errnoOf(error) ?? ''];
-  if (known !== undefined) return new StoreError(known[0], `${path}: ${known[1]}`);
-  const detail = error instanceof Error ? error.message : String(error);
-  return new StoreError('io', `${path}: ${detail}: look at the disk and its log`);
 }

@@ -19,7 +19,19 @@ export interface Store {
   close(): Promise<void>;
 }
 
-export type StoreFault = 'altered' | 'truncated' | 'in-use' | 'full' | 'unwritable' | 'wrong-key' | 'io';
+export type StoreFault =
+  | 'altered'
+  | 'truncated'
+  | 'in-use'
+  | 'full'
+  | 'unwritable'
+  | 'wrong-key'
+  | 'rolled-back'
+  | 'io';
+
+/** The remedy for every damage. */
+export const RESTORE =
+  'put back a backup (kagimori manager restore), or move the directory away and let the devices register again';
 
 /** What went wrong with a data directory, and what the operator can do. */
 export class StoreError extends Error {

@@ -3,7 +3,7 @@
  * authority, which in tests and simulator runs the broker's own policy. @spec platform/transport.ts
  */
 import { LinkId, type Topic } from '../protocol/units.ts';
-import type { Qos, Transport, TransportObserver } from './transport.ts';
+import type { DeviceTransport, Qos, TransportObserver } from './transport.ts';
 
 export interface HubAuthority {
   /** @returns null to accept, or the refusal */
@@ -23,7 +23,7 @@ export interface HubTransportOptions {
 
 export interface MemoryHub {
   /** Joins; `up` comes with the next flush. */
-  transport(options: HubTransportOptions): Transport;
+  transport(options: HubTransportOptions): DeviceTransport;
   /** Lets everything happen that was caused so far and what follows from it. @returns how many steps that were */
   flush(): number;
   /** What the broker itself does: publish, subscribe on a link's behalf, end a link. */
@@ -118,6 +118,11 @@ export function memoryHub(authority: HubAuthority): MemoryHub {
             if (verdict === 'close') leave(member, 'the broker closed the connection');
           });
         },
+        // without a clock: it is up again with the next `rejoin`
+        rest() {
+          const { link } = member;
+          steps.push(() => member.link !== null && member.link === link && leave(member, 'resting'));
+        },
         async close() {
           leave(member, null);
           member.state = 'closed';
@@ -151,5 +156,6 @@ export function memoryHub(authority: HubAuthority): MemoryHub {
 
 /** The wire has two kinds of filter: a topic, and a topic with `+` as its last level. */
 function reads(filters: ReadonlySet<string>, topic: Topic): boolean {
-  return filters.has(topic) || filters.has(`${topic.slice(0, topic.lastIndexOf('/'))}/+`);
+  const last = topic.lastIndexOf('/');
+  return filters.has(topic) || (last >= 0 && filters.has(`${topic.slice(0, last)}/+`));
 }

@@ -7,15 +7,19 @@ import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import type { Crypto } from '../protocol/crypto.ts';
 import { LinkId, type Topic } from '../protocol/units.ts';
-import type { Qos, Transport, TransportObserver } from './transport.ts';
+import type { DeviceTransport, Qos, TransportObserver } from './transport.ts';
 
 export interface MqttTransportOptions {
   /** `mqtt://host:port` or `mqtts://host:port` */
   readonly url: string;
   /** Anchors of the broker's TLS certificate, PEM; without them the system's. */
   readonly anchorPem?: string | Uint8Array;
-  /** Only services have one; a device is known by its channel. */
+  /** Services have them, and devices at an outside broker; at ours a device is known by its channel. */
   readonly service?: { readonly username: string; readonly token: string };
+  /** Chain and key, PEM, for a broker that asks for a client certificate. */
+  readonly clientCertificate?: { readonly chainPem: Uint8Array; readonly keyPem: Uint8Array };
+  /** What the broker publishes when the link breaks; our own takes none. */
+  readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
   /** What to read, for the link that was just made; `up` waits for their acknowledgement. */
   readonly subscriptions: (link: LinkId) => readonly Topic[];
   /** QoS of the subscriptions; 1 when absent. */
@@ -29,15 +33,19 @@ export interface MqttTransportOptions {
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_S = 30;
 const DEFAULT_RECONNECT = { minMs: 500, maxMs: 30_000 };
-/** A link that lived so long was a good one: the next attempt comes soon again. */
-const STEADY_MS = 10_000;
+/**
+ * A link that lived so long was a good one, and the next attempt comes soon again. It is more than the broker gives a link
+ * to log in (10 s): while the manager is away, nobody shall come back every ten seconds for ever.
+ */
+const STEADY_MS = 15_000;
 /** More than this waiting for the socket, and messages are dropped. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 const MAX_EARLY = 1000;
 const FAREWELL_MS = 1000;
+const LONGEST_REST_MS = 60_000;
 
 /** @throws RangeError when the URL is none of the two kinds */
-export function mqttTransport(options: MqttTransportOptions): Transport {
+export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   const { crypto, observer } = options;
   const { minMs, maxMs } = options.reconnect ?? DEFAULT_RECONNECT;
   const endpoint = parseEndpoint(options.url);
@@ -46,9 +54,12 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
   let timer: NodeJS.Timeout | null = null;
   let failures = 0;
   let closed = false;
+  /** Set while a link is given back: how long until the next. */
+  let restMs: number | null = null;
 
   const connect = () => {
     timer = null;
+    restMs = null;
     const began = performance.now();
     current = startAttempt(endpoint, options, {
       up: (link) => observer.up(link),
@@ -61,7 +72,8 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
         current = null;
         if (closed) return;
         failures = performance.now() - began > STEADY_MS ? 1 : Math.min(failures + 1, 16);
-        timer = setTimeout(connect, fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures));
+        const spread = fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures);
+        timer = setTimeout(connect, restMs === null ? spread : restMs + fraction(crypto) * minMs);
         observer.down(reason);
       },
     });
@@ -74,6 +86,11 @@ export function mqttTransport(options: MqttTransportOptions): Transport {
       if (closed || current?.publish(topic, payload, qos) !== true) return;
       traffic.sentMessages++;
       traffic.sentBytes += payload.length;
+    },
+    rest(forMs) {
+      if (closed || current === null) return;
+      restMs = Math.min(forMs, LONGEST_REST_MS);
+      current.leave(`resting for ${Math.round(restMs / 1000)} s: the manager is busy`);
     },
     async close() {
       closed = true;
@@ -108,6 +125,8 @@ function fraction(crypto: Pick<Crypto, 'random'>): number {
 interface Attempt {
   /** @returns false when it was dropped */
   publish(topic: Topic, payload: Uint8Array, qos: Qos): boolean;
+  /** Ends it; `down` comes with this reason. */
+  leave(reason: string): void;
   close(): Promise<void>;
 }
 
@@ -115,8 +134,8 @@ interface Attempt {
 function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observer: TransportObserver): Attempt {
   const link = LinkId(Buffer.from(options.crypto.random(18)).toString('base64url'));
   const topics = options.subscriptions(link);
-  const socket = openSocket(endpoint, options.anchorPem);
-  const { service } = options;
+  const socket = openSocket(endpoint, options);
+  const { service, will } = options;
   let state: 'connecting' | 'up' | 'over' = 'connecting';
   /** What came between the broker's acknowledgement and `up`. */
   const early: [Topic, Uint8Array][] = [];
@@ -133,6 +152,7 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
     queueQoSZero: false,
     resubscribe: false,
     ...(service === undefined ? {} : { username: service.username, password: service.token }),
+    ...(will === undefined ? {} : { will: { ...will, payload: Buffer.from(will.payload), qos: 1, retain: false } }),
   });
   socket.on('error', (error) => {
     reason = reasonOf(error, endpoint);
@@ -177,6 +197,12 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
       client.publish(topic, Buffer.from(payload), { qos, retain: false }, () => {});
       return true;
     },
+    leave(why) {
+      if (state === 'over') return;
+      reason = why;
+      client.end(false); // with a DISCONNECT: the broker need not wait for the keep-alive
+      setTimeout(() => socket.destroy(), FAREWELL_MS).unref();
+    },
     close() {
       state = 'over';
       return new Promise((resolve) => {
@@ -193,13 +219,16 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
   };
 }
 
-function openSocket({ host, port, tls }: Endpoint, anchorPem: string | Uint8Array | undefined): Socket {
+function openSocket({ host, port, tls }: Endpoint, { anchorPem, clientCertificate }: MqttTransportOptions): Socket {
   const socket = tls
     ? connectTls({
         host,
         port,
         ...(isIP(host) === 0 ? { servername: host } : {}),
         ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
+        ...(clientCertificate === undefined
+          ? {}
+          : { cert: Buffer.from(clientCertificate.chainPem), key: Buffer.from(clientCertificate.keyPem) }),
       })
     : connectTcp({ host, port });
   // Without it small packets wait for the acknowledgement of the one before: 40 ms.

@@ -26,3 +26,9 @@ export interface Transport {
   /** Ends the link for good; resolves when the socket is gone. */
   close(): Promise<void>;
 }
+
+/** A device's transport can give its link back for a while. */
+export interface DeviceTransport extends Transport {
+  /** Ends the link; `down` follows, and the next link comes after about so long. Nothing happens without a link. */
+  rest(forMs: number): void;
+}

@@ -39,6 +39,18 @@ export function wipe(...secrets: readonly Uint8Array[]): void {
   for (const secret of secrets) secret.fill(0);
 }
 
+/**
+ * Takes a fresh key out of the way of the garbage collector: V8 keeps arrays of up to 64 bytes in its own heap, moves them,
+ * and leaves a copy behind each time, which no wipe reaches.
+ * @returns the same bytes in memory that stays where it is; the source is erased
+ */
+export function pinned(secret: Uint8Array): Uint8Array {
+  const still = new Uint8Array(new ArrayBuffer(secret.length));
+  still.set(secret);
+  secret.fill(0);
+  return still;
+}
+
 export function encodeUtf8(text: string): Uint8Array {
   return utf8Encoder.encode(text);
 }

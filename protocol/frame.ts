@@ -1,6 +1,6 @@
 /**
  * The first payload byte on `m`, `d` and `p` topics says what follows (design §5.1): an EDHOC message, a resumption, the
- * hint that a context is unknown, or a record.
+ * hint that a context is unknown, a word that there is too much to do, or a record.
  */
 import { concat } from './bytes.ts';
 import { ProtocolError } from './errors.ts';
@@ -13,6 +13,7 @@ const KINDS = {
   error: 0xe0,
   resume: 0xd1,
   resumed: 0xd2,
+  busy: 0xd3,
 } as const;
 export const HINT = 0xd0;
 const LAST_RECORD_FLAG = 0x7f;

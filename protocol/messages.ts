@@ -173,6 +173,15 @@ export const ResumeAnswer = message('ResumeAnswer', null, 'D2: permits data tran
 });
 export type ResumeAnswer = Value<typeof ResumeAnswer>;
 
+export const MAX_BUSY_MS = 30_000;
+export const Busy = message(
+  'Busy',
+  null,
+  'D3: too much to do for a D1 or a message_1 now; unauthenticated, so it delays and does nothing else',
+  { after: required(1, uint(1, MAX_BUSY_MS), 'milliseconds after which a new try has its turn') },
+);
+export type Busy = Value<typeof Busy>;
+
 // ── Channel: what records between a device and the manager carry, one or several messages each ──────────────────────
 
 export const Permit = message('Permit', 1, 'permits data transfer and opens the channel [patent 1308]', {});
@@ -410,7 +419,7 @@ export type BrokerReport = OneOf<typeof brokerReports.messages>;
 /** The whole page for the generator of the wire documents: every place and what may stand there. */
 export const WIRE = {
   login: { LoginOffer, LoginChoice, LoginRequest, LoginAnswer },
-  resumption: { ResumeRequest, ResumeAnswer },
+  resumption: { ResumeRequest, ResumeAnswer, Busy },
   channel: channelMessages.messages,
   session: sessionMessages.messages,
   verifier: { Question, Judgement, Verdict },

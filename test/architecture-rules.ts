@@ -5,7 +5,7 @@ import { dirname, posix } from 'node:path';
 import { findImports, type Import, maskLiterals } from './source-text.ts';
 
 export interface Complaint {
-  readonly rule: 'import' | 'cycle' | 'crypto' | 'name' | 'length' | 'purity' | 'state' | 'reexport';
+  readonly rule: 'import' | 'cycle' | 'crypto' | 'name' | 'length' | 'purity' | 'state' | 'reexport' | 'portable';
   readonly text: string;
 }
 
@@ -224,6 +224,43 @@ export function findCycles(sources: ReadonlyMap<string, string>): Complaint[] {
     done.add(path);
   };
   for (const path of edges.keys()) visit(path, []);
+  return complaints;
+}
+
+/** What a browser or a phone would load: the agent's machine, and the halves of its seams that need no Node. */
+export const PORTABLE: readonly string[] = [
+  'device-agent/agent.ts',
+  'platform/certificates.ts',
+  'platform/crypto-portable.ts',
+  'platform/crypto-portable-keys.ts',
+];
+const PORTABLE_PACKAGES = /^(?:@noble\/|asn1js$)/;
+
+/** Whatever of Node the portable files load, themselves or through others; types are erased and load nothing. */
+export function findNodeUse(sources: ReadonlyMap<string, string>, roots = PORTABLE): Complaint[] {
+  const complaints: Complaint[] = [];
+  const refuse = (text: string): number =>
+    complaints.push({ rule: 'portable', text: `${text}: it has to run where there is no Node` });
+  const trails = new Map(roots.map((root) => [root, root]));
+  for (const [path, trail] of trails) {
+    const source = sources.get(path);
+    if (source === undefined) {
+      refuse(`${trail} is not there`);
+      continue;
+    }
+    const masked = maskLiterals(source);
+    const ambient = /(?<![.\w])(?:Buffer|process|require|__dirname)\b(?!\s*[:?])/.exec(masked);
+    if (ambient !== null) refuse(`${trail} uses ${ambient[0]}`);
+    for (const { specifier, typeOnly } of findImports(source, masked)) {
+      if (typeOnly) continue;
+      if (!specifier.startsWith('.')) {
+        if (!PORTABLE_PACKAGES.test(specifier)) refuse(`${trail} loads '${specifier}'`);
+        continue;
+      }
+      const target = resolveImport(path, specifier);
+      if (!trails.has(target)) trails.set(target, `${trail} → ${target}`);
+    }
+  }
   return complaints;
 }
 

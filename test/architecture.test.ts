@@ -6,13 +6,17 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Complaint, checkFile, findCycles, LAYERS } from './architecture-rules.ts';
+import { type Complaint, checkFile, findCycles, findNodeUse, LAYERS } from './architecture-rules.ts';
 import { findImports, maskLiterals } from './source-text.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const paths = globSync(`{${Object.keys(LAYERS).join(',')}}/**/*.ts`, { cwd: root }).sort();
 const sources = new Map(paths.map((path) => [path, readFileSync(`${root}/${path}`, 'utf8')]));
-const complaints = [...[...sources].flatMap(([path, source]) => checkFile(path, source)), ...findCycles(sources)];
+const complaints = [
+  ...[...sources].flatMap(([path, source]) => checkFile(path, source)),
+  ...findCycles(sources),
+  ...findNodeUse(sources),
+];
 
 const RULES: ReadonlyArray<readonly [Complaint['rule'], string]> = [
   ['import', 'every import is allowed by the table of folders'],
@@ -23,6 +27,7 @@ const RULES: ReadonlyArray<readonly [Complaint['rule'], string]> = [
   ['purity', 'the protocol and the inside of every service know no clock, randomness, I/O or async'],
   ['state', 'no state at module level in the protocol and the services'],
   ['reexport', 'no barrels: a name is imported where it is defined'],
+  ['portable', "the agent's machine and the portable halves load nothing of Node"],
 ];
 
 test('the check has sources to look at', () => {
@@ -99,6 +104,26 @@ test('the check finds a planted cycle, through a type import as well', () => {
     ['cycle'],
   );
   assert.deepEqual(findCycles(new Map([...cycle].slice(0, 2))), []);
+});
+
+test('the check finds Node where a portable file loads it, itself or through another, and leaves types alone', () => {
+  const house = (source: string, other = '') =>
+    new Map([
+      ['platform/a.ts', source],
+      ['platform/b.ts', other],
+    ]);
+  const found = (source: string, other?: string) => findNodeUse(house(source, other), ['platform/a.ts']).length;
+  assert.equal(found("import { hash } from 'node:crypto';"), 1);
+  assert.equal(found("import './b.ts';", "import { hash } from 'node:crypto';"), 1);
+  assert.equal(found("import './b.ts';", 'const bytes = Buffer.from(text);'), 1);
+  assert.equal(found('const { platform } = process;'), 1);
+  assert.equal(found("import { connect } from 'mqtt';"), 1);
+  assert.equal(found("import './missing.ts';"), 1);
+  assert.equal(
+    found("import type { Hash } from 'node:crypto';\nimport type { B } from './b.ts';", 'Buffer.from([]);'),
+    0,
+  );
+  assert.equal(found("import { p256 } from '@noble/curves/nist.js';\n// Buffer\nconst state = { process: 1 };"), 0);
 });
 
 const INNOCENT: ReadonlyArray<readonly [path: string, source: string]> = [

@@ -36,6 +36,8 @@ export interface HouseOptions {
   readonly managerYaml?: string;
   /** Further lines of the verifier's. */
   readonly verifierYaml?: string;
+  /** What a party's process finds in its environment, beside what this one has. */
+  readonly environment?: (party: Party) => NodeJS.ProcessEnv;
   /** Puts something between the broker and everybody else. @returns where they connect instead */
   readonly between?: (brokerUrl: string) => Promise<string>;
 }
@@ -98,7 +100,8 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   const start = async (party: Party): Promise<RealProcess> => {
     const kind = ['broker', 'verifier', 'manager'].includes(party) ? party : 'agent';
     const logging = ['--json', '--log', 'json', '--log-level', 'debug'];
-    const running = startCommand([kind, 'run', '--config', at(`${party}.yaml`), ...logging]);
+    const args = [kind, 'run', '--config', at(`${party}.yaml`), ...logging];
+    const running = startCommand(args, undefined, options.environment?.(party));
     ran.push(running);
     processes.set(party, running);
     void running.ended.then(() => processes.get(party) === running && processes.delete(party));

@@ -41,8 +41,14 @@ process.on('exit', () => {
 
 const LOGGED_MS = 20_000;
 
-export function startCommand(args: readonly string[], cwd: string = ROOT): RealProcess {
-  const child = spawn(process.execPath, [COMMAND, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+/** @param environment  on top of this process's own */
+export function startCommand(
+  args: readonly string[],
+  cwd: string = ROOT,
+  environment: NodeJS.ProcessEnv = {},
+): RealProcess {
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, [COMMAND, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   LIVING.add(child);
   const log: LogLine[] = [];
   const watchers = new Set<() => void>();

@@ -7,6 +7,7 @@ import type { News } from '../device-agent/effects.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import type { memoryClock } from '../platform/clock.ts';
+import type { GeneratedSigningKey } from '../platform/crypto-node.ts';
 import type { Store } from '../platform/store.ts';
 import type { Crypto, PublicKeyCounter } from '../protocol/crypto.ts';
 import type { Proposal } from '../protocol/messages.ts';
@@ -103,12 +104,18 @@ export interface Town {
 }
 
 export interface TownWishes {
+  /** A broker that is not ours, under the access lists of `kagimori broker export`. */
+  readonly outside?: boolean;
   readonly settings?: Partial<Settings>;
   readonly managerCertificate?: Wishes;
   /** Further certificates of the manager, of other key types. */
   readonly otherManagers?: (issuer: Holder) => readonly Holder[];
   readonly managerHolder?: (issuer: Holder) => Holder;
   readonly algorithm?: 'p256' | 'ed25519';
+  /** Where every key of the town comes from. */
+  readonly newKey?: (algorithm: 'p256' | 'p384' | 'ed25519') => GeneratedSigningKey;
+  /** The crypto half of a party: `manager`, `verifier` or a device. */
+  readonly newCrypto?: (party: string, counter: PublicKeyCounter) => Crypto;
   readonly signVerdictsWith?: Holder;
   readonly verdictMaxAge?: number;
   readonly managerSuites?: readonly number[];

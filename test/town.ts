@@ -16,6 +16,7 @@ import { createAgent, stepAgent } from '../device-agent/agent.ts';
 import { startCall } from '../device-agent/calling.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
+import { inboxes } from '../device-agent/outbox.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import { createManager } from '../manager/creation.ts';
 import type { Effect as ManagerEffect } from '../manager/effects.ts';
@@ -25,10 +26,10 @@ import { ALLOW_ALL } from '../manager/policy.ts';
 import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
-import { newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
+import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
-import { memoryHub } from '../platform/transport-memory.ts';
+import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
@@ -37,9 +38,10 @@ import { DEFAULT_RULE } from '../protocol/matching.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { CHANNEL_SUITES, type Cipher } from '../protocol/suites.ts';
-import { MANAGER, topicsUnder } from '../protocol/topics.ts';
+import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type LinkId, seconds, Topic } from '../protocol/units.ts';
 import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
+import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, crlOf, DEVICE_WISHES, type Holder, MANAGER_WISHES, reader, root } from './test-authority.ts';
 import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
 
@@ -66,18 +68,27 @@ const GCM = proposal('aes-gcm', 128, { priority: 1 });
 export function town(wishes: TownWishes = {}): Town {
   const clock = memoryClock(AT);
   const topics = topicsUnder();
-  const anchor = root('Town root');
-  const issuer = ca(anchor, 'Town CA');
   const algorithm = wishes.algorithm ?? 'p256';
+  const { newKey = generateSigningKey, newCrypto = (_party, counter) => nodeCrypto(counter) } = wishes;
+  const anchor = root('Town root', { key: newKey('p256') });
+  const issuer = ca(anchor, 'Town CA', { key: newKey('p256') });
   const managerHolder =
     wishes.managerHolder?.(issuer) ??
-    certify('home-manager', { ...MANAGER_WISHES, algorithm, ...wishes.managerCertificate }, issuer);
+    certify(
+      'home-manager',
+      {
+        ...MANAGER_WISHES,
+        key: newKey(wishes.managerCertificate?.algorithm ?? algorithm),
+        ...wishes.managerCertificate,
+      },
+      issuer,
+    );
   const verifierKey = certify(
     'verifier',
-    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier] },
+    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier], key: newKey('p256') },
     issuer,
   );
-  const managerCrypto = nodeCrypto();
+  const managerCrypto = newCrypto('manager', newPublicKeyCounter());
   const sealingKey = managerCrypto.random(32);
   const store = memoryStore();
   const policy = brokerPolicy();
@@ -97,7 +108,7 @@ export function town(wishes: TownWishes = {}): Town {
       if (effect.kind === 'close') hub.cut(effect.link, effect.reason);
     }
   };
-  const hub = memoryHub({
+  const own: HubAuthority = {
     connecting(clientId, username) {
       const attempt = { clientId, username, passwordSha256: null, clean: true, will: false, address: null };
       const admission = connecting(broker.state, attempt, clock.now());
@@ -112,7 +123,9 @@ export function town(wishes: TownWishes = {}): Town {
     subscribing: (link, filter) => subscribing(broker.state, link, filter).verdict === 'allow',
     forwarding: (link, topic) => forwarding(broker.state, link, topic),
     disconnected: (link) => run(disconnected(broker.state, link)),
-  });
+  };
+  const outside = wishes.outside === true;
+  const hub = memoryHub(outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : own);
 
   // ── Verifier ──
   const verifierPolicy = (): VerifierPolicy => ({
@@ -130,7 +143,7 @@ export function town(wishes: TownWishes = {}): Town {
     },
     verifierPolicy(),
   );
-  const verifierCrypto = nodeCrypto();
+  const verifierCrypto = newCrypto('verifier', newPublicKeyCounter());
   const verifierLink: Transport = hub.transport({
     service: 'verifier',
     subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
@@ -155,6 +168,7 @@ export function town(wishes: TownWishes = {}): Town {
   const settings: Settings = {
     name: 'home-manager',
     topics,
+    broker: outside ? 'outside' : 'kagimori',
     listings: new Map(),
     admit: 'certified',
     connectPolicy: ALLOW_ALL,
@@ -230,7 +244,11 @@ export function town(wishes: TownWishes = {}): Town {
   const openManager = (): Transport =>
     hub.transport({
       service: 'manager',
-      subscriptions: () => [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER), topics.controlReports],
+      subscriptions: () => [
+        Topic(`${topics.root}/m/+`),
+        topics.verifierAnswer(MANAGER),
+        ...(outside ? [] : [topics.controlReports]),
+      ],
       observer: managerObserver,
     });
   let managerLink = openManager();
@@ -244,9 +262,14 @@ export function town(wishes: TownWishes = {}): Town {
 
   const add = (name: string, wish: DeviceWishes = {}): TownDevice => {
     const holder =
-      wish.holder ?? certify(name, { ...DEVICE_WISHES, algorithm, ...wish.certificate }, wish.issuer ?? issuer);
+      wish.holder ??
+      certify(
+        name,
+        { ...DEVICE_WISHES, key: newKey(wish.certificate?.algorithm ?? algorithm), ...wish.certificate },
+        wish.issuer ?? issuer,
+      );
     const counter = newPublicKeyCounter();
-    const crypto = nodeCrypto(counter);
+    const crypto = newCrypto(name, counter);
     const signer = holder.key.key;
     const identity = {
       chain: wish.chain ?? [holder.certificate.der, (wish.issuer ?? issuer).certificate.der],
@@ -262,6 +285,7 @@ export function town(wishes: TownWishes = {}): Town {
     };
     const agentSettings: AgentSettings = {
       topics,
+      broker: outside ? 'outside' : 'kagimori',
       manager: 'home-manager',
       anchors: [anchor.certificate],
       reader,
@@ -305,7 +329,8 @@ export function town(wishes: TownWishes = {}): Town {
     };
     const open = (): Transport =>
       hub.transport({
-        subscriptions: (own: LinkId) => [topics.toDevice({ kind: 'link', link: own })],
+        ...(outside ? { service: encodeId(id) } : {}),
+        subscriptions: (own: LinkId) => inboxes(agentSettings, id, own),
         observer: {
           up: (own) => device.feed({ type: 'linked', link: own }),
           down: () => device.feed({ type: 'unlinked' }),

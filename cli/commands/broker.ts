@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import { noun } from '../command.ts';
+import { brokerExportCommand } from './broker-export.ts';
 import { configVerb, runVerb } from './daemon-verbs.ts';
 
 export function brokerCommand(): Command {
@@ -11,5 +12,9 @@ export function brokerCommand(): Command {
     const { startBrokerDaemon } = await import('../daemons/broker.ts');
     await runDaemon('broker', options, startBrokerDaemon);
   });
-  return noun('broker', 'the broker: carries bytes between the parties', [run, configVerb('broker')]);
+  return noun('broker', 'the broker: carries bytes between the parties', [
+    run,
+    configVerb('broker'),
+    brokerExportCommand(),
+  ]);
 }

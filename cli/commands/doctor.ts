@@ -28,7 +28,7 @@ export function doctorCommand(): Command {
       if (paths.length === 0) findings.push(nothingFound(places));
       for (const path of paths) findings.push(...(await examineConfig(path, now)));
       const lines = findings.map(({ ok, what, remedy }) =>
-        ok ? `✓ ${printable(what)}` : `✗ ${printable(what)}: ${printable(remedy ?? '')}`,
+        remedy === null ? `✓ ${printable(what)}` : `${ok ? '!' : '✗'} ${printable(what)}: ${printable(remedy)}`,
       );
       createOutput(json === true).result({ ok: findings.every(({ ok }) => ok), findings }, lines.join('\n'));
       if (findings.some(({ ok }) => !ok)) process.exitCode = EXIT_CODES.refused.code;

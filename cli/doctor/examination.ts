@@ -2,12 +2,15 @@
  * Looks at this machine and at one configuration, and says line by line what is well and what is not.
  */
 import { basename, join } from 'node:path';
+import { forbidCoreDumps } from '../../platform/core-dumps.ts';
+import { activeSwaps } from '../../platform/swap.ts';
 import { outermostKeys, readConfigFile } from '../config-file.ts';
 import { KINDS, type Kind, schemaOf } from '../config-place.ts';
 import { Failure } from '../failure.ts';
 import { type CertificateFiles, checkCertificates } from './certificate-checks.ts';
 import { checkFiles } from './file-checks.ts';
 import { type Finding, ill, well } from './finding.ts';
+import { checkCoreDumps, checkSwap } from './memory-checks.ts';
 import { checkBroker, checkControl } from './reach-checks.ts';
 
 const OLDEST_NODE = 24;
@@ -21,6 +24,8 @@ export function examineMachine(): readonly Finding[] {
     Number.parseInt(openssl, 10) >= OLDEST_OPENSSL
       ? well(`OpenSSL ${openssl}`)
       : ill(`OpenSSL ${openssl} is too old`, install),
+    checkCoreDumps(forbidCoreDumps()),
+    checkSwap(activeSwaps()),
   ];
 }
 

@@ -5,12 +5,14 @@
 export interface Finding {
   readonly ok: boolean;
   readonly what: string;
-  /** null when it is well. */
+  /** null when nothing need be done; beside `ok` what would make it better. */
   readonly remedy: string | null;
 }
 
 export const well = (what: string): Finding => ({ ok: true, what, remedy: null });
 export const ill = (what: string, remedy: string): Finding => ({ ok: false, what, remedy });
+/** No fault of ours, and worth to be known. */
+export const advice = (what: string, remedy: string): Finding => ({ ok: true, what, remedy });
 
 /** Turns what a check throws into a line. @param fault  what the line then says */
 export function attempt(fault: string, check: () => readonly Finding[]): readonly Finding[] {

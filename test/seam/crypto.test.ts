@@ -2,15 +2,20 @@
  * The crypto seam: one suite over every half. RFC values where they exist, otherwise the rule of the interface.
  */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { generateSigningKey, nodeCrypto, SigningKeyError, signingKey } from '../../platform/crypto-node.ts';
+import { portableCrypto } from '../../platform/crypto-portable.ts';
+import { newPortableSigningKey, portableSigningKey } from '../../platform/crypto-portable-keys.ts';
 import { concat, encodeUtf8, fromHex, toHex } from '../../protocol/bytes.ts';
 import {
   type Aead,
   type Crypto,
   type Curve,
+  type PublicKeyCounter,
   publicKeyOperations,
   type SignatureAlgorithm,
+  type SigningKey,
 } from '../../protocol/crypto.ts';
 
 const AEADS: readonly Aead[] = [
@@ -27,7 +32,38 @@ const SIGNERS = [
   ['p384', 'ecdsa-sha384'],
 ] as const;
 
-function cryptoSeam(half: string, create: () => Crypto): void {
+type Signer = SigningKey & { readonly publicSpki: Uint8Array };
+
+/** A half together with the keys in memory that belong to it. */
+interface Half {
+  readonly name: string;
+  readonly rsa: boolean;
+  create(): Crypto;
+  newKey(type: 'ed25519' | 'p256' | 'p384', counter: PublicKeyCounter): { key: Signer; pkcs8: Uint8Array };
+  readKey(pkcs8: Uint8Array, counter: PublicKeyCounter): Signer | null;
+}
+
+const HALVES: readonly Half[] = [
+  {
+    name: 'node',
+    rsa: true,
+    create: () => nodeCrypto(),
+    newKey(type, counter) {
+      const { key, privatePkcs8Pem } = generateSigningKey(type, counter);
+      return { key, pkcs8: privatePkcs8Pem };
+    },
+    readKey: signingKey,
+  },
+  {
+    name: 'portable',
+    rsa: false,
+    create: () => portableCrypto(),
+    newKey: newPortableSigningKey,
+    readKey: portableSigningKey,
+  },
+];
+
+function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
   test(`${half}: hash, HMAC and HKDF give the published values`, () => {
     const crypto = create();
     // FIPS 180-4 example "abc"; RFC 4231 cases 1 and 6; RFC 5869 case 1.
@@ -139,7 +175,8 @@ function cryptoSeam(half: string, create: () => Crypto): void {
     test(`${half}: verifies ${algorithm} made by an own key and refuses every other reading of it`, () => {
       const crypto = create();
       const data = encodeUtf8('the exchanged information');
-      const { key: signer, publicSpki, privatePkcs8Pem } = generateSigningKey(type);
+      const { key: signer, pkcs8 } = newKey(type, crypto.counter);
+      const { publicSpki } = signer;
       const key = crypto.publicKey(publicSpki);
       assert.ok(key);
       assert.equal(key.algorithm, type);
@@ -156,7 +193,9 @@ function cryptoSeam(half: string, create: () => Crypto): void {
       for (const other of others) {
         if (other !== algorithm) assert.equal(crypto.verify(other, key, signature, data, 'raw'), false, other);
       }
-      const again = signingKey(privatePkcs8Pem, crypto.counter);
+      const again = readKey(pkcs8, crypto.counter);
+      assert.ok(again);
+      assert.throws(() => again.sign('rsa-pss-sha256', data), RangeError);
       assert.deepEqual(again.publicSpki, publicSpki);
       assert.equal(crypto.verify(algorithm, key, again.sign(algorithm, data), data, 'raw'), true);
     });
@@ -164,7 +203,7 @@ function cryptoSeam(half: string, create: () => Crypto): void {
 
   test(`${half}: a public key has one spelling, and RSA below 2048 bits is none`, () => {
     const crypto = create();
-    const { publicSpki } = generateSigningKey('p256');
+    const { publicSpki } = newKey('p256', crypto.counter).key;
     assert.deepEqual(crypto.publicKey(publicSpki)?.spki, publicSpki);
     assert.equal(crypto.publicKey(concat(publicSpki, new Uint8Array(1))), null);
     for (let length = 0; length < publicSpki.length; length++) {
@@ -173,10 +212,18 @@ function cryptoSeam(half: string, create: () => Crypto): void {
     assert.equal(crypto.publicKey(rsaSpki(1024, 65537)), null);
     assert.equal(crypto.publicKey(rsaSpki(2048, 1)), null);
     assert.equal(crypto.publicKey(rsaSpki(16384, 65537)), null);
-    assert.deepEqual(
-      [crypto.publicKey(rsaSpki(2048, 65537))?.algorithm, crypto.publicKey(rsaSpki(2048, 65537))?.bits],
-      ['rsa', 2048],
-    );
+    const known = crypto.publicKey(rsaSpki(2048, 65537));
+    assert.deepEqual(known && [known.algorithm, known.bits], rsa ? ['rsa', 2048] : null);
+    const offCurve = publicSpki.slice();
+    offCurve[offCurve.length - 1]! ^= 1;
+    assert.equal(crypto.publicKey(offCurve), null);
+    // The same key with its point compressed (02, 03) or hybrid (06, 07): x alone, or x ‖ y under another first byte.
+    const y = publicSpki.at(-1)! & 1;
+    const compressed = fromHex(`3039301306072a8648ce3d020106082a8648ce3d0301070322000${2 + y}`);
+    assert.equal(crypto.publicKey(concat(compressed, publicSpki.slice(27, 59))), null);
+    const hybrid = publicSpki.slice();
+    hybrid[26] = 6 + y;
+    assert.equal(crypto.publicKey(hybrid), null);
   });
 
   test(`[B5] ${half}: every public-key operation passes the counter, symmetric ones do not`, () => {
@@ -187,9 +234,9 @@ function cryptoSeam(half: string, create: () => Crypto): void {
     crypto.agree(x25519, x25519.publicKey);
     crypto.agree(p256, new Uint8Array(32));
     assert.deepEqual(crypto.counter, { generate: 3, agree: 2, sign: 0, verify: 0 });
-    const made = generateSigningKey('ed25519', crypto.counter);
+    const made = newKey('ed25519', crypto.counter);
     const signature = made.key.sign('ed25519', x25519.publicKey);
-    const key = crypto.publicKey(made.publicSpki);
+    const key = crypto.publicKey(made.key.publicSpki);
     assert.ok(key);
     crypto.verify('ed25519', key, signature, x25519.publicKey, 'raw');
     crypto.verify('ed25519', key, signature, p256.publicKey, 'raw');
@@ -226,7 +273,82 @@ function rsaSpki(bits: number, exponent: number): Uint8Array {
   return der(0x30, fromHex('300d06092a864886f70d0101010500'), der(0x03, new Uint8Array(1), key));
 }
 
-cryptoSeam('node', () => nodeCrypto());
+for (const half of HALVES) cryptoSeam(half);
+
+for (const [one, other] of [
+  [HALVES[0]!, HALVES[1]!],
+  [HALVES[1]!, HALVES[0]!],
+] as const) {
+  test(`what the ${one.name} half makes, the ${other.name} half takes`, () => {
+    const [maker, taker] = [one.create(), other.create()];
+    const data = maker.random(300);
+    for (const name of ['sha-256', 'sha-384', 'sha-512'] as const) {
+      assert.deepEqual(maker.hash(name, data), taker.hash(name, data));
+      assert.deepEqual(maker.hmac(name, data, data), taker.hmac(name, data, data));
+    }
+    for (const aead of AEADS) {
+      const [key, nonce] = [maker.random(aead.keyBytes), maker.random(aead.nonceBytes)];
+      // Around the ends of blocks, and the largest that a record may carry.
+      for (const length of [0, 1, 15, 16, 17, 31, 32, 1000, 16_384]) {
+        const plaintext = maker.random(length);
+        for (const aad of [new Uint8Array(0), data.subarray(0, 14), data]) {
+          const sealed = maker.seal(aead, key, nonce, aad, plaintext);
+          assert.deepEqual(taker.seal(aead, key, nonce, aad, plaintext), sealed);
+          assert.deepEqual(taker.open(aead, key, nonce, aad, sealed), plaintext);
+        }
+      }
+    }
+    for (const curve of CURVES) {
+      for (let i = 0; i < 5; i++) {
+        const [own, peer] = [maker.generateKey(curve), taker.generateKey(curve)];
+        assert.deepEqual(taker.ephemeralKey(curve, own.secretKey), own);
+        assert.deepEqual(maker.agree(own, peer.publicKey), taker.agree(peer, own.publicKey));
+      }
+    }
+    for (const [type, algorithm] of SIGNERS) {
+      const { key: signer } = one.newKey(type, maker.counter);
+      const key = taker.publicKey(signer.publicSpki);
+      assert.ok(key);
+      // Half of all ECDSA signatures have a high s.
+      for (let i = 0; i < 10; i++) {
+        const message = maker.random(20 + i);
+        assert.equal(taker.verify(algorithm, key, signer.sign(algorithm, message), message, 'raw'), true);
+      }
+    }
+  });
+}
+
+test('the portable half reads private keys of the node half and of OpenSSL, and no others', () => {
+  const counter = nodeCrypto().counter;
+  const derOf = (pem: Uint8Array): Uint8Array =>
+    new Uint8Array(Buffer.from(new TextDecoder().decode(pem).replace(/-----.*-----/g, ''), 'base64'));
+  for (const type of ['ed25519', 'p256', 'p384'] as const) {
+    const { privatePkcs8Pem, publicSpki } = generateSigningKey(type, counter);
+    const pkcs8 = derOf(privatePkcs8Pem);
+    assert.deepEqual(portableSigningKey(pkcs8, counter)?.publicSpki, publicSpki);
+    assert.equal(portableSigningKey(concat(pkcs8, new Uint8Array(1)), counter), null);
+    for (let length = 0; length < pkcs8.length; length++) {
+      assert.equal(portableSigningKey(pkcs8.subarray(0, length), counter), null);
+    }
+    if (type === 'ed25519') continue;
+    const foreign = pkcs8.slice();
+    foreign[foreign.length - 1]! ^= 1; // the public key beside the secret
+    assert.equal(portableSigningKey(foreign, counter), null);
+    const { key, pkcs8: own } = newPortableSigningKey(type, counter);
+    const scalar = own.subarray(own.length - (type === 'p256' ? 32 : 48));
+    assert.deepEqual(signingKey(own, counter).publicSpki, key.publicSpki, 'OpenSSL computes the same public key');
+    for (const bad of [0x00, 0xff]) {
+      scalar.fill(bad);
+      assert.equal(portableSigningKey(own, counter), null, 'zero and what is above the order are no scalars');
+    }
+  }
+  assert.equal(portableSigningKey(derOf(generateRsaPem()), counter), null);
+});
+
+function generateRsaPem(): Uint8Array {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return encodeUtf8(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+}
 
 test('a private key that is encrypted, garbage or of a foreign type is refused with its reason', () => {
   const counter = nodeCrypto().counter;

@@ -39,5 +39,9 @@ test('the sum of a table tells a dropped record, an older version and a swapped 
   assert.deepEqual(differingTables(signed, dropped), ['t']);
   assert.deepEqual(differingTables(signed, older), ['t']);
   assert.deepEqual(differingTables(signed, new Map()), ['t']);
-  assert.deepEqual(decodeHead(encodeHead({ transaction: 9n, sums: signed })), { transaction: 9n, sums: signed });
+  assert.deepEqual(decodeHead(encodeHead({ transaction: 9n, savedAt: 7, sums: signed })), {
+    transaction: 9n,
+    savedAt: 7,
+    sums: signed,
+  });
 });

@@ -147,7 +147,8 @@ test('relative paths are meant from the folder of the configuration, absolute on
   const text = exampleConfig('manager').replace('keys/manager.key.pem', '/etc/keys/manager.pem');
   const config = parseConfig(text, '/srv/kagimori/manager.yaml', managerConfig);
   assert.equal(config.dataDirectory, '/srv/kagimori/data');
-  assert.deepEqual(config.broker, { url: 'mqtt://127.0.0.1:1883', tokenFile: '/srv/kagimori/keys/manager.token' });
+  const tokenFile = '/srv/kagimori/keys/manager.token';
+  assert.deepEqual(config.broker, { url: 'mqtt://127.0.0.1:1883', kind: 'kagimori', tokenFile });
   assert.equal(config.keyFile, '/etc/keys/manager.pem');
   assert.equal(config.name, 'manager');
 });

@@ -6,11 +6,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
+import { portableCrypto } from '../../platform/crypto-portable.ts';
 import { concat, equal, fromHex } from '../../protocol/bytes.ts';
 import type { Aead, Crypto } from '../../protocol/crypto.ts';
 
 const folder = join(process.env.KAGIMORI_VECTORS ?? join(import.meta.dirname, '../../../shared/vectors'), 'wycheproof');
-const halves: readonly Crypto[] = [nodeCrypto()];
+const halves: readonly Crypto[] = [nodeCrypto(), portableCrypto()];
 
 interface Case {
   readonly tcId: number;

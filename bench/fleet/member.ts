@@ -1,0 +1,152 @@
+/**
+ * One device of a fleet: the real agent machine on the real MQTT transport. Its memory is not written to a disk: ten
+ * thousand devices have ten thousand disks, and here there is one.
+ */
+import { type AgentEvent, createAgent, stepAgent } from '../../device-agent/agent.ts';
+import { startCall } from '../../device-agent/calling.ts';
+import type { Effect, News } from '../../device-agent/effects.ts';
+import { NO_MEMORY } from '../../device-agent/memory.ts';
+import { sendData } from '../../device-agent/sessions.ts';
+import type { AgentSettings, AgentState } from '../../device-agent/state.ts';
+import { certificateReader } from '../../platform/certificates.ts';
+import { systemClock } from '../../platform/clock.ts';
+import type { nodeCrypto } from '../../platform/crypto-node.ts';
+import { signingKey } from '../../platform/crypto-node.ts';
+import { drive } from '../../platform/driver.ts';
+import { mqttTransport } from '../../platform/transport-mqtt.ts';
+import { encodeUtf8 } from '../../protocol/bytes.ts';
+import type { ParsedCertificate } from '../../protocol/certificate.ts';
+import { nextDeadline } from '../../protocol/deadlines.ts';
+import { suitesFor } from '../../protocol/login.ts';
+import { CHANNEL_SUITES } from '../../protocol/suites.ts';
+import { topicsUnder } from '../../protocol/topics.ts';
+import type { DeviceId } from '../../protocol/units.ts';
+import { type DevicePapers, MANAGER_NAME } from './papers.ts';
+
+export interface MemberEvents {
+  linked(): void;
+  /** A frame to the manager, by its first byte. */
+  sent(firstByte: number): void;
+  heard(firstByte: number): void;
+  news(member: Member, news: News): void;
+}
+
+export interface Member {
+  readonly id: DeviceId;
+  readonly state: AgentState;
+  call(callee: string): void;
+  /** @returns whether it went out */
+  say(text: string): boolean;
+  close(): Promise<void>;
+}
+
+const topics = topicsUnder();
+const system = systemClock();
+const reader = certificateReader();
+const PROPOSALS = [
+  { suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 }, keyMode: 'seed', priority: 1 },
+] as const;
+const CALL_SECONDS = 60;
+
+/** Settings that all members share. */
+export const fleetSettings = (anchor: ParsedCertificate): AgentSettings => ({
+  topics,
+  manager: MANAGER_NAME,
+  anchors: [anchor],
+  reader,
+  verifierKey: null,
+  managerVerdict: 'none',
+  authenticateOnly: false,
+  closeWhenIdle: null,
+  approval: { rules: [], otherwise: 'allow', askTimeoutSeconds: 30, busy: false },
+  standing: [],
+  maxSessions: 100,
+});
+
+export function fleetMember(
+  url: string,
+  settings: AgentSettings,
+  papers: DevicePapers,
+  crypto: ReturnType<typeof nodeCrypto>,
+  events: MemberEvents,
+): Member {
+  const world = () => ({ now: system.now(), wall: system.wall(), crypto });
+  const key = signingKey(Buffer.from(papers.key, 'base64'), crypto.counter);
+  const leaf = new Uint8Array(Buffer.from(papers.certificate, 'base64'));
+  const identity = {
+    chain: [leaf],
+    signingKey: key,
+    cipherSuites: suitesFor(key),
+    channelSuites: CHANNEL_SUITES.map((_, number) => number),
+  };
+  const own = { identity, id: papers.name as DeviceId, leafHash: crypto.hash('sha-256', leaf) };
+  const wanted = { addresses: ['mqtt:km1'], proposals: PROPOSALS };
+  const state = createAgent(settings, own, wanted, NO_MEMORY, world());
+  const loop = drive<AgentEvent, Effect>({
+    now: system.now,
+    step: (event) => stepAgent(state, event, world()),
+    perform(effect, feed) {
+      switch (effect.type) {
+        case 'publish':
+          events.sent(effect.payload[0]!);
+          return transport.publish(effect.topic, effect.payload, effect.qos);
+        case 'tell':
+          return events.news(member, effect.news);
+        case 'rest':
+          return transport.rest(effect.forMs);
+        case 'save':
+          return feed({ type: 'saved', number: effect.number });
+        case 'log':
+          return;
+        default:
+          effect satisfies never;
+      }
+    },
+    nextDeadline: () => nextDeadline(state.deadlines),
+    time: { type: 'time' },
+  });
+  const transport = mqttTransport({
+    url,
+    crypto,
+    subscriptions: (link) => [topics.toDevice({ kind: 'link', link })],
+    observer: {
+      up(link) {
+        events.linked();
+        loop.feed({ type: 'linked', link });
+      },
+      down: () => loop.feed({ type: 'unlinked' }),
+      received(topic, payload) {
+        events.heard(payload[0] ?? 0);
+        loop.feed({ type: 'received', topic, payload });
+      },
+    },
+  });
+  const wish = (act: () => void): void =>
+    loop.run(() => {
+      state.out = [];
+      state.charged = null;
+      act();
+      return state.out;
+    });
+  const member: Member = {
+    id: own.id,
+    state,
+    call: (callee) =>
+      wish(() => {
+        const call = { callee, lifetimeSeconds: 86_400, allowUnencrypted: false, timeoutSeconds: CALL_SECONDS };
+        startCall(state, call, world());
+      }),
+    say(text) {
+      let went = false;
+      wish(() => {
+        for (const sid of state.sessions.keys()) went = sendData(state, sid, encodeUtf8(text), world()) === null;
+      });
+      return went;
+    },
+    close() {
+      loop.close();
+      return transport.close();
+    },
+  };
+  return member;
+}
