@@ -30,7 +30,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     because: 'the protocol runs on any device, in any test, in a browser: crypto and certificates arrive as arguments',
   },
   platform: {
-    packages: ['node:', 'mqtt', 'lmdb', '@noble/*', 'pkijs', 'asn1js', 'pino'],
+    packages: ['node:', 'mqtt', 'ws', 'lmdb', '@noble/*', 'pkijs', 'asn1js', 'pino'],
     folders: ['protocol/bytes.ts', 'protocol/units.ts', 'protocol/errors.ts', 'protocol/crypto.ts'],
     because: 'the platform alone touches the machine and knows no message: of protocol it takes types and bytes',
   },
@@ -38,7 +38,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   verifier: SERVICE,
   'device-agent': SERVICE,
   broker: {
-    packages: ['aedes'],
+    packages: ['aedes', 'ws'],
     folders: [
       'protocol/topics.ts',
       'protocol/frame.ts',
@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 const SERVICES = ['manager', 'verifier', 'device-agent', 'broker'];
 /** Where a service touches the outside; every other file of it is pure. The broker is mostly edge: sockets and Aedes. */
 const EDGES =
-  /^(?:[^/]+\/(?:service|config)\.ts|device-agent\/control\.ts|broker\/(?:attachment|aedes-host|listeners|socket-guard|blank-persistence)\.ts)$/;
+  /^(?:[^/]+\/(?:service|config)\.ts|device-agent\/control\.ts|broker\/(?:attachment|aedes-host|listeners|web-door|socket-guard|blank-persistence)\.ts)$/;
 const CONFIG = /^[^/]+\/config\.ts$/;
 const UNBOUND = ['test', 'bench'];
 const MAX_LINES = 500;
