@@ -95,7 +95,16 @@ async function obey(message: ToHost): Promise<void> {
 async function start(kind: Kind, names: readonly DeviceId[]): Promise<void> {
   const config = brokerConfig.parse({
     listen: [{ kind: 'tcp', port: 0 }],
-    limits: { newPerAddress: 4096 },
+    // few devices stand for many: the rates of one are out of the way
+    limits: {
+      newPerAddress: 4096,
+      newPerSecondPerAddress: 4096,
+      newPerSecond: 4096,
+      loginMessagesPerSecond: 1_000_000,
+      messagesPerSecond: 1_000_000,
+      toManagerPerSecond: 1_000_000,
+      bytesPerSecond: 1_000_000_000,
+    },
   });
   const broker = await startBroker(config, { crypto });
   closers.push(() => broker.close());

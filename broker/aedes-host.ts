@@ -8,12 +8,21 @@ import { EMPTY } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { brokerReports, brokerRequests } from '../protocol/messages.ts';
-import type { DeviceId, LinkId, Millis, Topic } from '../protocol/units.ts';
+import type { LinkId, Millis, Topic } from '../protocol/units.ts';
 import { blankPersistence } from './blank-persistence.ts';
-import type { BrokerConfig } from './config.ts';
-import { attemptOf, bytesOf, keepAliveOf, refusalError } from './connect-packet.ts';
+import {
+  atLimit,
+  type BrokerCounters,
+  type BrokerEvent,
+  type HostRefusal,
+  limitOf,
+  type Whom,
+} from './broker-events.ts';
+import { attemptOf, bytesOf, isVersion311, keepAliveOf, refusalError } from './connect-packet.ts';
+import { type Limits, MAX_PAYLOAD_BYTES } from './limits.ts';
+import { allowed, deviceFlow, type LinkFlow, newFlow, SERVICE_FLOW, took, tookToManager } from './link-flow.ts';
 import type { Door } from './listeners.ts';
-import { type PacketLimits, type PacketMeter, packetMeter } from './packet-limit.ts';
+import { type Allowance, type PacketLimits, type PacketMeter, packetMeter } from './packet-limit.ts';
 import {
   type Attempt,
   arriving,
@@ -25,38 +34,13 @@ import {
   type Effect,
   forwarding,
   leaving,
-  PAYLOAD_LIMITS,
   publishing,
   type Refusal,
   type Service,
   subscribing,
 } from './policy.ts';
-import { type GuardFault, guard } from './socket-guard.ts';
-
-export type HostRefusal = Refusal | GuardFault | 'login-timeout' | 'malformed-control';
-
-/** For the log; `address` is where a connection came from. */
-export type BrokerEvent =
-  | {
-      readonly kind: 'refused';
-      readonly reason: HostRefusal;
-      readonly link: LinkId | null;
-      readonly address: string | null;
-    }
-  | { readonly kind: 'promoted'; readonly link: LinkId; readonly device: DeviceId }
-  | { readonly kind: 'ended'; readonly link: LinkId; readonly device: DeviceId | null };
-
-export interface BrokerCounters {
-  /** Living now. */
-  links: number;
-  promoted: number;
-  /** Since the start. */
-  readonly refused: Partial<Record<HostRefusal, number>>;
-  receivedMessages: number;
-  receivedBytes: number;
-  forwardedMessages: number;
-  forwardedBytes: number;
-}
+import { type Backlog, type Guard, guard } from './socket-guard.ts';
+import { askTurn, leaveRoom, nextTurns, untilNextTurn, waitingRoom } from './waiting-room.ts';
 
 /** A service inside this process, as the host sees it. */
 export interface Resident {
@@ -79,7 +63,6 @@ export interface Host extends Door {
 
 export interface HostParts {
   readonly state: BrokerState;
-  readonly config: BrokerConfig;
   readonly crypto: Crypto;
   readonly now: () => Millis;
   readonly observe: (event: BrokerEvent) => void;
@@ -87,8 +70,8 @@ export interface HostParts {
 
 /** Remaining length of a packet: topic names and headers add to the payload. */
 const TOPIC_ROOM = 512;
-const NEW_LINK: PacketLimits = { connect: 4096, publish: PAYLOAD_LIMITS.newLink + TOPIC_ROOM, rest: 1024 };
-const LOGGED_IN: PacketLimits = { connect: 0, publish: PAYLOAD_LIMITS.peer + TOPIC_ROOM, rest: 4096 };
+/** A link that is held back is told of once in this time. */
+const TELL_SLOWED_MS = 10_000;
 /** Nobody can subscribe to it: where Aedes puts what the policy leaves out. */
 const NOWHERE = '$nowhere';
 /** One connection from its first byte to its end. */
@@ -96,7 +79,12 @@ interface Connection {
   readonly origin: Socket;
   readonly address: string;
   readonly loginTimer: NodeJS.Timeout;
-  meter: PacketMeter | null;
+  readonly meter: PacketMeter;
+  readonly backlog: Backlog;
+  guard: Guard | null;
+  flow: LinkFlow;
+  /** When it was last told of as held back. */
+  slowedAt: Millis | null;
   socket: Socket | null;
   /** Whether it still holds a place among the new ones that the policy does not count under a link. */
   waiting: boolean;
@@ -104,8 +92,14 @@ interface Connection {
   client: Client | null;
 }
 
-export async function aedesHost({ state, config, crypto, now, observe }: HostParts): Promise<Host> {
+export async function aedesHost({ state, crypto, now, observe }: HostParts): Promise<Host> {
   const { topics, limits } = state;
+  const longest = Math.max(limits.toManagerBytes, limits.peerBytes);
+  const newLinkPackets: PacketLimits = {
+    connect: limits.connectBytes,
+    publish: limits.newLinkBytes + TOPIC_ROOM,
+    rest: limits.otherPacketBytes,
+  };
   const connections = new Map<Socket, Connection>();
   const bySocket = new WeakMap<object, Connection>();
   const byLink = new Map<LinkId, Connection>();
@@ -114,19 +108,25 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
     links: 0,
     promoted: 0,
     refused: {},
+    slowed: {},
     receivedMessages: 0,
     receivedBytes: 0,
     forwardedMessages: 0,
     forwardedBytes: 0,
   };
-  const refused = (reason: HostRefusal, link: string | null, address: string | null) => {
+  const room = waitingRoom<Connection>(limits.loginMessagesPerSecond, now());
+  let turnTimer: NodeJS.Timeout | null = null;
+
+  const refused = (reason: HostRefusal, whom: Whom, limit?: keyof Limits) => {
     counters.refused[reason] = (counters.refused[reason] ?? 0) + 1;
-    if (reason !== 'no-session') observe({ kind: 'refused', reason, link: link as LinkId | null, address });
+    if (reason !== 'no-session')
+      observe({ kind: 'refused', reason, ...whom, ...atLimit(limits, limit ?? limitOf(reason)) });
   };
 
   const aedes = new Aedes({
-    concurrency: 10_000,
-    drainTimeout: config.limits.stallTimeoutMs,
+    concurrency: limits.concurrency,
+    drainTimeout: limits.drainTimeoutMs,
+    queueLimit: limits.inFlight,
     connectTimeout: limits.loginTimeoutMs,
     heartbeatInterval: 60_000,
     maxInflightInbound: 1,
@@ -137,7 +137,9 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       const connection = bySocket.get(client.conn);
       if (connection === undefined) return callback(new Error('the connection is gone'), false);
       connection.attempt = attemptOf(packet, connection.address, crypto);
-      packet.keepalive = keepAliveOf(packet);
+      packet.keepalive = keepAliveOf(packet, limits.keepAliveSeconds);
+      // Aedes would also speak 3.1, and the dialect of bridges: level 5 it answers with return code 1
+      if (!isVersion311(packet)) packet.protocolVersion = 5;
       callback(null, true);
     },
     authenticate(client, _username, _password, callback) {
@@ -146,13 +148,13 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       if (connection === undefined || attempt === null || client.closed) return callback(null, false);
       const admission = connecting(state, attempt, now());
       if (admission.verdict === 'refuse') {
-        refused(admission.reason, attempt.clientId, connection.address);
+        refused(admission.reason, whomOf(connection), admission.limit);
         return callback(refusalError(admission.reason), false);
       }
       connection.waiting = false;
       connection.client = client;
       byLink.set(attempt.clientId as LinkId, connection);
-      if (attempt.username !== null) loggedIn(connection);
+      if (attempt.username !== null) loggedIn(connection, SERVICE_FLOW);
       callback(null, true);
     },
     authorizePublish(client, packet, callback) {
@@ -160,6 +162,7 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       const link = client.id as LinkId;
       const decision = judge(link, packet);
       if (decision.verdict === 'close') return callback(new Error(decision.reason));
+      if (toManager(packet.topic)) tookToManager(byLink.get(link)?.flow ?? SERVICE_FLOW);
       if (decision.verdict === 'drop') leaveOut(packet);
       else if (packet.topic === topics.controlRequests) {
         control(link, bytesOf(packet.payload));
@@ -172,16 +175,19 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       const decision = subscribing(state, link, subscription.topic);
       if (decision.verdict === 'allow' && subscription.qos <= 1) return callback(null, subscription);
       const reason = decision.verdict === 'allow' ? 'qos' : decision.reason;
-      refused(reason, link, addressOf(link));
+      refused(reason, whomIs(link), decision.verdict === 'allow' ? undefined : decision.limit);
       callback(decision.verdict === 'close' ? new Error(reason) : null, null);
     },
     authorizeForward(client, packet) {
       if (!forwarding(state, client.id as LinkId, packet.topic)) return null;
       // One that cannot keep up loses messages rather than its link, up to the point where the guard closes it.
-      if (client.conn.writableLength > config.limits.backlogBytes) {
-        refused('slow-reader', client.id, addressOf(client.id as LinkId));
+      const connection = byLink.get(client.id as LinkId);
+      if (connection === undefined) return null;
+      if (client.conn.writableLength > connection.backlog.bytes) {
+        refused('slow-reader', whomOf(connection), backlogKey(connection));
         return null;
       }
+      if (packet.qos > 0) connection.meter.owed++;
       counters.forwardedMessages++;
       counters.forwardedBytes += packet.payload.length;
       return packet;
@@ -195,20 +201,77 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
   });
   await aedes.listen();
 
-  const addressOf = (link: LinkId): string | null => state.links.get(link)?.address ?? null;
+  const whomIs = (link: LinkId): Whom => {
+    const { address = null, device = null } = state.links.get(link) ?? {};
+    return { link, device, address };
+  };
+  const whomOf = ({ attempt, address }: Connection): Whom => {
+    const link = (attempt?.clientId ?? null) as LinkId | null;
+    return { link, device: link === null ? null : (state.links.get(link)?.device ?? null), address };
+  };
+  const limitOfFault = (connection: Connection, fault: HostRefusal): keyof Limits | undefined => {
+    if (fault === 'slow-reader') return backlogKey(connection);
+    if (fault !== 'too-large') return undefined;
+    const { last } = connection.meter;
+    if (last === 'publish') return connection.flow.kind === 'new' ? 'newLinkBytes' : 'peerBytes';
+    return last === 'connect' ? 'connectBytes' : 'otherPacketBytes';
+  };
+  const backlogKey = ({ flow }: Connection): keyof Limits =>
+    flow.kind === 'service' ? 'serviceBacklogBytes' : 'backlogBytes';
 
   function judge(link: LinkId, { topic, payload, retain, qos }: PublishPacket): Decision {
     counters.receivedMessages++;
     counters.receivedBytes += payload.length;
     const decision = publishing(state, link, topic, payload.length, retain, qos);
-    if (decision.verdict !== 'allow') refused(decision.reason, link, addressOf(link));
+    if (decision.verdict !== 'allow') refused(decision.reason, whomIs(link), decision.limit);
     return decision;
   }
 
-  /** It holds its place no longer, and its packets may be as long as records. */
-  function loggedIn(connection: Connection): void {
+  /** What a connection may say now, for the guard of its socket. */
+  function mayPass(connection: Connection): Allowance | number {
+    const at = now();
+    const answer = allowed(connection.flow, limits, at);
+    if (!('waitMs' in answer)) return answer;
+    const { limit, waitMs } = answer;
+    counters.slowed[limit] = (counters.slowed[limit] ?? 0) + 1;
+    if (connection.slowedAt === null || at - connection.slowedAt > TELL_SLOWED_MS) {
+      connection.slowedAt = at;
+      observe({ kind: 'slowed', ...whomOf(connection), ...atLimit(limits, limit) });
+    }
+    return waitMs;
+  }
+
+  function hasPassed(connection: Connection): void {
+    const { flow, meter, address } = connection;
+    if (!took(flow, meter.passed) || flow.kind !== 'new') return;
+    const come = askTurn(room, connection, address, now());
+    flow.turn = come ? 'come' : 'waiting';
+    if (!come) awaitTurns();
+  }
+
+  function awaitTurns(): void {
+    if (turnTimer !== null) return;
+    const waitMs = untilNextTurn(room);
+    if (waitMs === null) return;
+    turnTimer = setTimeout(() => {
+      turnTimer = null;
+      for (const connection of nextTurns(room, now())) {
+        if (connection.flow.kind === 'new') connection.flow.turn = 'come';
+        connection.guard?.wake();
+      }
+      awaitTurns();
+    }, Math.ceil(waitMs));
+  }
+
+  /** It holds its place no longer, its packets may be as long as records, and as many as a device's. */
+  function loggedIn(connection: Connection, flow: LinkFlow): void {
     clearTimeout(connection.loginTimer);
-    if (connection.meter !== null) connection.meter.limits = LOGGED_IN;
+    leaveRoom(room, connection, connection.address);
+    connection.flow = flow;
+    const publish = (flow.kind === 'service' ? MAX_PAYLOAD_BYTES.service : longest) + TOPIC_ROOM;
+    connection.meter.limits = { connect: 0, publish, rest: limits.otherPacketBytes };
+    if (flow.kind === 'service') connection.backlog.bytes = limits.serviceBacklogBytes;
+    connection.guard?.wake();
   }
 
   function control(link: LinkId, payload: Uint8Array): void {
@@ -216,7 +279,7 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       run(controlRequest(state, brokerRequests.decode(payload)));
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      refused('malformed-control', link, addressOf(link));
+      refused('malformed-control', whomIs(link));
     }
   }
 
@@ -234,7 +297,7 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
           break;
         case 'promoted': {
           const connection = byLink.get(effect.link);
-          if (connection !== undefined) loggedIn(connection);
+          if (connection !== undefined) loggedIn(connection, deviceFlow(limits, now()));
           observe(effect);
           break;
         }
@@ -273,20 +336,24 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       return counters;
     },
     arrived(origin, address) {
-      const admission = arriving(state, address);
+      const admission = arriving(state, address, now());
       if (admission.verdict === 'refuse') {
-        refused(admission.reason, null, address);
+        refused(admission.reason, { link: null, device: null, address }, admission.limit);
         return false;
       }
       const expire = () => {
-        refused('login-timeout', connection.attempt?.clientId ?? null, address);
+        refused('login-timeout', whomOf(connection));
         origin.destroy();
       };
       const connection: Connection = {
         origin,
         address,
         loginTimer: setTimeout(expire, limits.loginTimeoutMs),
-        meter: null,
+        meter: packetMeter(newLinkPackets),
+        backlog: { bytes: limits.backlogBytes, drainTimeoutMs: limits.drainTimeoutMs },
+        guard: null,
+        flow: newFlow(limits, now()),
+        slowedAt: null,
         socket: null,
         waiting: true,
         attempt: null,
@@ -296,6 +363,7 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       origin.once('close', () => {
         clearTimeout(connection.loginTimer);
         connections.delete(origin);
+        leaveRoom(room, connection, address);
         connection.socket?.destroy();
         if (connection.waiting) leaving(state, address);
       });
@@ -308,12 +376,11 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
         return;
       }
       connection.socket = socket;
-      connection.meter = packetMeter(NEW_LINK);
       bySocket.set(socket, connection);
-      const backlog = { bytes: config.limits.backlogBytes, stallTimeoutMs: config.limits.stallTimeoutMs };
-      guard(socket, connection.meter, backlog, (fault) =>
-        refused(fault, connection.attempt?.clientId ?? null, connection.address),
-      );
+      const flow = { allow: () => mayPass(connection), took: () => hasPassed(connection) };
+      connection.guard = guard(socket, connection.meter, flow, connection.backlog, (fault) => {
+        refused(fault, whomOf(connection), limitOfFault(connection, fault));
+      });
       aedes.handle(socket);
     },
     admit(service, link, filters, received, closed) {
@@ -363,6 +430,7 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
       };
     },
     close() {
+      if (turnTimer !== null) clearTimeout(turnTimer);
       return new Promise((resolve) => {
         for (const closed of residents) closed();
         aedes.close(resolve);
@@ -374,6 +442,9 @@ export async function aedesHost({ state, config, crypto, now, observe }: HostPar
     },
   };
 }
+
+/** `m` and `v/q`; the root has one segment. */
+const toManager = (topic: string): boolean => /^[^/]+\/(?:m|v)\//.test(topic);
 
 function leaveOut(packet: PublishPacket): void {
   packet.topic = NOWHERE;

@@ -6,8 +6,8 @@ import type { AuthenticateError, ConnectPacket } from 'aedes';
 import type { Crypto } from '../protocol/crypto.ts';
 import type { Attempt, Refusal } from './policy.ts';
 
-/** Seconds; a client that names none, or more, is held to the most. */
-const KEEP_ALIVE = { least: 5, most: 300 };
+/** Seconds; who asks for less is not closed before. */
+const LEAST_KEEP_ALIVE = 5;
 
 /** CONNACK return codes; all others are 5, "not authorised". [MQTT-3.2.2-4] */
 const RETURN_CODES: Partial<Record<Refusal, number>> = {
@@ -29,8 +29,14 @@ export function attemptOf(packet: ConnectPacket, address: string, crypto: Crypto
   };
 }
 
-export function keepAliveOf({ keepalive }: ConnectPacket): number {
-  return Math.min(Math.max(keepalive || KEEP_ALIVE.most, KEEP_ALIVE.least), KEEP_ALIVE.most);
+/** Bridges say so in the highest bit of the level, which the parser takes away. */
+export function isVersion311(packet: ConnectPacket & { readonly bridgeMode?: boolean }): boolean {
+  return packet.protocolId === 'MQTT' && packet.protocolVersion === 4 && packet.bridgeMode !== true;
+}
+
+/** @param most  seconds; a client that names none, or more, is held to it */
+export function keepAliveOf({ keepalive }: ConnectPacket, most: number): number {
+  return Math.min(Math.max(keepalive || most, LEAST_KEEP_ALIVE), most);
 }
 
 export function refusalError(reason: Refusal): AuthenticateError {

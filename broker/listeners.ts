@@ -1,11 +1,14 @@
 /**
- * The broker's open ports: TCP and TLS. A connection is asked for twice: when it arrives, before any work was done for
- * it, and when bytes can flow.
+ * The broker's open ports: TCP, TLS, and WebSocket over either. A connection is asked for twice: when it arrives, before
+ * any work was done for it, and when bytes can flow.
  */
 import { readFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import type { ListenerConfig } from './config.ts';
+import { httpOptions, serveWebSockets, type WebDoor } from './web-door.ts';
 
 export type BrokerFault = 'port-taken' | 'port-forbidden' | 'address-unknown' | 'tls-file' | 'token-file' | 'listen';
 
@@ -19,15 +22,17 @@ export class BrokerError extends Error {
   }
 }
 
-export interface Door {
+/** `opened` comes for the same connection when bytes of MQTT can flow; `origin` is the socket that arrived. */
+export interface Door extends WebDoor {
   /** @returns false to end the connection without a word */
   arrived(socket: Socket, address: string): boolean;
-  /** The same connection once its TLS handshake is done; at once without TLS. `origin` is the socket that arrived. */
-  opened(socket: Socket, origin: Socket): void;
 }
 
+/** The scheme of a URL for each kind. */
+const SCHEMES = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const;
+
 export interface Listener {
-  readonly kind: 'tcp' | 'tls';
+  readonly kind: ListenerConfig['kind'];
   readonly host: string;
   /** The real one, where 0 was configured. */
   readonly port: number;
@@ -37,25 +42,10 @@ export interface Listener {
 
 /** @throws BrokerError when the port or a TLS file cannot be had */
 export async function listen(config: ListenerConfig, handshakeTimeout: number, door: Door): Promise<Listener> {
+  /** Connections of TLS and HTTP, until bytes of MQTT can flow and after. */
   const waiting = new Map<string, Socket>();
-  let server: Server;
-  if (config.kind === 'tcp') {
-    server = createTcpServer({ noDelay: true });
-  } else {
-    const options = { ...(await tlsOptions(config)), handshakeTimeout, noDelay: true };
-    try {
-      const tls = createTlsServer(options);
-      tls.on('secureConnection', (socket) => {
-        const origin = waiting.get(nameOf(socket));
-        if (origin === undefined) socket.destroy();
-        else door.opened(socket, origin);
-      });
-      tls.on('tlsClientError', (_error, socket) => socket.destroy());
-      server = tls;
-    } catch (error) {
-      throw new BrokerError('tls-file', `certificate and key do not fit together or are no PEM: ${messageOf(error)}`);
-    }
-  }
+  const tls = 'certificateFile' in config ? await tlsOptions(config) : {};
+  const server = createServer(config, tls, handshakeTimeout, door, (socket) => waiting.get(nameOf(socket)));
   server.prependListener('connection', (socket: Socket) => {
     // Before the TLS server's own listener: a refused connection costs no handshake.
     socket.on('error', () => {});
@@ -77,9 +67,49 @@ export async function listen(config: ListenerConfig, handshakeTimeout: number, d
     kind: config.kind,
     host: config.host,
     port,
-    url: `${config.kind === 'tcp' ? 'mqtt' : 'mqtts'}://${host}:${port}`,
+    url: `${SCHEMES[config.kind]}://${host}:${port}${'path' in config ? config.path : ''}`,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
+}
+
+/** @throws BrokerError when certificate and key are no pair */
+function createServer(
+  config: ListenerConfig,
+  tls: TlsOptions,
+  handshakeTimeout: number,
+  door: Door,
+  originOf: (socket: Socket) => Socket | undefined,
+): Server {
+  try {
+    switch (config.kind) {
+      case 'tcp':
+        return createTcpServer({ noDelay: true });
+      case 'tls': {
+        const server = createTlsServer({ ...tls, handshakeTimeout, noDelay: true });
+        server.on('secureConnection', (socket) => {
+          const origin = originOf(socket);
+          if (origin === undefined) socket.destroy();
+          else door.opened(socket, origin);
+        });
+        server.on('tlsClientError', (_error, socket) => socket.destroy());
+        return server;
+      }
+      case 'ws': {
+        const server = createHttpServer(httpOptions(handshakeTimeout));
+        serveWebSockets(server, config, door, originOf);
+        return server;
+      }
+      case 'wss': {
+        const server = createHttpsServer({ ...tls, ...httpOptions(handshakeTimeout), handshakeTimeout });
+        serveWebSockets(server, config, door, originOf);
+        return server;
+      }
+      default:
+        return config satisfies never;
+    }
+  } catch (error) {
+    throw new BrokerError('tls-file', `certificate and key do not fit together or are no PEM: ${messageOf(error)}`);
+  }
 }
 
 const nameOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`;
@@ -97,7 +127,7 @@ export function addressKey(address: string): string {
   return `${[...left, ...zeroes, ...right].slice(0, 4).join(':')}::/64`;
 }
 
-async function tlsOptions(config: ListenerConfig & { kind: 'tls' }): Promise<TlsOptions> {
+async function tlsOptions(config: ListenerConfig & { kind: 'tls' | 'wss' }): Promise<TlsOptions> {
   const cert = await readPem(config.certificateFile, 'certificate');
   const key = await readPem(config.keyFile, 'key');
   const base: TlsOptions = { cert, key, minVersion: 'TLSv1.2' };

@@ -4,41 +4,18 @@
  * twenty thousand links per event would make a connect cost O(n). @spec design §5.1
  */
 import { equalInConstantTime } from '../protocol/bytes.ts';
-import { MAX_EXCHANGE_FRAME_BYTES, MAX_RECORD_BYTES } from '../protocol/frame.ts';
 import type { BrokerReport, BrokerRequest } from '../protocol/messages.ts';
 import { encodeId, LINK_ID, MANAGER, type Topics } from '../protocol/topics.ts';
-import type { DeviceId, LinkId, Millis, Topic } from '../protocol/units.ts';
+import { type DeviceId, type LinkId, Millis, type Topic } from '../protocol/units.ts';
+import { DEFAULT_LIMITS, type Limits, MAX_PAYLOAD_BYTES, ratePerAddress } from './limits.ts';
+import { type Bucket, fullBucket, type NamedBuckets, namedBuckets, takeOne, takeOneOf } from './token-bucket.ts';
 
 export type Service = 'manager' | 'verifier';
 
-/** Implementation limits; those of a deployment come from broker/config.ts. */
-export interface Limits {
-  /** A link that has not logged in after this long is closed. */
-  readonly loginTimeoutMs: number;
-  /** Connections that have not logged in: from one address, and altogether. */
-  readonly newPerAddress: number;
-  readonly newAltogether: number;
-  /** Messages that a link may publish before it has logged in. */
-  readonly messagesBeforeLogin: number;
-}
-
-export const DEFAULT_LIMITS: Limits = {
-  loginTimeoutMs: 10_000,
-  newPerAddress: 64,
-  newAltogether: 4096,
-  messagesBeforeLogin: 32,
-};
-
-/** Largest payloads, in bytes. A record may stand on `m` too, but none there is longer than a message. */
-export const PAYLOAD_LIMITS = {
-  newLink: MAX_EXCHANGE_FRAME_BYTES,
-  toManager: 16 * 1024,
-  peer: MAX_RECORD_BYTES + 64,
-  service: MAX_RECORD_BYTES + 64,
-} as const;
-
 export type Refusal =
   | 'too-many-new-links'
+  | 'too-many-links'
+  | 'too-fast-new-links'
   | 'client-id'
   | 'client-id-taken'
   | 'not-clean'
@@ -50,6 +27,7 @@ export type Refusal =
   | 'qos'
   | 'too-large'
   | 'too-many-messages'
+  | 'too-many-filters'
   | 'foreign-topic'
   | 'foreign-filter'
   | 'no-session'
@@ -59,10 +37,13 @@ export type Refusal =
 interface RefusedMessage {
   readonly verdict: 'drop' | 'close';
   readonly reason: Refusal;
+  readonly limit?: keyof Limits;
 }
 export type Decision = { readonly verdict: 'allow' } | RefusedMessage;
 
-export type Admission = { readonly verdict: 'accept' } | { readonly verdict: 'refuse'; readonly reason: Refusal };
+export type Admission =
+  | { readonly verdict: 'accept' }
+  | { readonly verdict: 'refuse'; readonly reason: Refusal; readonly limit?: keyof Limits };
 
 /** What the host has to do after a control request or the end of a link. */
 export type Effect =
@@ -85,9 +66,19 @@ export interface Link {
   ending: boolean;
   messagesBeforeLogin: number;
   /** Complete topics, with the largest payload for each. */
-  readonly writes: Map<string, number>;
+  readonly writes: Map<string, PayloadLimit>;
   readonly filters: Set<string>;
+  /** What it asked to read: its own once each, foreign filters each time. */
+  readonly asked: Set<string>;
+  foreignAsked: number;
 }
+
+/** Of a service there is no key: its messages are as long as the protocol has them. */
+interface PayloadLimit {
+  readonly bytes: number;
+  readonly limit?: keyof Limits;
+}
+type PayloadKey = 'newLinkBytes' | 'toManagerBytes' | 'peerBytes';
 
 export interface BrokerState {
   readonly topics: Topics;
@@ -103,6 +94,11 @@ export interface BrokerState {
   manager: LinkId | null;
   newAltogether: number;
   readonly newByAddress: Map<string, number>;
+  readonly payloads: Readonly<Record<PayloadKey, PayloadLimit>>;
+  /** Those that have logged in. */
+  readonly devicesByAddress: Map<string, number>;
+  readonly arrivals: Bucket;
+  readonly arrivalsByAddress: NamedBuckets;
 }
 
 export function brokerState(
@@ -110,10 +106,16 @@ export function brokerState(
   tokens: Readonly<Record<Service, Uint8Array | null>>,
   limits: Limits = DEFAULT_LIMITS,
 ): BrokerState {
+  const payload = (limit: PayloadKey): PayloadLimit => ({ bytes: limits[limit], limit });
   return {
     topics,
     tokens,
     limits,
+    payloads: {
+      newLinkBytes: payload('newLinkBytes'),
+      toManagerBytes: payload('toManagerBytes'),
+      peerBytes: payload('peerBytes'),
+    },
     links: new Map(),
     devices: new Map(),
     peerTopics: new Set(),
@@ -121,21 +123,35 @@ export function brokerState(
     manager: null,
     newAltogether: 0,
     newByAddress: new Map(),
+    devicesByAddress: new Map(),
+    arrivals: fullBucket(limits.newPerSecond, Millis(0)),
+    arrivalsByAddress: namedBuckets(),
   };
 }
 
 const ALLOW: Decision = { verdict: 'allow' };
 const ACCEPT: Admission = { verdict: 'accept' };
 const drop = (reason: Refusal): RefusedMessage => ({ verdict: 'drop', reason });
-const close = (reason: Refusal): RefusedMessage => ({ verdict: 'close', reason });
-const refuse = (reason: Refusal): Admission => ({ verdict: 'refuse', reason });
+const close = (reason: Refusal, limit?: keyof Limits): RefusedMessage =>
+  limit === undefined ? { verdict: 'close', reason } : { verdict: 'close', reason, limit };
+const refuse = (reason: Refusal, limit?: keyof Limits): Admission =>
+  limit === undefined ? { verdict: 'refuse', reason } : { verdict: 'refuse', reason, limit };
 
 /** A connection was made, nothing said yet: it takes one of the places for new links until it logs in or ends. */
-export function arriving(state: BrokerState, address: string): Admission {
+export function arriving(state: BrokerState, address: string, now: Millis): Admission {
+  const { limits, newAltogether, devicesByAddress } = state;
   const fromThere = state.newByAddress.get(address) ?? 0;
-  if (state.newAltogether >= state.limits.newAltogether || fromThere >= state.limits.newPerAddress) {
-    return refuse('too-many-new-links');
+  // Its own rate first: who knocks too often must not use up what is there for all.
+  if (!takeOneOf(state.arrivalsByAddress, address, ratePerAddress(limits), now)) {
+    return refuse('too-fast-new-links', 'newPerSecondPerAddress');
   }
+  if (fromThere >= limits.newPerAddress) return refuse('too-many-new-links', 'newPerAddress');
+  if (newAltogether >= limits.newAltogether) return refuse('too-many-new-links', 'newAltogether');
+  if (fromThere + (devicesByAddress.get(address) ?? 0) >= limits.linksPerAddress) {
+    return refuse('too-many-links', 'linksPerAddress');
+  }
+  if (newAltogether + state.devices.size >= limits.linksAltogether) return refuse('too-many-links', 'linksAltogether');
+  if (!takeOne(state.arrivals, limits.newPerSecond, now)) return refuse('too-fast-new-links', 'newPerSecond');
   state.newAltogether++;
   state.newByAddress.set(address, fromThere + 1);
   return ACCEPT;
@@ -143,11 +159,15 @@ export function arriving(state: BrokerState, address: string): Admission {
 
 /** The place is free again: the connection ended before it became a link, or it logged in. */
 export function leaving(state: BrokerState, address: string): void {
-  const fromThere = state.newByAddress.get(address) ?? 0;
-  if (fromThere === 0) return;
+  if (!state.newByAddress.has(address)) return;
   state.newAltogether--;
-  if (fromThere === 1) state.newByAddress.delete(address);
-  else state.newByAddress.set(address, fromThere - 1);
+  countDown(state.newByAddress, address);
+}
+
+function countDown(counts: Map<string, number>, address: string): void {
+  const count = counts.get(address) ?? 0;
+  if (count <= 1) counts.delete(address);
+  else counts.set(address, count - 1);
 }
 
 /** A CONNECT packet, as far as the policy looks at it. */
@@ -186,11 +206,13 @@ export function connecting(state: BrokerState, attempt: Attempt, now: Millis): A
     messagesBeforeLogin: 0,
     writes: new Map(),
     filters: new Set(),
+    asked: new Set(),
+    foreignAsked: 0,
   };
   state.links.set(id, link);
   if (service === null) {
     const party = { kind: 'link', link: id } as const;
-    link.writes.set(state.topics.toManager(party), PAYLOAD_LIMITS.newLink);
+    link.writes.set(state.topics.toManager(party), state.payloads.newLinkBytes);
     link.filters.add(state.topics.toDevice(party));
     state.inboxes.add(state.topics.toDevice(party));
     return ACCEPT;
@@ -210,8 +232,10 @@ function serviceOf(state: BrokerState, attempt: Attempt): Service | null | 'unkn
   return equalInConstantTime(expected, passwordSha256) ? username : 'unknown';
 }
 
+const OF_SERVICE: PayloadLimit = { bytes: MAX_PAYLOAD_BYTES.service };
+
 function grantService(topics: Topics, link: Link, service: Service): void {
-  const limit = PAYLOAD_LIMITS.service;
+  const limit = OF_SERVICE;
   if (service === 'verifier') {
     link.writes.set(topics.verifierEvents, limit);
     link.filters.add(`${topics.root}/v/q/+`);
@@ -237,19 +261,21 @@ export function publishing(
   if (qos > 1) return close('qos');
   const isNew = link.service === null && link.device === null;
   if (isNew && ++link.messagesBeforeLogin > state.limits.messagesBeforeLogin) return close('too-many-messages');
-  const limit = link.writes.get(topic) ?? limitOfRest(state, link, topic);
-  if (typeof limit === 'number') return payloadLength <= limit ? ALLOW : close('too-large');
-  return isNew && limit.reason !== 'no-session' ? close(limit.reason) : limit;
+  const found = link.writes.get(topic) ?? limitOfRest(state, link, topic);
+  if ('bytes' in found) return payloadLength <= found.bytes ? ALLOW : close('too-large', found.limit);
+  return isNew && found.reason !== 'no-session' ? close(found.reason) : found;
 }
 
 /** The topics that are no fixed set: a device's to its peers, a service's to everybody. */
-function limitOfRest(state: BrokerState, link: Link, topic: string): number | RefusedMessage {
-  if (link.sender !== null && state.peerTopics.has(topic) && topic.endsWith(link.sender)) return PAYLOAD_LIMITS.peer;
-  if (link.service === 'manager' && state.inboxes.has(topic)) return PAYLOAD_LIMITS.service;
+function limitOfRest(state: BrokerState, link: Link, topic: string): PayloadLimit | RefusedMessage {
+  if (link.sender !== null && state.peerTopics.has(topic) && topic.endsWith(link.sender)) {
+    return state.payloads.peerBytes;
+  }
+  if (link.service === 'manager' && state.inboxes.has(topic)) return OF_SERVICE;
   const place = state.topics.parse(topic);
   if (place === null) return misspelt(topic) ? close('spelling') : drop('foreign-topic');
-  if (link.service === 'manager' && place.kind === 'to-device') return PAYLOAD_LIMITS.service;
-  if (link.service === 'verifier' && place.kind === 'verifier-answer') return PAYLOAD_LIMITS.service;
+  if (link.service === 'manager' && place.kind === 'to-device') return OF_SERVICE;
+  if (link.service === 'verifier' && place.kind === 'verifier-answer') return OF_SERVICE;
   // A record that crossed the end of its session is no offence, nor one that crossed the promotion of its link.
   const isNew = link.service === null && link.device === null;
   const own = place.kind === 'peer' && (isNew || place.from === link.device);
@@ -263,7 +289,13 @@ const misspelt = (topic: string): boolean => /[+#\p{Cc}\p{Cs}\uFFFD]|^\$/u.test(
 export function subscribing(state: BrokerState, id: LinkId, filter: string): Decision {
   const link = state.links.get(id);
   if (link === undefined || link.ending) return close('unknown-link');
-  if (link.filters.has(filter)) return ALLOW;
+  const own = link.filters.has(filter);
+  if (own) link.asked.add(filter);
+  else link.foreignAsked++;
+  if (link.service === null && link.asked.size + link.foreignAsked > state.limits.subscriptions) {
+    return close('too-many-filters');
+  }
+  if (own) return ALLOW;
   const isNew = link.service === null && link.device === null;
   return isNew || misspelt(filter) ? close('foreign-filter') : drop('foreign-filter');
 }
@@ -340,9 +372,12 @@ function promote(state: BrokerState, id: LinkId, device: DeviceId): Effect[] {
   ];
   link.device = device;
   link.sender = `/${encodeId(device)}`;
-  if (link.address !== null) leaving(state, link.address);
-  link.writes.set(topics.toManager(party), PAYLOAD_LIMITS.toManager);
-  link.writes.set(topics.verifierQuestion(device), PAYLOAD_LIMITS.toManager);
+  if (link.address !== null) {
+    leaving(state, link.address);
+    state.devicesByAddress.set(link.address, (state.devicesByAddress.get(link.address) ?? 0) + 1);
+  }
+  link.writes.set(topics.toManager(party), state.payloads.toManagerBytes);
+  link.writes.set(topics.verifierQuestion(device), state.payloads.toManagerBytes);
   for (const filter of filters) link.filters.add(filter);
   state.inboxes.add(topics.toDevice(party));
   const effects: Effect[] = [];
@@ -373,6 +408,7 @@ export function disconnected(state: BrokerState, id: LinkId): Effect[] {
     if (link.address !== null) leaving(state, link.address);
     return [{ kind: 'report', report: { kind: 'Gone', link: id } }];
   }
+  if (link.address !== null) countDown(state.devicesByAddress, link.address);
   if (state.devices.get(device) === id) {
     state.devices.delete(device);
     state.inboxes.delete(state.topics.toDevice({ kind: 'device', id: device }));

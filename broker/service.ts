@@ -8,8 +8,9 @@ import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { type Topics, topicsUnder } from '../protocol/topics.ts';
 import { Millis } from '../protocol/units.ts';
-import { aedesHost, type BrokerCounters, type BrokerEvent } from './aedes-host.ts';
+import { aedesHost } from './aedes-host.ts';
 import { type AttachmentOptions, attach } from './attachment.ts';
+import type { BrokerCounters, BrokerEvent } from './broker-events.ts';
 import type { BrokerConfig } from './config.ts';
 import { BrokerError, type Listener, listen } from './listeners.ts';
 import { brokerState } from './policy.ts';
@@ -40,7 +41,7 @@ export async function startBroker(config: BrokerConfig, { crypto, observe = () =
   };
   const topics = topicsUnder(config.root);
   const state = brokerState(topics, tokens, config.limits);
-  const host = await aedesHost({ state, config, crypto, now: () => Millis(performance.now()), observe });
+  const host = await aedesHost({ state, crypto, now: () => Millis(performance.now()), observe });
   const listeners: Listener[] = [];
   const close = async () => {
     const freed = listeners.map((listener) => listener.close());

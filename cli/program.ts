@@ -12,6 +12,7 @@ import { deviceCommand } from './commands/device.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { managerCommand } from './commands/manager.ts';
 import { sessionCommand } from './commands/session.ts';
+import { simCommand } from './commands/sim.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifierCommand } from './commands/verifier.ts';
 
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     statusCommand(),
     doctorCommand(),
     demoCommand(),
+    simCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   makeThrow(program);

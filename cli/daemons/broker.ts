@@ -1,25 +1,25 @@
 /**
  * Composition root of `broker run`.
  */
-import type { BrokerEvent } from '../../broker/aedes-host.ts';
 import { type BrokerConfig, brokerConfig } from '../../broker/config.ts';
 import { type Broker, startBroker } from '../../broker/service.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import type { Log } from '../../platform/log.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
+import { refusalLog } from './refusal-log.ts';
 
 /** The broker inside another daemon's process. */
 export async function startEmbeddedBroker(configPath: string, log: Log): Promise<Broker> {
   const config = readConfigFile(configPath, brokerConfig);
-  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: refusalLog(log) });
   warnOfAbsent(['verifierFile'], config, log); // the manager needs no token in here
   return broker;
 }
 
 export async function startBrokerDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, brokerConfig);
-  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: brokerLogger(log) });
+  const broker = await startBroker(config, { crypto: nodeCrypto(), observe: refusalLog(log) });
   warnOfAbsent(['managerFile', 'verifierFile'], config, log);
   return {
     ready: {
@@ -38,22 +38,4 @@ function warnOfAbsent(needed: readonly (keyof BrokerConfig['tokens'])[], { token
   const absent = needed.filter((key) => tokens[key] === undefined);
   if (absent.length === 0) return;
   log.warn('broker.no-services', { remedy: absent.map((key) => `tokens.${key}`).join(', ') });
-}
-
-/** Whoever knocks in vain must not fill the disk: this many refusals in a minute are told singly, the rest counted. */
-const TOLD_REFUSALS = 60;
-const MINUTE_MS = 60_000;
-
-function brokerLogger(log: Log): (event: BrokerEvent) => void {
-  let minute = 0;
-  let refusals = 0;
-  return ({ kind, ...fields }) => {
-    if (kind !== 'refused') return log.debug(`link.${kind}`, fields);
-    const now = Math.floor(performance.now() / MINUTE_MS);
-    if (now !== minute) {
-      if (refusals > TOLD_REFUSALS) log.warn('link.refused-more', { count: refusals - TOLD_REFUSALS });
-      [minute, refusals] = [now, 0];
-    }
-    if (++refusals <= TOLD_REFUSALS) log.warn('link.refused', fields);
-  };
 }

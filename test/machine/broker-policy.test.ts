@@ -3,13 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DEFAULT_LIMITS } from '../../broker/limits.ts';
 import {
   arriving,
   type BrokerState,
   brokerState,
   connecting,
   controlRequest,
-  DEFAULT_LIMITS,
   disconnected,
   forwarding,
   leaving,
@@ -35,12 +35,12 @@ const guest = { username: null, passwordSha256: null, clean: true, will: false, 
 function house(limits = DEFAULT_LIMITS): BrokerState {
   const state = brokerState(topicsUnder(), tokens, limits);
   for (const clientId of [NEW, LINK_A, LINK_B]) {
-    arriving(state, HOME);
+    arriving(state, HOME, NOW);
     connecting(state, { ...guest, clientId }, NOW);
   }
-  arriving(state, HOME);
+  arriving(state, HOME, NOW);
   connecting(state, { ...guest, clientId: MANAGER, username: 'manager', passwordSha256: tokens.manager }, NOW);
-  arriving(state, HOME);
+  arriving(state, HOME, NOW);
   connecting(state, { ...guest, clientId: VERIFIER, username: 'verifier', passwordSha256: tokens.verifier }, NOW);
   controlRequest(state, { kind: 'Promote', link: LINK_A, device: A });
   controlRequest(state, { kind: 'Promote', link: LINK_B, device: B });
@@ -222,10 +222,10 @@ test('[B1] a pair of a device with itself is never forwarded', () => {
 });
 
 test('[B1] a manager that attaches finds no pair and is told all living links, at most 100 at a time and below 16 KiB', () => {
-  const state = house({ ...DEFAULT_LIMITS, newPerAddress: 1000 });
+  const state = house({ ...DEFAULT_LIMITS, newPerAddress: 1000, newPerSecondPerAddress: 1000 });
   controlRequest(state, { kind: 'Allow', pairs: [{ a: A, b: B }] });
   for (let i = 0; i < 248; i++) {
-    arriving(state, HOME);
+    arriving(state, HOME, NOW);
     const clientId = `${i}`.padStart(32, 'z');
     connecting(state, { ...guest, clientId }, NOW);
     const device = `${i}`.padStart(64, 'd') as DeviceId;
@@ -300,19 +300,19 @@ test('[B1] a dropped link has no authority from that moment', () => {
 
 test('[B1] new links are capped per address and altogether; login, end and service free the place', () => {
   const state = brokerState(topicsUnder(), tokens, { ...DEFAULT_LIMITS, newPerAddress: 2, newAltogether: 3 });
-  assert.equal(spell(arriving(state, HOME)), 'accept');
-  assert.equal(spell(arriving(state, HOME)), 'accept');
-  assert.equal(spell(arriving(state, HOME)), 'refuse too-many-new-links');
-  assert.equal(spell(arriving(state, '192.0.2.2')), 'accept');
-  assert.equal(spell(arriving(state, '192.0.2.3')), 'refuse too-many-new-links');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'accept');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'accept');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'refuse too-many-new-links');
+  assert.equal(spell(arriving(state, '192.0.2.2', NOW)), 'accept');
+  assert.equal(spell(arriving(state, '192.0.2.3', NOW)), 'refuse too-many-new-links');
   connecting(state, { ...guest, clientId: LINK_A }, NOW);
   controlRequest(state, { kind: 'Promote', link: LINK_A, device: A });
-  assert.equal(spell(arriving(state, HOME)), 'accept', 'after a login');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'accept', 'after a login');
   connecting(state, { ...guest, clientId: NEW }, NOW);
   disconnected(state, NEW);
-  assert.equal(spell(arriving(state, HOME)), 'accept', 'after the end of a new link');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'accept', 'after the end of a new link');
   connecting(state, { ...guest, clientId: MANAGER, username: 'manager', passwordSha256: tokens.manager }, NOW);
-  assert.equal(spell(arriving(state, HOME)), 'accept', 'after the manager came');
+  assert.equal(spell(arriving(state, HOME, NOW)), 'accept', 'after the manager came');
   leaving(state, HOME);
   leaving(state, HOME);
   disconnected(state, LINK_A);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import type { TestContext } from 'node:test';
 import { generate, type Packet, parser } from 'mqtt-packet';
-import type { BrokerEvent } from '../../broker/aedes-host.ts';
+import type { BrokerEvent } from '../../broker/broker-events.ts';
 import { brokerConfig } from '../../broker/config.ts';
 import { type Broker, startBroker } from '../../broker/service.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';

@@ -313,7 +313,7 @@ test('[B1] messages of both QoS arrive all, and in order within each', async (t)
 });
 
 test('[B1] a frozen subscriber holds up neither the manager nor an honest pair, and is closed', async (t) => {
-  const rig = await startRig(t, { stallTimeoutMs: 1000 });
+  const rig = await startRig(t, { drainTimeoutMs: 1000 });
   const { topics } = rig.broker;
   const manager = await joinManager(rig, t);
   const a = await joinDevice(rig, t, manager, A);
@@ -351,7 +351,7 @@ test('[B1] a frozen subscriber holds up neither the manager nor an honest pair, 
 });
 
 test('[B1] the manager attaches: it learns all links in parts, and of every end', async (t) => {
-  const rig = await startRig(t, { newPerAddress: 300 });
+  const rig = await startRig(t, { newPerAddress: 300, newPerSecondPerAddress: 300 });
   const manager = await joinManager(rig, t);
   const links = await Promise.all(Array.from({ length: 120 }, () => rawLink(rig.port, t)));
   manager.order({ kind: 'Promote', link: links[0]!.link as never, device: A });

@@ -1,0 +1,93 @@
+/**
+ * `kagimori sim`: fleets in a virtual world under one seed.
+ */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
+import { Failure } from '../failure.ts';
+import { createOutput } from '../output.ts';
+
+export function simCommand(): Command {
+  return noun('sim', 'run fleets in a virtual world under one seed', [runCommand()]);
+}
+
+interface Options extends CommonOptions {
+  readonly seed: number;
+  readonly devices: number;
+  readonly crypto?: 'real' | 'model';
+  readonly diagram?: string;
+}
+
+const MAX_DEVICES = 100_000;
+/** Up to here real cryptography is quick enough to be the default. */
+const REAL_UP_TO = 1000;
+
+function runCommand(): Command {
+  return verb(
+    'run <scenario>',
+    'run a scenario, print what it took and the hash of its trace',
+    'kagimori sim run home --seed 7 --devices 100',
+  )
+    .addHelpText('before', 'Scenarios:\n  home  devices of households log in, register, call each other, talk, end\n')
+    .option('--seed <number>', 'the same seed gives the same trace', numberBetween(0, 0xffff_ffff), 1)
+    .option('--devices <number>', 'how many devices', numberBetween(2, MAX_DEVICES), 12)
+    .option('--crypto <kind>', `real or model; real up to ${REAL_UP_TO} devices when absent, model above`, cryptoKind)
+    .option('--diagram <call>', 'draw one call, by its number or as caller:callee')
+    .action(async (scenario: string, options: Options) => {
+      // a daemon loads no simulator
+      const { findCall, runScenario, SCENARIOS } = await import('../../sim/scenarios.ts');
+      if (!SCENARIOS.includes(scenario)) {
+        const known = SCENARIOS.join(', ');
+        throw new Failure('usage', 'unknown-scenario', `there is no scenario ${scenario}: known are: ${known}`);
+      }
+      const { seed, devices, json, diagram } = options;
+      const crypto = options.crypto ?? (devices <= REAL_UP_TO ? 'real' : 'model');
+      const progress = progressLine(process.stderr);
+      const result = runScenario({ devices, seed, crypto, keepTrace: diagram !== undefined, progress: progress.show });
+      progress.end();
+      const drawn = diagram === undefined ? null : findCall(result.run, diagram);
+      if (diagram !== undefined && drawn === null) {
+        const last = result.run.calls.length;
+        const remedy = `give a number from 1 to ${last}, or caller:callee with the names of two devices of which one called the other`;
+        throw new Failure('notFound', 'unknown-call', `there was no call ${diagram}: ${remedy}`);
+      }
+      const output = createOutput(json === true);
+      const value = drawn === null ? result.report : { ...result.report, diagram: drawn.value };
+      output.result(value, drawn === null ? result.text : `${result.text}\n\n${drawn.text}`);
+    });
+}
+
+function cryptoKind(text: string): 'real' | 'model' {
+  if (text === 'real' || text === 'model') return text;
+  throw new InvalidArgumentError('It has to be real or model.');
+}
+
+const SHOW_AFTER_MS = 1000;
+const SHOW_EVERY_MS = 250;
+
+interface Shown {
+  readonly devices: number;
+  readonly registered: number;
+  readonly called: number;
+  readonly virtualMs: number;
+}
+
+/** One line that is written over, where a person looks on and waits. */
+function progressLine(stream: NodeJS.WriteStream): { show(progress: Shown): void; end(): void } {
+  const began = performance.now();
+  let last = began + SHOW_AFTER_MS - SHOW_EVERY_MS;
+  let shown = false;
+  return {
+    show({ devices, registered, called, virtualMs }) {
+      const now = performance.now();
+      if (!stream.isTTY || now - last < SHOW_EVERY_MS) return;
+      last = now;
+      shown = true;
+      const seconds = (virtualMs / 1000).toFixed(1);
+      stream.write(`\r${registered} of ${devices} registered, ${called} called, ${seconds} s of virtual time `);
+    },
+    end() {
+      if (shown) stream.write('\r\u001b[K');
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * What a world consists of: its parties, their links and disks, and what is demanded of them.
+ */
+import type { BrokerState } from '../broker/policy.ts';
+import type { AgentSettings } from '../device-agent/state.ts';
+import type { Settings as ManagerSettings } from '../manager/state.ts';
+import type { Proposal } from '../protocol/messages.ts';
+import type { LinkProfile } from './link-profile.ts';
+
+export type CryptoKind = 'real' | 'model';
+
+export interface DevicePlan {
+  /** Its id: stands in its certificate, in topics and in the trace. */
+  readonly name: string;
+  readonly algorithm?: 'p256' | 'ed25519';
+  readonly proposals?: readonly Proposal[];
+  readonly addresses?: readonly string[];
+  readonly settings?: Partial<AgentSettings>;
+  readonly link?: LinkProfile;
+  /** What it takes until something is safe on its disk. */
+  readonly diskMs?: readonly [least: number, most: number];
+  /** When it is switched on; at the beginning when absent. */
+  readonly bootAtMs?: number;
+  /** By how much its wall clock is ahead. */
+  readonly skewSeconds?: number;
+}
+
+export interface WorldPlan {
+  readonly crypto: CryptoKind;
+  readonly devices: readonly DevicePlan[];
+  readonly manager?: {
+    readonly settings?: Partial<ManagerSettings>;
+    /** Key types; one certificate for each. */
+    readonly algorithms?: readonly ('p256' | 'ed25519')[];
+    readonly link?: LinkProfile;
+    readonly diskMs?: readonly [least: number, most: number];
+    readonly skewSeconds?: number;
+  };
+  readonly verifier?: {
+    readonly maxAgeSeconds?: number;
+    readonly link?: LinkProfile;
+    readonly skewSeconds?: number;
+  };
+  readonly broker?: { readonly limits?: Partial<BrokerState['limits']> };
+  /** Whether the trace keeps its entries, or only the hash over them; kept when absent. */
+  readonly keepTrace?: boolean;
+}
