@@ -3,6 +3,7 @@
  * reader. @spec MQTT 3.1.1, design §5.1
  */
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Aedes, type Client, type PublishPacket } from 'aedes';
 import { EMPTY } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
@@ -85,7 +86,7 @@ interface Connection {
   flow: LinkFlow;
   /** When it was last told of as held back. */
   slowedAt: Millis | null;
-  socket: Socket | null;
+  socket: Duplex | null;
   /** Whether it still holds a place among the new ones that the policy does not count under a link. */
   waiting: boolean;
   attempt: Attempt | null;
@@ -373,7 +374,7 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
       const connection = connections.get(origin);
       if (connection === undefined) {
         socket.destroy();
-        return;
+        return null;
       }
       connection.socket = socket;
       bySocket.set(socket, connection);
@@ -382,6 +383,11 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
         refused(fault, whomOf(connection), limitOfFault(connection, fault));
       });
       aedes.handle(socket);
+      return connection.meter;
+    },
+    misused(fault, origin) {
+      const connection = connections.get(origin);
+      if (connection !== undefined) refused(fault, whomOf(connection));
     },
     admit(service, link, filters, received, closed) {
       const attempt = {

@@ -5,8 +5,9 @@ import type { DeviceId, LinkId } from '../protocol/units.ts';
 import { type Limits, ratePerAddress } from './limits.ts';
 import type { Refusal } from './policy.ts';
 import type { GuardFault } from './socket-guard.ts';
+import type { WebFault } from './web-door.ts';
 
-export type HostRefusal = Refusal | GuardFault | 'login-timeout' | 'malformed-control';
+export type HostRefusal = Refusal | GuardFault | WebFault | 'login-timeout' | 'malformed-control';
 
 /** Whom something is told of; what is not known yet is null. `address` is where the connection came from. */
 export interface Whom {
