@@ -3,7 +3,7 @@
  */
 import type { News } from '../device-agent/effects.ts';
 import type { AgentSettings, Session } from '../device-agent/state.ts';
-import { DEFAULT_FLOW_LIMITS } from '../manager/connect-flow.ts';
+import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { ALLOW_ALL } from '../manager/policy.ts';
 import type { Settings } from '../manager/state.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
