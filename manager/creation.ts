@@ -11,6 +11,7 @@ import { newAdmission } from './admission.ts';
 import type { Flow } from './flow.ts';
 import { claimNames } from './logins.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
+import { newRollbackWatch } from './rollback-record.ts';
 import { addSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 import type { Party, Terms } from './terms.ts';
@@ -50,6 +51,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     ownVerdicts: new Map(),
     verifierAway: null,
     replaced: new Map(),
+    rollback: newRollbackWatch(world.now),
     nextCommit: 1,
     nextHandshake: 1,
     toOpen: [],

@@ -48,10 +48,13 @@ export type HandshakeStep =
     }
   | { readonly name: 'answered' }
   | {
-      readonly name: 'resumingNeedsVerdict';
+      /** Then, when the store is behind the device: the generation is being stored under which it is answered. */
+      readonly name: 'resumingNeedsVerdict' | 'catchingUp';
       readonly device: DeviceId;
       readonly answer: Uint8Array;
       readonly resumed: Resumed;
+      /** The record in the store that the request was checked under. */
+      readonly sealed: Uint8Array;
     }
   | {
       readonly name: 'awaitingFirstRecord';

@@ -27,6 +27,7 @@ import { admission, admit, chainOf, readLeaf } from './logins.ts';
 import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
+import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, type ManagerState, mayBeLinked } from './state.ts';
 
@@ -41,16 +42,22 @@ export function receiveResume(
   frame: Uint8Array,
   world: World,
 ): void {
-  const { device } = ResumeRequest.decode(body);
+  const { device, generation } = ResumeRequest.decode(body);
+  const sealed = state.resumption.get(device);
   const held = party.kind === 'device' && party.id !== device ? null : heldSecret(state, device, world);
-  const answered = held === null ? null : answerResumption(world.crypto, held, 'device', body, state.instance);
-  if (answered === null) return sendHint(state, party, 'resumption', world);
+  if (held === null || sealed === undefined) return sendHint(state, party, 'resumption', world);
+  const answered = answerResumption(world.crypto, held, 'device', body, state.instance, reach(state, world));
+  if (answered === null) {
+    derivedInVain(state, generation - held.generation, world);
+    return sendHint(state, party, 'resumption', world);
+  }
+  noticeAhead(state, device, held.generation, generation, world);
   const { answer, resumed } = answered;
   const handshake = beginHandshake(
     state,
     party,
     exchange,
-    { name: 'resumingNeedsVerdict', device, answer, resumed },
+    { name: 'resumingNeedsVerdict', device, answer, resumed, sealed },
     world,
   );
   if (handshake === null) return turnAwayFull(state, party, exchange, world);
@@ -86,9 +93,27 @@ export function verdictForResumption(state: ManagerState, handshake: Handshake, 
     evict(state, step.device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
 }
 
+/**
+ * Where the device has moved on without our having seen it, its generation is on disk before it is answered under. So the
+ * store is never two behind a device, unless somebody put an older one in its place.
+ */
 function sendResumed(state: ManagerState, handshake: Handshake, world: World): void {
-  const { step, party, exchange } = handshake;
+  const { step, party } = handshake;
   if (step.name !== 'resumingNeedsVerdict') return;
+  const { device, resumed, sealed } = step;
+  // a login or another resumption has come between: this request is of a chain that is over
+  if (state.resumption.get(device) !== sealed) return endHandshake(state, party);
+  const held = heldSecret(state, device, world);
+  if (held === null || held.generation >= resumed.used.generation) return answerResume(state, handshake, world);
+  const change = resumptionChange(world.crypto, state.sealingKey, device, resumed.used);
+  if (change.value !== null) state.resumption.set(device, change.value);
+  handshake.step = { ...step, name: 'catchingUp' };
+  commit(state, [change], { next: 'finishExchange', party: partyKey(party), handshake: handshake.id });
+}
+
+function answerResume(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party, exchange } = handshake;
+  if (step.name !== 'resumingNeedsVerdict' && step.name !== 'catchingUp') return;
   const { device, answer, resumed } = step;
   const channel = openChannel(world.crypto, channelKeys(resumed, 'responder'));
   handshake.step = { name: 'awaitingFirstRecord', device, channel, resumed };
@@ -190,6 +215,7 @@ export function receiveResumedByDevice(
 
 export function finishResumed(state: ManagerState, handshake: Handshake, world: World): void {
   const { step, party } = handshake;
+  if (step.name === 'catchingUp') return answerResume(state, handshake, world);
   if (step.name !== 'storingResumed') return;
   const { device, channel, resumed } = step;
   endHandshake(state, party);

@@ -23,6 +23,8 @@ import { createManager } from './creation.ts';
 import type { Effect } from './effects.ts';
 import { type ManagerEvent, stepManager } from './manager.ts';
 import { loadRegistry } from './registry.ts';
+import { acknowledge, showRollback, tellHistory } from './rollback.ts';
+import { loadRollback, type StoreHistory } from './rollback-record.ts';
 import { stepSession } from './sessions.ts';
 import { showDevice, showSession, showStatus } from './show.ts';
 import type { Listing, ManagerState, Settings } from './state.ts';
@@ -36,6 +38,8 @@ export interface ManagerParts {
   readonly openKey: (path: string) => SigningKey & { readonly publicSpki: Uint8Array };
   /** 32 bytes; resumption secrets are sealed under it. */
   readonly sealingKey: Uint8Array;
+  /** What is known of the store from before this process. */
+  readonly history?: StoreHistory;
   readonly openTransport: (options: {
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
@@ -76,6 +80,8 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     loadRegistry(store),
     world(),
   );
+  state.rollback.notice = loadRollback(store);
+  if (parts.history !== undefined) state.rollback.history = parts.history;
 
   let steps = 0;
   let cpuMicros = 0;
@@ -134,6 +140,11 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       },
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
     },
+  });
+  loop.run(() => {
+    state.out = [];
+    tellHistory(state);
+    return state.out;
   });
   return {
     control: controlOf(
@@ -251,7 +262,16 @@ function controlOf(
     return found;
   };
   return {
-    status: async () => ({ ...showStatus(state, settings), ...counters() }),
+    status: async () => ({ ...showStatus(state, settings), ...counters(), rollback: showRollback(state) }),
+    'store.acknowledge': async () => {
+      const known = showRollback(state);
+      run(() => {
+        state.out = [];
+        acknowledge(state);
+        return state.out;
+      });
+      return known;
+    },
     'device.list': async () => [...state.devices.keys()].sort().map((id) => showDevice(state, id)),
     'device.show': async (args) => {
       const id = text(args, 'id') as DeviceId;

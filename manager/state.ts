@@ -18,6 +18,7 @@ import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
+import type { RollbackWatch } from './rollback-record.ts';
 
 /** What the operator says of a device; steers policy and rules. */
 export interface Listing {
@@ -160,6 +161,8 @@ export interface ManagerState {
   verifierAway: { readonly since: Millis; saidAt: Millis } | null;
   /** When a device's living link was last replaced by another. */
   readonly replaced: Map<DeviceId, Millis>;
+  /** Whether the store is what it was. */
+  readonly rollback: RollbackWatch;
   nextCommit: number;
   nextHandshake: number;
   /** Channels that sessions of the step under way wait for. */

@@ -110,6 +110,9 @@ function readPage(walk: Walk, number: number, count: number): DataView | null {
   const bytes = new Uint8Array(count * walk.header.pageBytes);
   if (readSync(walk.file, bytes, 0, bytes.length, number * walk.header.pageBytes) !== bytes.length) return null;
   const page = new DataView(bytes.buffer);
+  // A page of a transaction that is still to come counts as one that may be written, and LMDB writes into its map.
+  const writtenBy = page.getBigUint64(8, true);
+  if (writtenBy < 1n || writtenBy > walk.header.transaction) return null;
   return Number(page.getBigUint64(0, true)) === number ? page : null;
 }
 

@@ -43,6 +43,23 @@ export function nextSecret(crypto: Crypto, current: ResumptionSecret): Resumptio
   return { ...current, generation, secret: derive(crypto, current.secret, 'next secret', [generation], SECRET_BYTES) };
 }
 
+/**
+ * The secret of a later generation. One HKDF for each step, so the chain's length bounds the work.
+ * @param reach  how many generations it may be ahead
+ * @returns      null when it lies behind, too far ahead, or beyond the end of the chain
+ */
+function secretOf(crypto: Crypto, held: ResumptionSecret, generation: number, reach: number): ResumptionSecret | null {
+  const ahead = generation - held.generation;
+  if (ahead < 0 || ahead > reach || generation >= MAX_GENERATION) return null;
+  let at: ResumptionSecret | null = held;
+  while (at !== null && at.generation < generation) {
+    const next = nextSecret(crypto, at);
+    if (at !== held) at.secret.fill(0);
+    at = next;
+  }
+  return at;
+}
+
 /** D1 under way: what its sender keeps until the D2. */
 export interface AwaitingResumed {
   readonly secret: ResumptionSecret;
@@ -76,7 +93,8 @@ export interface Resumed {
 /**
  * Checks a D1 and answers it. `held` is the secret in the store; the next one of the chain is tried too, because the
  * peer may have moved on without our having seen it.
- * @returns null when the request is under neither: the peer needs a hint
+ * @param reach  how many generations ahead of `held` the request may be; more than 1 only where our own memory may be old
+ * @returns null when the request is under none of them: the peer needs a hint
  * @throws ProtocolError malformed
  */
 export function answerResumption(
@@ -85,11 +103,16 @@ export function answerResumption(
   starter: Starter,
   body: Uint8Array,
   instance: Uint8Array,
+  reach = 1,
 ): { readonly answer: Uint8Array; readonly resumed: Resumed } | null {
   const request = ResumeRequest.decode(body);
-  const used = request.generation === held.generation ? held : nextSecret(crypto, held);
-  if (used === null || request.device !== used.device || request.generation !== used.generation) return null;
-  if (!equalInConstantTime(request.mac, requestMac(crypto, used, starter, request))) return null;
+  if (request.device !== held.device) return null;
+  const used = secretOf(crypto, held, request.generation, reach);
+  if (used === null) return null;
+  if (!equalInConstantTime(request.mac, requestMac(crypto, used, starter, request))) {
+    if (used !== held) used.secret.fill(0);
+    return null;
+  }
   const fields = { nonce: crypto.random(NONCE_BYTES), instance };
   const answer = ResumeAnswer.encode({ ...fields, mac: answerMac(crypto, used, body, fields) });
   return { answer, resumed: resume(crypto, used, body, request.nonce, fields.nonce, request.instance ?? null) };
