@@ -9,13 +9,19 @@ import { parseArgs } from 'node:util';
 import { environment } from './environment.ts';
 import type { Report } from './figures.ts';
 import { withoutAims } from './figures.ts';
+import { benchHalves } from './halves.ts';
 import { type Progress, progress } from './progress.ts';
+import { benchRecord } from './record.ts';
 import { reportTable } from './report-table.ts';
 import { benchSession } from './session.ts';
 
 export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { session: benchSession };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  session: benchSession,
+  record: benchRecord,
+  halves: benchHalves,
+};
 const RESULTS = join(import.meta.dirname, 'results');
 
 const { values, positionals } = parseArgs({

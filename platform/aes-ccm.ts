@@ -143,7 +143,20 @@ function wordAt(bytes: Uint8Array, at: number): number {
 }
 
 function mask(bytes: Uint8Array, at: number, { s0, s1, s2, s3 }: BlockWords): void {
+  if (at + BLOCK <= bytes.length) {
+    maskWord(bytes, at, s0);
+    maskWord(bytes, at + 4, s1);
+    maskWord(bytes, at + 8, s2);
+    maskWord(bytes, at + 12, s3);
+    return;
+  }
   const words = [s0, s1, s2, s3];
-  const end = Math.min(at + BLOCK, bytes.length);
-  for (let i = at; i < end; i++) bytes[i]! ^= words[(i - at) >> 2]! >>> (8 * ((i - at) & 3));
+  for (let i = at; i < bytes.length; i++) bytes[i]! ^= words[(i - at) >> 2]! >>> (8 * ((i - at) & 3));
+}
+
+function maskWord(bytes: Uint8Array, at: number, word: number): void {
+  bytes[at]! ^= word;
+  bytes[at + 1]! ^= word >>> 8;
+  bytes[at + 2]! ^= word >>> 16;
+  bytes[at + 3]! ^= word >>> 24;
 }
