@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
+import { DEFAULT_PACE } from './admission.ts';
 
 const file = z.string().min(1);
 const pattern = z.string().min(1).max(128);
@@ -20,7 +21,7 @@ export const managerConfig = z.strictObject({
   dataDirectory: file,
   broker: z.union([
     z.strictObject({
-      /** `mqtt://host:port` or `mqtts://host:port` */
+      /** `mqtt://host:port` or `mqtts://host:port`; `ws://host:port/path` or `wss://…` over WebSocket. */
       url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
       /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
       anchorsFile: file.optional(),
@@ -85,8 +86,8 @@ export const managerConfig = z.strictObject({
     .strictObject({
       halfOpen: z.int().min(1).default(1024),
       /** Devices let in in a second: those that resume, and those that log in anew. Others are told when to come again. */
-      resumptionsPerSecond: z.int().min(1).max(100_000).default(500),
-      loginsPerSecond: z.int().min(1).max(100_000).default(200),
+      resumptionsPerSecond: z.int().min(1).max(100_000).default(DEFAULT_PACE.resumptionsPerSecond),
+      loginsPerSecond: z.int().min(1).max(100_000).default(DEFAULT_PACE.loginsPerSecond),
       exchangeTimeoutSeconds: seconds(1, 60, 10),
       questionTimeoutSeconds: seconds(1, 60, 5),
       sessionsPerDevice: z.int().min(1).default(4096),

@@ -1,16 +1,19 @@
 /**
- * The transport seam over MQTT 3.1.1, on TCP or TLS: a fresh random client id and clean session per connection, full
+ * The transport seam over MQTT 3.1.1, on TCP or TLS, with WebSocket or without: a fresh random client id and clean session per connection, full
  * jitter between attempts. @spec platform/transport.ts, design §5.1
  */
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import type { Crypto } from '../protocol/crypto.ts';
 import { LinkId, type Topic } from '../protocol/units.ts';
+import { BROKER_URL_FORM, type BrokerAddress, brokerAddress } from './broker-url.ts';
 import type { DeviceTransport, Qos, TransportObserver } from './transport.ts';
+import { connectWebSocket, SUBPROTOCOL } from './web-socket.ts';
 
 export interface MqttTransportOptions {
-  /** `mqtt://host:port` or `mqtts://host:port` */
+  /** As platform/broker-url.ts has it. */
   readonly url: string;
   /** Anchors of the broker's TLS certificate, PEM; without them the system's. */
   readonly anchorPem?: string | Uint8Array;
@@ -24,8 +27,15 @@ export interface MqttTransportOptions {
   readonly subscriptions: (link: LinkId) => readonly Topic[];
   /** QoS of the subscriptions; 1 when absent. */
   readonly qos?: Qos;
-  /** Waiting time before attempt n is drawn from 0 to min(maxMs, minMs · 2^n). */
+  /**
+   * Waiting time before attempt n is drawn from 0 to min(maxMs, minMs · 2^n), and never longer than the broker has been
+   * away so far: after a short absence everybody is back soon.
+   */
   readonly reconnect?: { readonly minMs: number; readonly maxMs: number };
+  /** A link that is silent for one and a half of it is dead; 30 when absent. */
+  readonly keepAliveSeconds?: number;
+  /** For an answer to the first packet; 10,000 when absent. */
+  readonly connectTimeoutMs?: number;
   readonly crypto: Pick<Crypto, 'random'>;
   readonly observer: TransportObserver;
 }
@@ -38,13 +48,15 @@ const DEFAULT_RECONNECT = { minMs: 500, maxMs: 30_000 };
  * to log in (10 s): while the manager is away, nobody shall come back every ten seconds for ever.
  */
 const STEADY_MS = 15_000;
+/** A wait may be as long as this, however short the absence. */
+const SHORT_WAIT_MS = 4_000;
 /** More than this waiting for the socket, and messages are dropped. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 const MAX_EARLY = 1000;
 const FAREWELL_MS = 1000;
 const LONGEST_REST_MS = 60_000;
 
-/** @throws RangeError when the URL is none of the two kinds */
+/** @throws RangeError when the URL is none that platform/broker-url.ts knows */
 export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   const { crypto, observer } = options;
   const { minMs, maxMs } = options.reconnect ?? DEFAULT_RECONNECT;
@@ -53,6 +65,9 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   let current: Attempt | null = null;
   let timer: NodeJS.Timeout | null = null;
   let failures = 0;
+  /** The present link got its device in. */
+  let settled = false;
+  let goodUntil = performance.now();
   let closed = false;
   /** Set while a link is given back: how long until the next. */
   let restMs: number | null = null;
@@ -60,6 +75,7 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   const connect = () => {
     timer = null;
     restMs = null;
+    settled = false;
     const began = performance.now();
     current = startAttempt(endpoint, options, {
       up: (link) => observer.up(link),
@@ -71,8 +87,12 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
       down(reason) {
         current = null;
         if (closed) return;
-        failures = performance.now() - began > STEADY_MS ? 1 : Math.min(failures + 1, 16);
-        const spread = fraction(crypto) * Math.min(maxMs, minMs * 2 ** failures);
+        const now = performance.now();
+        const good = settled || now - began > STEADY_MS;
+        if (good) goodUntil = now;
+        failures = good ? 1 : Math.min(failures + 1, 16);
+        const longest = Math.max(SHORT_WAIT_MS, now - goodUntil);
+        const spread = fraction(crypto) * Math.min(maxMs, longest, minMs * 2 ** failures);
         timer = setTimeout(connect, restMs === null ? spread : restMs + fraction(crypto) * minMs);
         observer.down(reason);
       },
@@ -87,6 +107,9 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
       traffic.sentMessages++;
       traffic.sentBytes += payload.length;
     },
+    settle() {
+      settled = current !== null;
+    },
     rest(forMs) {
       if (closed || current === null) return;
       restMs = Math.min(forMs, LONGEST_REST_MS);
@@ -100,20 +123,14 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
   };
 }
 
-interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: boolean;
+interface Endpoint extends BrokerAddress {
   readonly name: string;
 }
 
 function parseEndpoint(url: string): Endpoint {
-  const { protocol, hostname, port } = new URL(url);
-  if (protocol !== 'mqtt:' && protocol !== 'mqtts:') throw new RangeError(`${url}: want mqtt://host:port or mqtts://`);
-  const tls = protocol === 'mqtts:';
-  const host = hostname.replace(/^\[|\]$/g, '');
-  const number = port === '' ? (tls ? 8883 : 1883) : Number(port);
-  return { host, port: number, tls, name: `${hostname}:${number}` };
+  const address = brokerAddress(url);
+  if (address === null) throw new RangeError(`${url}: want ${BROKER_URL_FORM}`);
+  return { ...address, name: `${new URL(url).hostname}:${address.port}` };
 }
 
 /** @returns 0 up to 1 */
@@ -145,8 +162,8 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
     clientId: link,
     protocolVersion: 4,
     clean: true,
-    keepalive: KEEP_ALIVE_S,
-    connectTimeout: CONNECT_TIMEOUT_MS,
+    keepalive: options.keepAliveSeconds ?? KEEP_ALIVE_S,
+    connectTimeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     // A client id lives for one connection: mqtt.js would come back with the same.
     reconnectPeriod: 0,
     queueQoSZero: false,
@@ -219,18 +236,17 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
   };
 }
 
-function openSocket({ host, port, tls }: Endpoint, { anchorPem, clientCertificate }: MqttTransportOptions): Socket {
-  const socket = tls
-    ? connectTls({
-        host,
-        port,
-        ...(isIP(host) === 0 ? { servername: host } : {}),
-        ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
-        ...(clientCertificate === undefined
-          ? {}
-          : { cert: Buffer.from(clientCertificate.chainPem), key: Buffer.from(clientCertificate.keyPem) }),
-      })
-    : connectTcp({ host, port });
+function openSocket({ host, port, tls, webSocket }: Endpoint, options: MqttTransportOptions): Duplex {
+  const { anchorPem, clientCertificate } = options;
+  const settings = {
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
+    ...(clientCertificate === undefined
+      ? {}
+      : { cert: Buffer.from(clientCertificate.chainPem), key: Buffer.from(clientCertificate.keyPem) }),
+  };
+  if (webSocket !== null) return connectWebSocket(webSocket, CONNECT_TIMEOUT_MS, tls ? settings : {});
+  const socket = tls ? connectTls({ host, port, ...settings }) : connectTcp({ host, port });
   // Without it small packets wait for the acknowledgement of the one before: 40 ms.
   socket.setNoDelay(true);
   return socket;
@@ -259,12 +275,19 @@ const SOCKET_REASONS: Readonly<Record<string, (where: string) => string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: (where) => `TLS: the certificate of ${where} is under no known anchor`,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: (where) => `TLS: the certificate of ${where} is under no known anchor`,
   ERR_TLS_CERT_ALTNAME_INVALID: (where) => `TLS: the certificate is not made out to ${where}`,
-  'connack timeout': (where) => `no answer from ${where} within ${CONNECT_TIMEOUT_MS / 1000} s`,
+  'connack timeout': (where) => `no answer from ${where} in time`,
   'Keepalive timeout': (where) => `${where} fell silent`,
   EPROTO: (where) => `TLS: ${where} does not speak it: is this the plain port?`,
 };
 
+/** What a WebSocket says when the other side is none, or none for MQTT. */
+const NO_UPGRADE = /^Unexpected server response: (\d+)$/;
+const NO_SUBPROTOCOL = /^Server sent (?:no|an invalid) subprotocol$/;
+
 function reasonOf(error: Error, { name }: Endpoint): string {
+  const status = NO_UPGRADE.exec(error.message)?.[1];
+  if (status !== undefined) return `${name} answered HTTP ${status} instead of a WebSocket: is its path right?`;
+  if (NO_SUBPROTOCOL.test(error.message)) return `${name} has a WebSocket, but not for ${SUBPROTOCOL}`;
   const code = 'code' in error ? error.code : undefined;
   if (typeof code === 'number' && code in CONNACK_REASONS) return `the broker at ${name} ${CONNACK_REASONS[code]}`;
   const spell = SOCKET_REASONS[typeof code === 'string' ? code : error.message];

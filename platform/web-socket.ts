@@ -32,6 +32,7 @@ export class WebSocketFault extends Error {
 
 /** TLS settings as node:tls takes them. */
 export interface ClientTls {
+  readonly servername?: string;
   readonly ca?: string | Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
@@ -40,6 +41,25 @@ export interface ClientTls {
 /** @param url  `ws://…` or `wss://…` with its path */
 export function connectWebSocket(url: string, handshakeTimeout: number, tls: ClientTls = {}): Duplex {
   return webSocketStream(new WebSocket(url, SUBPROTOCOL, { ...WEB_SOCKET_LIMITS, ...tls, handshakeTimeout }));
+}
+
+/**
+ * Opens one and closes it again. Whether its certificate is to be trusted is not asked.
+ * @throws Error of the network, or `Unexpected server response: <status>`
+ */
+export function tryWebSocket(url: string, handshakeTimeout: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url, SUBPROTOCOL, {
+      ...WEB_SOCKET_LIMITS,
+      handshakeTimeout,
+      rejectUnauthorized: false,
+    });
+    socket.on('error', reject);
+    socket.on('open', () => {
+      socket.terminate();
+      resolve();
+    });
+  });
 }
 
 /** The stream owns the socket: destroying one ends the other. Its errors are WebSocketFault, or those of the network. */

@@ -13,7 +13,7 @@ export const verifierConfig = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,32}$/, 'letters, digits, - and _ only')
     .default('km1'),
   broker: z.strictObject({
-    /** `mqtt://host:port` or `mqtts://host:port` */
+    /** `mqtt://host:port` or `mqtts://host:port`; `ws://host:port/path` or `wss://…` over WebSocket. */
     url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
     /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
     anchorsFile: file.optional(),

@@ -32,7 +32,12 @@ export function examineMachine(): readonly Finding[] {
 /** What the kinds have in common, as far as they have it. */
 interface Settings extends CertificateFiles {
   readonly broker?: { readonly url?: string };
-  readonly listen?: readonly { readonly kind: string; readonly host: string; readonly port: number }[];
+  readonly listen?: readonly {
+    readonly kind: string;
+    readonly host: string;
+    readonly port: number;
+    readonly path?: string;
+  }[];
   readonly dataDirectory?: string;
   readonly stateDirectory?: string;
 }
@@ -63,10 +68,12 @@ export async function examineConfig(path: string, now: number): Promise<readonly
   return findings;
 }
 
+const SCHEMES: Readonly<Record<string, string>> = { tcp: 'mqtt', tls: 'mqtts' };
+
 function brokersOf({ broker, listen = [] }: Settings): readonly string[] {
   const own = listen
     .filter(({ port }) => port !== 0)
-    .map(({ kind, host, port }) => `${kind === 'tls' ? 'mqtts' : 'mqtt'}://${local(host)}:${port}`);
+    .map(({ kind, host, port, path = '' }) => `${SCHEMES[kind] ?? kind}://${local(host)}:${port}${path}`);
   return broker?.url === undefined ? own : [broker.url, ...own];
 }
 

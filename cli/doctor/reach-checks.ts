@@ -2,21 +2,31 @@
  * What has to answer: the broker's port, the daemon's control socket.
  */
 import { connect } from 'node:net';
+import { BROKER_URL_FORM, type BrokerAddress, brokerAddress } from '../../platform/broker-url.ts';
 import { ControlError, callControl } from '../../platform/control-socket.ts';
+import { tryWebSocket } from '../../platform/web-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
 
 const TIMEOUT_MS = 3_000;
 
-/** @param url  `mqtt://host:port` or `mqtts://host:port` */
+/** A TCP port has to answer, of a WebSocket also the path. @param url  as platform/broker-url.ts has it */
 export async function checkBroker(url: string): Promise<Finding> {
-  if (!URL.canParse(url)) return ill(`${url} is no address`, 'write mqtt://host:port or mqtts://host:port');
-  const { protocol, hostname, port } = new URL(url);
-  const endpoint = {
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: port === '' ? (protocol === 'mqtts:' ? 8883 : 1883) : Number(port),
-  };
+  const address = brokerAddress(url);
+  if (address === null) return ill(`${url} is no address`, `write ${BROKER_URL_FORM}`);
+  const port = await checkPort(url, address);
+  if (address.webSocket === null || !port.ok) return port;
+  try {
+    await tryWebSocket(address.webSocket, TIMEOUT_MS);
+    return port;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return ill(`${url} is no WebSocket of a broker (${why})`, 'correct its path, or the proxy in between');
+  }
+}
+
+function checkPort(url: string, { host, port }: BrokerAddress): Promise<Finding> {
   return new Promise((resolve) => {
-    const socket = connect({ ...endpoint, timeout: TIMEOUT_MS });
+    const socket = connect({ host, port, timeout: TIMEOUT_MS });
     const end = (finding: Finding): void => {
       socket.destroy();
       resolve(finding);

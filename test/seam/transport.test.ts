@@ -1,6 +1,6 @@
 /**
- * One suite over the halves of the transport seam: the manager over MQTT, the manager inside the broker's process, and
- * everything in memory under the same policy. @spec platform/transport.ts, design §5.1
+ * One suite over the halves of the transport seam: the manager over MQTT, also over WebSocket, the manager inside the
+ * broker's process, and everything in memory under the same policy. @spec platform/transport.ts, design §5.1
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -36,6 +36,19 @@ const HALVES: Record<string, (t: TestContext) => Promise<Setting>> = {
     return overNetwork(rig.broker.topics, rig.url, (observer, filters) =>
       mqttTransport({
         url: rig.url,
+        crypto,
+        observer,
+        subscriptions: () => filters,
+        service: { username: 'manager', token: TOKENS.manager },
+      }),
+    );
+  },
+  async webSocket(t) {
+    const rig = await startRig(t, {}, [{ kind: 'ws', port: 0 }]);
+    const { url } = rig.broker.listeners[1]!;
+    return overNetwork(rig.broker.topics, url, (observer, filters) =>
+      mqttTransport({
+        url,
         crypto,
         observer,
         subscriptions: () => filters,

@@ -71,7 +71,7 @@ const BROKEN: ReadonlyArray<readonly [rule: string, text: string, schema: z.ZodT
     'a value that is none of the choices',
     'listen: [{kind: udp}]\n',
     brokerConfig,
-    ['k.yaml:1:17: listen.0.kind: no such value, allowed: tcp or tls'],
+    ['k.yaml:1:17: listen.0.kind: no such value, allowed: tcp or tls or ws or wss'],
   ],
   [
     'text of the wrong form',
