@@ -139,6 +139,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         case 'log':
           return log[effect.level](effect.event, effect.fields);
         case 'tell':
+          if (effect.news.news === 'channelOpened') transport.settle();
           for (const listener of listeners) listener(effect.news);
           return;
         case 'rest':

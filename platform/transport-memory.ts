@@ -119,7 +119,8 @@ export function memoryHub(authority: HubAuthority): MemoryHub {
           });
         },
         // without a clock: it is up again with the next `rejoin`
-        rest() {
+        settle() {},
+    rest() {
           const { link } = member;
           steps.push(() => member.link !== null && member.link === link && leave(member, 'resting'));
         },

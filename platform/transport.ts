@@ -27,8 +27,10 @@ export interface Transport {
   close(): Promise<void>;
 }
 
-/** A device's transport can give its link back for a while. */
+/** A device's transport learns what became of its link, and can give it back for a while. */
 export interface DeviceTransport extends Transport {
+  /** The link has proved good, the device is in: after its end the next one is tried soon. */
+  settle(): void;
   /** Ends the link; `down` follows, and the next link comes after about so long. Nothing happens without a link. */
   rest(forMs: number): void;
 }

@@ -32,6 +32,13 @@ export type OpenTransport = (options: {
 /** What the network gives can rest. */
 export type OpenLink = (...options: Parameters<OpenTransport>) => DeviceTransport;
 
+/** There are two services, and everybody waits for them: they notice silence soon, and are back soon. */
+const ATTENTIVE = {
+  keepAliveSeconds: 2,
+  connectTimeoutMs: 2_000,
+  reconnect: { minMs: 250, maxMs: 1_000 },
+};
+
 const MAX_PEM_BYTES = 256 * 1024;
 const MAX_TOKEN_BYTES = 4096;
 
@@ -56,6 +63,7 @@ export function brokerLink(settings: BrokerSettings, service: 'manager' | 'verif
     return mqttTransport({
       url,
       crypto,
+      ...(service === null ? {} : ATTENTIVE),
       ...(anchorPem === undefined ? {} : { anchorPem }),
       ...(clientCertificate === undefined ? {} : { clientCertificate }),
       ...(username === undefined || token === undefined ? {} : { service: { username, token } }),
