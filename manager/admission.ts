@@ -12,6 +12,9 @@ export interface Pace {
   readonly loginsPerSecond: number;
 }
 
+/** What a manager and a broker on two cores do beside everything else. */
+export const DEFAULT_PACE: Pace = { resumptionsPerSecond: 500, loginsPerSecond: 200 };
+
 export type LineName = 'resumption' | 'login';
 
 interface Waiting {
@@ -33,7 +36,16 @@ export interface Line {
   readonly present: Set<number>;
   /** Who was told to come again, and when. */
   readonly turns: Map<string, Millis>;
+  /** The next turn that can be given out. */
   nextTurn: Millis;
+  /** Nobody is let in before. */
+  nextEntry: Millis;
+  readonly counted: {
+    letIn: number;
+    turnedAway: number;
+    readonly second: { from: Millis; letIn: number };
+    busiest: number;
+  };
 }
 
 export type Admission = Readonly<Record<LineName, Line>>;
@@ -45,7 +57,7 @@ const LOGIN_HORIZON = seconds(5);
 /** Whoever's turn comes within this waits here; it is less than what an agent waits before it repeats itself. */
 const MOMENT = seconds(0.9);
 /** What was not used of the pace may be used at once. */
-const BURST_MS = 250;
+const BURST_MS = 100;
 /** An exchange whose peer has fallen silent holds its place no longer. */
 const PLACE_HELD = seconds(2);
 /** Share of a second's exchanges that may be under way at once: more would only make each of them slower. */
@@ -70,6 +82,8 @@ const newLine = (perSecond: number, horizon: Millis): Line => ({
   present: new Set(),
   turns: new Map(),
   nextTurn: Millis(0),
+  nextEntry: Millis(0),
+  counted: { letIn: 0, turnedAway: 0, second: { from: Millis(0), letIn: 0 }, busiest: 0 },
 });
 
 export type Place =
@@ -93,18 +107,22 @@ export function ask(
   const line = admission[name];
   const turn = line.turns.get(who.key) ?? newTurn(admission, name, now);
   const wait = turn - now;
-  if (wait > line.horizon) return { place: 'later', after: Millis(line.horizon * (0.5 + share / 2)) };
+  if (wait > line.horizon) {
+    line.counted.turnedAway++;
+    return { place: 'later', after: Millis(line.horizon * (0.5 + share / 2)) };
+  }
   const full = line.present.size >= Math.max(1, (line.perSecond * MOMENT) / 1000);
   if (wait > MOMENT || full) {
     forgetTurns(line, now);
     // at the end, so that the map stays in the order of time
     line.turns.delete(who.key);
     line.turns.set(who.key, turn);
+    line.counted.turnedAway++;
     return { place: 'later', after: Millis(Math.max(wait, MOMENT * (0.5 + share / 2))) };
   }
   line.turns.delete(who.key);
   if (wait <= 0 && line.present.size === 0 && hasPlace(line, now)) {
-    line.underWay.set(who.exchange, later(now, PLACE_HELD));
+    letIn(line, who.exchange, now);
     return { place: 'in' };
   }
   enqueue(line, { exchange: who.exchange, party: who.party, turn });
@@ -129,8 +147,18 @@ function forgetTurns({ turns }: Line, now: Millis): void {
   }
 }
 
-/** @returns whether one more may be under way; places whose time is over are free */
-function hasPlace({ underWay, perSecond }: Line, now: Millis): boolean {
+function letIn(line: Line, exchange: number, now: Millis): void {
+  const { underWay, perSecond, counted } = line;
+  underWay.set(exchange, later(now, PLACE_HELD));
+  line.nextEntry = Millis(Math.max(line.nextEntry, now - BURST_MS) + 1000 / perSecond);
+  counted.letIn++;
+  if (now - counted.second.from >= 1000) Object.assign(counted.second, { from: now, letIn: 0 });
+  counted.busiest = Math.max(counted.busiest, ++counted.second.letIn);
+}
+
+/** @returns whether one more may be let in now; places whose time is over are free */
+function hasPlace({ underWay, perSecond, nextEntry }: Line, now: Millis): boolean {
+  if (now < nextEntry) return false;
   const most = Math.max(1, perSecond * AT_ONCE);
   if (underWay.size < most) return true;
   for (const [exchange, until] of underWay) {
@@ -159,12 +187,12 @@ export function leave(admission: Admission, exchange: number): void {
 export function takeNext(admission: Admission, now: Millis): { readonly exchange: number; readonly party: string }[] {
   const next: Waiting[] = [];
   for (const line of [admission.resumption, admission.login]) {
-    const { queue, present, underWay } = line;
+    const { queue, present } = line;
     for (let first = queue[0]; first !== undefined; first = queue[0]) {
       if (present.has(first.exchange)) {
         if (first.turn > now || !hasPlace(line, now)) break;
         present.delete(first.exchange);
-        underWay.set(first.exchange, later(now, PLACE_HELD));
+        letIn(line, first.exchange, now);
         next.push(first);
       }
       queue.shift();
@@ -176,11 +204,11 @@ export function takeNext(admission: Admission, now: Millis): { readonly exchange
 /** @returns when `takeNext` has something to do at the latest, or null: nobody waits */
 export function nextTurnAt(admission: Admission): Millis | null {
   let soonest: Millis | null = null;
-  for (const { queue, underWay, perSecond } of [admission.resumption, admission.login]) {
+  for (const { queue, underWay, perSecond, nextEntry } of [admission.resumption, admission.login]) {
     const first = queue[0];
     if (first === undefined) continue;
     const [free] = underWay.size < Math.max(1, perSecond * AT_ONCE) ? [] : underWay.values();
-    const at = Millis(Math.max(first.turn, free ?? 0));
+    const at = Millis(Math.max(first.turn, nextEntry, free ?? 0));
     soonest = soonest === null ? at : Millis(Math.min(soonest, at));
   }
   return soonest;
@@ -190,3 +218,12 @@ export function nextTurnAt(admission: Admission): Millis | null {
 export function roomFor({ resumption }: Admission): number {
   return Math.max(0, Math.ceil((resumption.perSecond * MOMENT) / 2000) - resumption.present.size);
 }
+
+/** For `status`. */
+export const showLine = ({ present, turns, counted }: Line) => ({
+  waiting: present.size,
+  toldToComeAgain: turns.size,
+  letIn: counted.letIn,
+  turnedAway: counted.turnedAway,
+  mostInASecond: counted.busiest,
+});

@@ -3,9 +3,9 @@
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import { toHex } from '../protocol/bytes.ts';
-
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
+import { showLine } from './admission.ts';
 import { listingOf, type ManagerState, type Session, type Settings } from './state.ts';
 
 export function showStatus(state: ManagerState, settings: Settings): { readonly [key: string]: JsonValue } {
@@ -17,6 +17,8 @@ export function showStatus(state: ManagerState, settings: Settings): { readonly 
     channels: state.channels.size,
     sessions: state.sessions.size,
     halfOpen: state.handshakes.size,
+    resumptions: showLine(state.admission.resumption),
+    logins: showLine(state.admission.login),
     verifier: state.ownVerdicts.size === 0 ? 'silent' : 'answers',
   };
 }

@@ -11,8 +11,8 @@ export type ToFleet =
       /** Lines of `devicesFile`: which devices this process runs. */
       readonly from: number;
       readonly count: number;
-      /** New devices per second: their full logins are no part of what is measured. */
-      readonly perSecond: number;
+      /** Full logins under way at once: they are no part of what is measured. */
+      readonly atOnce: number;
     }
   /** The first `pairs` couples (device 2i calls device 2i+1) open a session each. */
   | { readonly type: 'connect'; readonly pairs: number }

@@ -14,7 +14,7 @@ const RESUME = 0xd1;
 const MESSAGE_1 = 0xe1;
 const BUSY = 0xd3;
 const GREETING = 'still there?';
-const TICK_MS = 100;
+const TICK_MS = 20;
 
 const crypto = nodeCrypto();
 const members: Member[] = [];
@@ -105,15 +105,13 @@ async function obey(message: ToFleet): Promise<void> {
   }
 }
 
-function start({ url, anchorFile, devicesFile, from, count: wanted, perSecond }: ToFleet & { type: 'start' }): void {
+function start({ url, anchorFile, devicesFile, from, count: wanted, atOnce }: ToFleet & { type: 'start' }): void {
   const settings = fleetSettings(readCertificateFile(anchorFile)[0]);
   const lines = readFileSync(devicesFile, 'utf8')
     .split('\n')
     .slice(from, from + wanted);
-  const began = performance.now();
   const timer = setInterval(() => {
-    const due = Math.min(lines.length, Math.ceil(((performance.now() - began) * perSecond) / 1000));
-    while (members.length < due) {
+    while (members.length < lines.length && members.length - registered < atOnce) {
       const papers = JSON.parse(lines[members.length]!) as DevicePapers;
       members.push(fleetMember(url, settings, papers, crypto, events));
     }

@@ -21,11 +21,9 @@ export interface FleetWishes {
   readonly papers: Papers;
   readonly devices: number;
   readonly processes: number;
-  /** Full logins per second at the start. */
-  readonly perSecond: number;
 }
 
-export async function startFleet({ url, papers, devices, processes, perSecond }: FleetWishes): Promise<Fleet> {
+export async function startFleet({ url, papers, devices, processes }: FleetWishes): Promise<Fleet> {
   const share = Math.ceil(devices / processes);
   const crews = Array.from({ length: processes }, () => crew());
   await Promise.all(
@@ -37,7 +35,7 @@ export async function startFleet({ url, papers, devices, processes, perSecond }:
         devicesFile: papers.devicesFile,
         from: i * share,
         count: Math.min(share, devices - i * share),
-        perSecond: perSecond / processes,
+        atOnce: LOGINS_AT_ONCE,
       }),
     ),
   );
@@ -101,6 +99,7 @@ function crew() {
 }
 
 const CLOSE_MS = 10_000;
+const LOGINS_AT_ONCE = 24;
 
 function together(a: FleetCount, b: FleetCount): FleetCount {
   const sum = (x: number, y: number): number => x + y;

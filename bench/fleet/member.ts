@@ -21,6 +21,7 @@ import { suitesFor } from '../../protocol/login.ts';
 import { CHANNEL_SUITES } from '../../protocol/suites.ts';
 import { topicsUnder } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
+import type { World } from '../../protocol/world.ts';
 import { type DevicePapers, MANAGER_NAME } from './papers.ts';
 
 export interface MemberEvents {
@@ -35,6 +36,8 @@ export interface Member {
   readonly id: DeviceId;
   readonly state: AgentState;
   call(callee: string): void;
+  /** A wish of a program on the device. */
+  wish(act: (state: AgentState, world: World) => void): void;
   /** @returns whether it went out */
   say(text: string): boolean;
   close(): Promise<void>;
@@ -91,6 +94,7 @@ export function fleetMember(
           events.sent(effect.payload[0]!);
           return transport.publish(effect.topic, effect.payload, effect.qos);
         case 'tell':
+          if (effect.news.news === 'channelOpened') transport.settle();
           return events.news(member, effect.news);
         case 'rest':
           return transport.rest(effect.forMs);
@@ -121,16 +125,17 @@ export function fleetMember(
       },
     },
   });
-  const wish = (act: () => void): void =>
+  const wish = (act: (state: AgentState, world: World) => void): void =>
     loop.run(() => {
       state.out = [];
       state.charged = null;
-      act();
+      act(state, world());
       return state.out;
     });
   const member: Member = {
     id: own.id,
     state,
+    wish,
     call: (callee) =>
       wish(() => {
         const call = { callee, lifetimeSeconds: 86_400, allowUnencrypted: false, timeoutSeconds: CALL_SECONDS };

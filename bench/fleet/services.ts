@@ -13,6 +13,8 @@ export type Service = 'broker' | 'verifier' | 'manager';
 
 export interface Services {
   readonly url: string;
+  /** The broker runs inside the manager's process. */
+  readonly embedded: boolean;
   start(service: Service): Promise<void>;
   /** kill -9 */
   kill(service: Service): Promise<void>;
@@ -74,6 +76,7 @@ export async function startServices(papers: Papers, embedded: boolean): Promise<
   const pidOf = (service: Service): number => running.get(service)!.child.pid!;
   return {
     url,
+    embedded,
     start,
     kill: async (service) => void (await kill(running.get(service)!)),
     status,
@@ -106,10 +109,13 @@ export function cpuMicros(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / TICKS_PER_SECOND;
 }
 
-/** The whole fleet has one address here, so the limits that count by address are lifted; all others stay as they are. */
+/**
+ * The whole fleet has one address here, so the limits that count by address are lifted, and room is made for the messages
+ * of many logins at once (docs/sizing.md); all others stay as they are.
+ */
 const brokerYaml = (port: number): string => `listen: [{ kind: tcp, host: 127.0.0.1, port: ${port} }]
 tokens: { managerFile: manager.token, verifierFile: verifier.token }
-limits: { newPerAddress: 1000000 }
+limits: { newPerAddress: 100000, newPerSecondPerAddress: 100000, loginMessagesPerSecond: 2000 }
 `;
 
 const managerYaml = ({ directory }: Papers, broker: string): string => `name: ${MANAGER_NAME}
