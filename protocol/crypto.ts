@@ -1,6 +1,7 @@
 /**
- * The crypto seam: what the protocol needs of a cryptographic library. Halves: platform/crypto-node.ts (OpenSSL).
- * Every public-key operation passes one counter, so that "none per session" (B5) can be proven.
+ * The crypto seam: what the protocol needs of a cryptographic library. Halves: platform/crypto-node.ts (OpenSSL),
+ * platform/crypto-portable.ts (@noble). Every public-key operation passes one counter, so that "none per session" (B5)
+ * can be proven.
  */
 
 export type HashName = 'sha-256' | 'sha-384' | 'sha-512';
