@@ -7,8 +7,10 @@ import type { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { SUBPROTOCOL, WEB_SOCKET_LIMITS, WebSocketFault, webSocketStream } from '../platform/web-socket.ts';
+import { SUBPROTOCOL, WEB_SOCKET_LIMITS, webSocketStream } from '../platform/web-socket.ts';
+import { Millis } from '../protocol/units.ts';
 import type { PacketMeter } from './packet-limit.ts';
+import { fullBucket, takeOne } from './token-bucket.ts';
 
 /** http: a request that is no upgrade to MQTT here; frame: a WebSocket that carries something else. */
 export type WebFault = 'http-request' | 'web-socket-frame';
@@ -30,6 +32,8 @@ const HEADER_BYTES = 8 * 1024;
 /** Heads of frames and their masks. */
 const FRAME_ROOM = 1024;
 const CONTROL_HEAD_BYTES = 6;
+/** The WebSocket's own pings and pongs, which no limit of MQTT sees; programs send one in some seconds. */
+const PINGS_PER_SECOND = 100;
 
 /** For `node:http` and `node:https`: headers end in time and size, one request for each connection. */
 export function httpOptions(handshakeTimeout: number) {
@@ -99,14 +103,13 @@ export function serveWebSockets(
 }
 
 function enter(webSocket: WebSocket, socket: Socket, origin: Socket, door: WebDoor): void {
-  const stream = webSocketStream(webSocket);
+  const told = (): void => door.misused('web-socket-frame', origin);
+  const stream = webSocketStream(webSocket, told);
   const wrong = (): void => {
-    if (!stream.destroyed) stream.destroy();
-    door.misused('web-socket-frame', origin);
+    if (stream.destroyed) return;
+    told();
+    stream.destroy();
   };
-  stream.prependOnceListener('error', (error) => {
-    if (error instanceof WebSocketFault) wrong();
-  });
   const meter = door.opened(stream, origin);
   if (meter === null) return;
   // A message is handed on when it is complete: what is kept until then may be no more than packets of this link may have.
@@ -115,8 +118,10 @@ function enter(webSocket: WebSocket, socket: Socket, origin: Socket, door: WebDo
   webSocket.on('message', (data: Buffer) => {
     given += data.length;
   });
+  const pings = fullBucket(PINGS_PER_SECOND, Millis(performance.now()));
   const answered = (data: Buffer): void => {
     held -= CONTROL_HEAD_BYTES + data.length;
+    if (!takeOne(pings, PINGS_PER_SECOND, Millis(performance.now()))) wrong();
   };
   webSocket.on('ping', answered);
   webSocket.on('pong', answered);
@@ -127,6 +132,6 @@ function enter(webSocket: WebSocket, socket: Socket, origin: Socket, door: WebDo
     if (given > 0) held = Math.min(held - given, chunk.length);
     given = 0;
     const { connect, publish, rest } = meter.limits;
-    if (held > connect + publish + rest + FRAME_ROOM && !stream.destroyed) wrong();
+    if (held > connect + publish + rest + FRAME_ROOM) wrong();
   });
 }

@@ -18,17 +18,9 @@ export const WEB_SOCKET_LIMITS = {
   maxPayload: MAX_MESSAGE_BYTES,
   maxFragments: 1024,
   maxBufferedChunks: 4096,
-  maxPendingAutoPongs: 16,
+  maxPendingAutoPongs: 64,
   skipUTF8Validation: false,
 } as const;
-
-/** The peer sent what is no MQTT over WebSocket. */
-export class WebSocketFault extends Error {
-  constructor(detail: string) {
-    super(detail);
-    this.name = 'WebSocketFault';
-  }
-}
 
 /** TLS settings as node:tls takes them. */
 export interface ClientTls {
@@ -62,8 +54,11 @@ export function tryWebSocket(url: string, handshakeTimeout: number): Promise<voi
   });
 }
 
-/** The stream owns the socket: destroying one ends the other. Its errors are WebSocketFault, or those of the network. */
-export function webSocketStream(socket: WebSocket): Duplex {
+/**
+ * The stream owns the socket: destroying one ends the other.
+ * @param fault  told at once when the peer sent what is no MQTT; the stream is destroyed then
+ */
+export function webSocketStream(socket: WebSocket, fault: () => void = () => {}): Duplex {
   const stream = new Duplex({
     allowHalfOpen: false,
     read: () => socket.resume(),
@@ -96,14 +91,20 @@ export function webSocketStream(socket: WebSocket): Duplex {
       socket.send(messages.at(-1)!, () => done());
     });
 
+  const wrong = (error: Error): void => {
+    if (stream.destroyed) return;
+    fault();
+    stream.destroy(error);
+  };
   socket.on('message', (data: Buffer, isBinary) => {
     // [MQTT-6.0.0-1]
-    if (!isBinary) stream.destroy(new WebSocketFault('a text message'));
+    if (!isBinary) wrong(new Error('a text message'));
     else if (!stream.push(data)) socket.pause();
   });
   socket.on('error', (error) => {
     const { code } = error as NodeJS.ErrnoException;
-    stream.destroy(code?.startsWith('WS_ERR_') ? new WebSocketFault(error.message) : error);
+    if (code?.startsWith('WS_ERR_')) wrong(error);
+    else stream.destroy(error);
   });
   socket.on('close', () => {
     if (!stream.destroyed) stream.push(null);
