@@ -226,7 +226,7 @@ const agentYaml = (
   url: string,
   certificate: string,
   key: string,
-): string => `broker: { url: '${url}'${url.startsWith('mqtts:') ? ', anchorsFile: ca/root.pem' : ''} }
+): string => `broker: { url: '${url}'${/^(?:mqtts|wss):/.test(url) ? ', anchorsFile: ca/root.pem' : ''} }
 manager: ${MANAGER}
 stateDirectory: ${id}
 certificateFile: certificates/${certificate}.chain.pem
