@@ -13,6 +13,11 @@ export const EXIT_CODES = {
       'there is no such device, session or certificate (a callee that does not exist gives 1, as a forbidden one does: on purpose they look the same)',
   },
   timeout: { code: 5, meaning: 'no answer within the time allowed' },
+  damaged: {
+    code: 6,
+    meaning:
+      "the manager's store is damaged, older than it was, or of another key: a restart changes nothing (docs/operations.md)",
+  },
 } as const satisfies Record<string, { readonly code: number; readonly meaning: string }>;
 
 export type Exit = keyof typeof EXIT_CODES;

@@ -49,6 +49,7 @@ const CONTROL_EXITS: Readonly<Record<string, Exit>> = {
 /** Errors of the other folders, by name and then by their own code; naming them here saves loading what they come with. */
 const NAMED_EXITS: Readonly<Record<string, Readonly<Record<string, Exit>> & { readonly otherwise: Exit }>> = {
   AgentError: { otherwise: 'usage' },
+  BackupError: { otherwise: 'refused', 'no-backup': 'usage', unwritable: 'usage' },
   BrokerError: { otherwise: 'usage', 'port-taken': 'refused', listen: 'refused' },
   CaError: { otherwise: 'refused', 'unknown-certificate': 'notFound', 'bad-name': 'usage', 'bad-option': 'usage' },
   FileFault: { otherwise: 'usage', full: 'refused', io: 'refused' },
@@ -56,7 +57,13 @@ const NAMED_EXITS: Readonly<Record<string, Readonly<Record<string, Exit>> & { re
   LockHeld: { otherwise: 'refused' },
   ManagerError: { otherwise: 'usage' },
   SigningKeyError: { otherwise: 'usage' },
-  StoreError: { otherwise: 'refused' },
+  StoreError: {
+    otherwise: 'refused',
+    altered: 'damaged',
+    truncated: 'damaged',
+    'wrong-key': 'damaged',
+    'rolled-back': 'damaged',
+  },
   VerifierError: { otherwise: 'usage' },
 };
 

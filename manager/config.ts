@@ -19,6 +19,8 @@ export const managerConfig = z.strictObject({
   name: z.string().min(1).max(128),
   /** Registry, its key and the control socket; made with mode 0700. */
   dataDirectory: file,
+  /** Outside of it, on another disk at best: holds the number of the last commit, so that an older copy is refused. */
+  witnessFile: file.optional(),
   broker: z.union([
     z.strictObject({
       /** `mqtt://host:port` or `mqtts://host:port`; `ws://host:port/path` or `wss://…` over WebSocket. */

@@ -1,6 +1,6 @@
 /**
  * The store seam, real half: one LMDB file, every record under a MAC, every commit on disk before it is acknowledged.
- * What happens after a failed commit: docs/decisions/0010-after-a-failed-sync.md.
+ * What happens after a failed commit: docs/decisions/0013-after-a-failed-sync.md.
  */
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -122,6 +122,8 @@ function lmdbStore({ opened: initial, sealer, lock, key: ownKey, restMs }: Parts
   let closed: Promise<void> | null = null;
   let failure: { readonly error: StoreError; readonly since: number; refused: number } | null = null;
   let nextRestMs = restMs[0];
+  /** A copy reads the database in a thread of its own: nobody closes it meanwhile. */
+  const copying = new Set<Promise<void>>();
 
   /**
    * Everything queued until now in one transaction. It blocks for two syncs of the file, and this is wanted: a failed
@@ -226,6 +228,7 @@ function lmdbStore({ opened: initial, sealer, lock, key: ownKey, restMs }: Parts
   /** @returns null when it cannot be opened now, 'lost' when it holds another state than the one acknowledged last */
   const lookAgain = async (opened: OpenDatabase | null): Promise<OpenDatabase | 'lost' | null> => {
     try {
+      await Promise.allSettled(copying);
       if (opened !== null) await closeDatabase(opened);
       const again = await openDatabase(path, sealer);
       if (again.head.transaction === head.transaction && differingTables(again.head.sums, head.sums).length === 0) {
@@ -301,17 +304,23 @@ function lmdbStore({ opened: initial, sealer, lock, key: ownKey, restMs }: Parts
       savedAt: head.savedAt === 0 ? null : head.savedAt,
     }),
     copyTo: async (target) => {
+      let copy: Promise<void> | null = null;
       try {
         // not compact: that begins to count its transactions anew, and the head names the true one
-        await readable().database.backup(target, false);
+        copy = readable().database.backup(target, false);
+        copying.add(copy);
+        await copy;
       } catch (error) {
         throw storeError(target, error);
+      } finally {
+        if (copy !== null) copying.delete(copy);
       }
     },
     close: () => {
       closed ??= (async () => {
         await settled();
         flush();
+        await Promise.allSettled(copying);
         const opened = await settled();
         if (opened !== null) await closeDatabase(opened);
         ownKey.fill(0);

@@ -65,13 +65,24 @@ function stateOf({ running, answers }: Look): string {
 }
 
 /** The manager's link on one line, and nothing of the verifier while there is no link to hear it by. */
-export function forPeople(answer: Answer): Answer {
+export function forPeople(whole: Answer): Answer {
+  const answer = storeForPeople(whole);
   const { link } = answer;
   if (!isObject(link)) return answer;
   const state = cell(link, 'state');
   const told = typeof link.reason === 'string' && state !== 'up' ? `${state}: ${cell(link, 'reason')}` : state;
   const lines = Object.entries({ ...answer, link: told });
   return Object.fromEntries(lines.filter(([key]) => state === 'up' || key !== 'verifier'));
+}
+
+/** A store that is well needs one word, and what is not the case none. */
+function storeForPeople({ store, rollback, ...rest }: Answer): Answer {
+  const good = isObject(store) && store.state === 'good';
+  return {
+    ...rest,
+    ...(store === undefined ? {} : { store: good ? 'good' : store }),
+    ...(isObject(rollback) ? { [cell(rollback, 'what')]: rollback } : {}),
+  };
 }
 
 /** @returns null when nothing says where that daemon would be */

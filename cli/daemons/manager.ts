@@ -8,31 +8,22 @@ import { startManager } from '../../manager/service.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { type JsonValue, serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
-import { makePrivateDirectory } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
-import { loadOrCreateKeyFile } from '../../platform/store-key.ts';
-import { openLmdbStore } from '../../platform/store-lmdb.ts';
-import { wipe } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { brokerLink, type OpenTransport } from './broker-link.ts';
+import { openManagerStore, withStore } from './manager-store.ts';
 
-export async function startManagerDaemon(configPath: string, log: Log): Promise<Running> {
+/** @param acceptRollback  start although the witness knows of a later store */
+export async function startManagerDaemon(configPath: string, log: Log, acceptRollback: boolean): Promise<Running> {
   const config = readConfigFile(configPath, managerConfig);
-  const { dataDirectory } = config;
   const crypto = nodeCrypto();
   const openKey = (path: string) => openFileKeyStore(path, crypto.counter);
-  makePrivateDirectory(dataDirectory);
-  const storeKey = loadOrCreateKeyFile(join(dataDirectory, 'store.key'), crypto);
-  const sealingKey = loadOrCreateKeyFile(join(dataDirectory, 'sealing.key'), crypto);
-  // Also the lock against a second manager on the same directory.
-  const store = await openLmdbStore({ directory: dataDirectory, key: storeKey, crypto });
-  wipe(storeKey);
-  const closers: (() => Promise<void>)[] = [() => store.close()];
+  const { store, sealingKey, history, close: closeStore } = await openManagerStore(config, acceptRollback, crypto, log);
+  const closers: (() => Promise<void>)[] = [closeStore];
   const close = async (): Promise<void> => {
     for (const one of closers.splice(0).reverse()) await one();
-    wipe(sealingKey);
   };
   try {
     const broker = await reachBroker(config.broker, crypto, log);
@@ -45,11 +36,12 @@ export async function startManagerDaemon(configPath: string, log: Log): Promise<
       store,
       openKey,
       sealingKey,
+      history,
       openTransport: broker.openTransport,
     });
     closers.push(() => manager.close());
-    const socket = join(dataDirectory, 'manager.sock');
-    const control = await serveControl(socket, manager.control);
+    const socket = join(config.dataDirectory, 'manager.sock');
+    const control = await serveControl(socket, withStore(manager.control, store, config, log));
     closers.push(() => control.close());
     return { ready: { manager: config.name, broker: broker.where, control: socket }, close };
   } catch (error) {

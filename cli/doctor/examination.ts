@@ -60,10 +60,10 @@ export async function examineConfig(path: string, now: number): Promise<readonly
   for (const url of brokersOf(settings)) findings.push(await checkBroker(url));
   const start = `kagimori ${kind} run --config ${path}`;
   if (settings.dataDirectory !== undefined) {
-    findings.push(await checkControl(join(settings.dataDirectory, 'manager.sock'), start));
+    findings.push(...(await checkControl(join(settings.dataDirectory, 'manager.sock'), start)));
   }
   if (settings.stateDirectory !== undefined) {
-    findings.push(await checkControl(join(settings.stateDirectory, 'agent.sock'), start));
+    findings.push(...(await checkControl(join(settings.stateDirectory, 'agent.sock'), start)));
   }
   return findings;
 }

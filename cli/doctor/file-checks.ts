@@ -1,7 +1,7 @@
 /**
  * Files that a configuration names: there, readable, private where they hold a secret.
  */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { swappedFault } from '../../hardware/key-store.ts';
 import { FileFault, readBounded, readPrivate } from '../../platform/files.ts';
 import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
@@ -25,6 +25,7 @@ export function checkFiles(config: unknown, key = ''): readonly Finding[] {
 }
 
 function checkFile(key: string, path: string): Finding {
+  if (key === 'witnessFile' && !existsSync(path)) return well(`${key} ${path} will be made at the next start`);
   const token = TOKEN_KEY.test(key);
   if (!token && key !== 'keyFile') {
     readBounded(path, MAX_BYTES);

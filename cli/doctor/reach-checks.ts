@@ -6,6 +6,7 @@ import { BROKER_URL_FORM, type BrokerAddress, brokerAddress } from '../../platfo
 import { ControlError, callControl } from '../../platform/control-socket.ts';
 import { tryWebSocket } from '../../platform/web-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
+import { checkStore } from './store-checks.ts';
 
 const TIMEOUT_MS = 3_000;
 
@@ -39,10 +40,10 @@ function checkPort(url: string, { host, port }: BrokerAddress): Promise<Finding>
   });
 }
 
-export async function checkControl(socket: string, start: string): Promise<Finding> {
+export async function checkControl(socket: string, start: string): Promise<readonly Finding[]> {
   try {
-    await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
-    return well(`${socket} answers`);
+    const status = await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
+    return [well(`${socket} answers`), ...checkStore(status)];
   } catch (error) {
     const remedies: Readonly<Record<string, string>> = {
       'not-running': `start it with \`${start}\``,
@@ -52,6 +53,6 @@ export async function checkControl(socket: string, start: string): Promise<Findi
     };
     const what = error instanceof Error ? error.message : String(error);
     const code = error instanceof ControlError ? error.code : '';
-    return ill(what, remedies[code] ?? 'look at the log of the daemon');
+    return [ill(what, remedies[code] ?? 'look at the log of the daemon')];
   }
 }

@@ -10,7 +10,8 @@ export function checkStore(status: JsonValue): readonly Finding[] {
   if (!isObject(status) || !isObject(status.store)) return [];
   const { store, rollback } = status;
   const findings: Finding[] = [];
-  if (store.state === 'good') findings.push(well(`the store takes commits, the last one at ${cell(store, 'lastCommit')}`));
+  if (store.state === 'good')
+    findings.push(well(`the store takes commits, the last one at ${cell(store, 'lastCommit')}`));
   else {
     const what = `the store has refused ${cell(store, 'refusedCommits')} commits since ${cell(store, 'since')}`;
     findings.push(ill(what, cell(store, 'detail')));
