@@ -1,7 +1,8 @@
 /**
  * A stand-in for cryptography in large simulations: every output has the size of the real one and depends on all inputs,
- * a changed key, nonce, byte or signature is noticed, public-key operations are counted; nothing is secret. Per call
- * a sixth of the node half's cost or less, but for payloads above some KiB. What it does not know: RSA, and points that lie off a curve (only zero, one and values above any field).
+ * a changed key, nonce, byte or signature is noticed, public-key operations are counted; nothing is secret. A call costs
+ * a fraction of the node half's, but for payloads above some KiB. What it does not know: RSA, and points that lie off a
+ * curve (only zero, one and values above any field).
  */
 import { newPublicKeyCounter } from '../platform/crypto-node.ts';
 import { type FixedKeyAlgorithm, readSpki, writeSpki } from '../platform/key-encoding.ts';
