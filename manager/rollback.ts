@@ -2,7 +2,7 @@
  * A store that was rolled back: somebody put an older copy of the data directory in its place, and everything in it is
  * authentic. The devices know better. Each holds a secret of its resumption chain, and this manager never answers under
  * a generation before that is on disk; so a device that comes under a generation two or more ahead of the store, with
- * the right MAC, proves that the disk once held more. See docs/decisions/0012-rolled-back-store.md.
+ * the right MAC, proves that the disk once held more. See docs/decisions/0014-rolled-back-store.md.
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import { MAX_AGE_SECONDS, MAX_GENERATION } from '../protocol/resumption.ts';
