@@ -44,6 +44,7 @@ import { identitiesOf, identityFor, listingOf, type ManagerState } from './state
 const MAX_NAMES = 64;
 const MAX_NAME_LENGTH = 300;
 const AUTHENTICATION_FAILED = encodeError({ kind: 'unspecified', text: 'authentication failed' });
+const NOT_STORED = encodeError({ kind: 'unspecified', text: 'the manager cannot store a login now' });
 
 /** [patent 1002–1004] */
 export function receiveMessage1(
@@ -193,6 +194,13 @@ export function finishLogin(state: ManagerState, handshake: Handshake, world: Wo
       reply(state, handshake, 'message4', message4);
     },
   );
+}
+
+/** The disk refused: nobody was let in, and the device hears so at once instead of waiting for an answer. */
+export function loginNotStored(state: ManagerState, handshake: Handshake): void {
+  const { step, party, exchange } = handshake;
+  if (step.name === 'storingLogin') sendExchange(state, party, 'error', exchange, NOT_STORED);
+  endHandshake(state, party);
 }
 
 function denyLogin(state: ManagerState, handshake: Handshake, answer: LoginAnswer, world: World): void {

@@ -17,7 +17,7 @@ import type { Effect } from './effects.ts';
 import { receiveFrame } from './frames.ts';
 import { endHandshake, nextInLine, sameHandshake } from './half-open.ts';
 import { partyKey } from './handshake.ts';
-import { finishLogin, loginInTurn, ownVerdictForExchange, verdictForLogin } from './logins.ts';
+import { finishLogin, loginInTurn, loginNotStored, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, remember, sendTo, tellBroker } from './outbox.ts';
 import {
@@ -254,7 +254,7 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     case 'finishExchange': {
       const handshake = sameHandshake(state, continuation.party, continuation.handshake);
       if (handshake === null) return;
-      if (failure !== null) return endHandshake(state, handshake.party);
+      if (failure !== null) return loginNotStored(state, handshake);
       finishLogin(state, handshake, world);
       openings.finishResumed(state, handshake, world);
       openings.finishOpened(state, handshake, world);
