@@ -146,7 +146,9 @@ function readMeta(file: number, offset: number, path: string): Meta {
     throw truncated(path, 'not even its two header pages');
   const view = new DataView(bytes.buffer);
   const pageBytes = view.getUint32(PAGE_BYTES, true);
-  const known = view.getUint32(META, true) === MAGIC && view.getUint32(VERSION, true) === DATA_VERSION;
+  // LMDB refuses a page without its flag, and lmdb 3.5.6 does not survive a file that LMDB refuses.
+  const flagged = view.getUint16(18, true) === META_FLAG;
+  const known = flagged && view.getUint32(META, true) === MAGIC && view.getUint32(VERSION, true) === DATA_VERSION;
   const sane = pageBytes >= 512 && pageBytes <= 65536 && (pageBytes & (pageBytes - 1)) === 0;
   if (!known || !sane) throw damaged(path);
   const tree = (at: number): Tree => {
