@@ -32,12 +32,14 @@ export interface HouseOptions {
   readonly certify?: (directory: string, wanted: readonly Wanted[]) => void;
   /** The broker's listeners, in YAML; one of TCP when absent. */
   readonly listen?: string;
+  /** Further lines of the broker's configuration. */
+  readonly brokerYaml?: string;
   /** Further lines of the manager's configuration. */
   readonly managerYaml?: string;
   /** Further lines of the verifier's. */
   readonly verifierYaml?: string;
-  /** What a party's process finds in its environment, beside what this one has. */
-  readonly environment?: (party: Party) => NodeJS.ProcessEnv;
+  /** What a party's process finds in its environment, beside what this one has. @param at  path of a file in the house */
+  readonly environment?: (party: Party, at: House['at']) => NodeJS.ProcessEnv;
   /** Puts something between the broker and everybody else. @returns where they connect instead */
   readonly between?: (brokerUrl: string) => Promise<string>;
 }
@@ -95,13 +97,14 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   const devices = options.occupants.map(({ id, sans = [] }) => ({ name: id, kind: 'device', sans }) as const);
   (options.certify ?? certifyByKagimori)(directory, [...services, ...devices]);
   for (const service of ['manager', 'verifier']) write(`${service}.token`, randomToken());
-  write('broker.yaml', brokerYaml(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }'));
+  const brokerMore = options.brokerYaml ?? '';
+  write('broker.yaml', brokerYaml(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', brokerMore));
 
   const start = async (party: Party): Promise<RealProcess> => {
     const kind = ['broker', 'verifier', 'manager'].includes(party) ? party : 'agent';
     const logging = ['--json', '--log', 'json', '--log-level', 'debug'];
     const args = [kind, 'run', '--config', at(`${party}.yaml`), ...logging];
-    const running = startCommand(args, undefined, options.environment?.(party));
+    const running = startCommand(args, undefined, options.environment?.(party, at));
     ran.push(running);
     processes.set(party, running);
     void running.ended.then(() => processes.get(party) === running && processes.delete(party));
@@ -110,7 +113,8 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   };
   const { listen } = JSON.parse(await (await start('broker')).firstLine).ready as { listen: string[] };
   // started again, it has to be found where it was
-  write('broker.yaml', brokerYaml(withPorts(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', listen)));
+  const withRealPorts = withPorts(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', listen);
+  write('broker.yaml', brokerYaml(withRealPorts, brokerMore));
   const urls = [...listen];
   if (options.between !== undefined) urls[0] = await options.between(listen[0]!);
   write('verifier.yaml', verifierYaml(urls[0]!, options.verifierYaml ?? ''));
@@ -198,10 +202,10 @@ function certifyByKagimori(directory: string, wanted: readonly Wanted[]): void {
 
 const randomToken = (): string => `${Buffer.from(nodeCrypto().random(TOKEN_CHARACTERS)).toString('base64url')}\n`;
 
-const brokerYaml = (listen: string): string => `listen:
+const brokerYaml = (listen: string, more: string): string => `listen:
 ${listen}
 tokens: { managerFile: manager.token, verifierFile: verifier.token }
-`;
+${more}`;
 
 const withPorts = (listen: string, urls: readonly string[]): string =>
   urls.reduce((yaml, url) => yaml.replace('port: 0', `port: ${new URL(url).port}`), listen);
