@@ -81,7 +81,8 @@ export function sendTo(
   publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), record);
   log(state, 'debug', 'message.sent', { to, kinds: messages.map((m) => m.kind).join('+'), bytes: record.length });
   // a channel that has just been made needs no proof that somebody is there
-  if (messages.some(({ kind }) => kind === 'Ask') && world.now - open.since > FRESH) expectWord(state, to, WORD, world);
+  const wantsAnswer = messages.some(({ kind }) => kind === 'Ask' || kind === 'Renew');
+  if (wantsAnswer && world.now - open.since > FRESH) expectWord(state, to, WORD, world);
   return record;
 }
 

@@ -5,9 +5,16 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 
-const PROGRAM = '/usr/sbin/mosquitto';
+/** Debian has it where only root looks. */
+const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin`;
 const START_MS = 20_000;
 const TRY_MS = 25;
+
+const absent = ['mosquitto', 'mosquitto_pub', 'mosquitto_sub'].filter(
+  (program) => spawnSync(program, ['--help'], { env: { ...process.env, PATH } }).error !== undefined,
+);
+export const mosquittoAbsent: string | false =
+  absent.length === 0 ? false : `mosquitto absent: ${absent.join(', ')} not installed`;
 
 /** So many ports of loopback that nobody has at this moment. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -39,14 +46,17 @@ export function handOver(directory: string, way: readonly string[]): void {
 
 /** Resolves when it takes connections on all ports. */
 export async function startMosquitto(settings: string, ports: readonly number[]): Promise<Mosquitto> {
-  const child = spawn(PROGRAM, ['-c', settings, '-v'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('mosquitto', ['-c', settings, '-v'], {
+    env: { ...process.env, PATH },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const end = (): void => void child.kill('SIGKILL');
   process.once('exit', end);
   let text = '';
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   let over: string | null = null;
   child.once('error', (error) => {
-    over = `${PROGRAM}: ${error.message}: apt-get install mosquitto`;
+    over = error.message;
   });
   void ended.then(() => {
     over ??= `mosquitto ended: ${text}`;

@@ -48,7 +48,7 @@ test("[B1] outside broker: login, connect, data both ways and end on the device'
   );
 });
 
-test('[B1] [5.6] outside broker: a device that logs in as another than its topic says is refused', () => {
+test('[B1] [5.6 link takeover] outside broker: a device that logs in as another than its topic says is refused', () => {
   const pair = couple({ town: OUTSIDE });
   const { town, callee } = pair;
   const thief = town.add('thief');
@@ -62,7 +62,7 @@ test('[B1] [5.6] outside broker: a device that logs in as another than its topic
   assert.deepEqual(town.manager.devices.get(callee.id)?.leaf, leaf, "the name is still its owner's");
 });
 
-test('[5.6] outside broker: a resumption on the topic of another gets a hint and moves no secret; on its own it is answered', () => {
+test('[5.6 link takeover, replay] outside broker: a resumption on the topic of another gets a hint and moves no secret; on its own it is answered', () => {
   const { town, caller, callee } = talking({ town: OUTSIDE });
   const before = town.packets.length;
   town.meddler = ({ from }) => (from === caller.id ? [] : 'pass');
@@ -86,7 +86,7 @@ test('[5.6] outside broker: a resumption on the topic of another gets a hint and
   assert.deepEqual(answersOn(topicFrom(town, caller)), [`${topicTo(town, caller)} d2`]);
 });
 
-test('[5.6] outside broker: a link without a name, and a report that nobody may make, are refused', () => {
+test('[B1] outside broker: a link without a name, and a report that nobody may make, are refused', () => {
   const { town, caller } = talking({ town: OUTSIDE });
   const { topics } = town.manager.settings;
   const first = town.packets.find(({ topic }) => topic === topicFrom(town, caller));
