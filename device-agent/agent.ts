@@ -29,7 +29,7 @@ import * as invited from './invited.ts';
 import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
 import { log, managerTopic, publish } from './outbox.ts';
-import { receiveDeleted, receiveRegistered } from './registration.ts';
+import { receiveDeleted, receiveRegistered, registerOverdue, registrationDenied } from './registration.ts';
 import {
   forgetEarly,
   forgetRenewal,
@@ -284,7 +284,7 @@ function receiveMessage(
       receiveDeleted(state, message.requestId);
       return;
     case 'Denied':
-      return receiveDenied(state, message, bytes);
+      return registrationDenied(state, message, world) ? undefined : receiveDenied(state, message, bytes);
     case 'Ask':
       return receiveAsk(state, message, grantFor(message, all), bytes, world);
     case 'Grant':
@@ -359,6 +359,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       if (asked !== undefined) asked.early.length = 0;
       return;
     }
+    case 'register':
+      return registerOverdue(state, world);
     case 'renewal':
       return grantOverdue(state, rest, world);
     case 'earlyRenewal':

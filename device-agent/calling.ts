@@ -74,7 +74,7 @@ export function sendCalls(state: AgentState, world: World): void {
     const lifetime = lifetimeSeconds ?? undefined;
     const allowUnencrypted = call.allowUnencrypted ? true : undefined;
     const terms = { lifetime: lifetimeSeconds ?? LONGEST_LIFETIME, allowUnencrypted: call.allowUnencrypted };
-    const consent = writeConsent(state.consentKey, { role: 'caller', name: callee }, terms, world);
+    const consent = writeConsent(state.consentKey, { role: 'caller', name: callee, call: nonceA }, terms, world);
     sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted, consent }], call.cost, world);
   }
 }

@@ -8,7 +8,7 @@ import type { Resumed } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, sendOnChannel, tell } from './outbox.ts';
-import { receiveRegistered, registrationDue } from './registration.ts';
+import { awaitRegistered, receiveRegistered, registrationDue } from './registration.ts';
 import { sessionsSaid } from './renewal.ts';
 import { endsSaidBefore } from './sessions.ts';
 import { standingMessages } from './standing.ts';
@@ -48,7 +48,10 @@ export function channelOpened(
   const first: ChannelMessage[] = [];
   // [patent 1308] the first record permits; a manager that opened the channel permits first
   if (opening.by === 'device') first.push({ kind: 'Permit' });
-  if (registration !== null) first.push(registration);
+  if (registration !== null) {
+    first.push(registration);
+    awaitRegistered(state, world);
+  }
   if (!channel.authenticateOnly) {
     // to a manager that opened the channel, and may still be storing that, it rides on the first answer
     (opening.by === 'device' ? first : state.riding).push(...sessionsSaid(state));

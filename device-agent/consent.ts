@@ -21,9 +21,9 @@ const Consent = message('Consent', null, 'what a device consented to', {
   mac: required(4, bytes(MAC_BYTES), 'HMAC-SHA-256 over the fields above and the subject, cut'),
 });
 
-/** To what: as the caller to sessions with a name, whose sid is not known yet; as the callee to one session. */
+/** To what: as the caller to what one Connect brings, whose sid is not known yet; as the callee to one session. */
 export type ConsentSubject =
-  | { readonly role: 'caller'; readonly name: string }
+  | { readonly role: 'caller'; readonly name: string; readonly call: Uint8Array }
   | { readonly role: 'callee'; readonly from: DeviceId; readonly sid: Uint8Array };
 
 export interface ConsentTerms {
@@ -65,7 +65,7 @@ function macOf(
   until: EpochSeconds,
 ): Uint8Array {
   const { role } = subject;
-  const whom = role === 'caller' ? [subject.name] : [subject.from, subject.sid];
+  const whom = role === 'caller' ? [subject.name, subject.call] : [subject.from, subject.sid];
   const item = [LABEL, role, whom, until, lifetime, allowUnencrypted];
   return crypto.hmac('sha-256', key, encode(item)).subarray(0, MAC_BYTES);
 }

@@ -2,10 +2,12 @@
  * What this device registers and when: at boot, when its addresses change, on wish (P9, P10, patent 2002–2012, 0100–0102).
  */
 import { equal } from '../protocol/bytes.ts';
+import { cancel, schedule } from '../protocol/deadlines.ts';
 import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
 import { type Registration, registrationHash } from '../protocol/registration.ts';
+import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { log, sendWhenOpen, tell } from './outbox.ts';
+import { log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import type { AgentState, PendingRegistration } from './state.ts';
 
 /** @returns what is due on a new channel, or null; the same request id until the manager has answered */
@@ -32,7 +34,9 @@ export function register(state: AgentState, wanted: Registration, world: World):
   registration.pending = newPending(wanted, 'register', world);
   const { requestId } = registration.pending;
   // without a channel it goes out with the next one, as what is due then
-  if (state.channel !== null) sendWhenOpen(state, { kind: 'Register', requestId, ...wanted }, null, world);
+  if (state.channel === null) return;
+  sendWhenOpen(state, { kind: 'Register', requestId, ...wanted }, null, world);
+  awaitRegistered(state, world);
 }
 
 function newPending(content: Registration, purpose: 'register' | 'delete', world: World): PendingRegistration {
@@ -57,7 +61,9 @@ export function unregister(state: AgentState, world: World): void {
   registration.active = false;
   registration.pending = newPending(registration.wanted, 'delete', world);
   const { requestId } = registration.pending;
-  if (state.channel !== null) sendWhenOpen(state, { kind: 'Delete', requestId }, null, world);
+  if (state.channel === null) return;
+  sendWhenOpen(state, { kind: 'Delete', requestId }, null, world);
+  awaitRegistered(state, world);
 }
 
 /** [patent 2012] */
@@ -66,10 +72,33 @@ export function receiveRegistered(state: AgentState, message: MessageOf<'Registe
   const { pending } = registration;
   if (pending === null || pending.purpose !== 'register' || !equal(pending.requestId, message.requestId)) return;
   registration.pending = null;
+  cancel(state.deadlines, 'register');
   registration.acknowledged = { version: message.version, hash: pending.hash, content: pending.content };
   log(state, 'info', 'registered', { version: message.version });
   tell(state, { news: 'registered', version: message.version });
 }
+
+/** The manager could not store it: the same is asked again after a while. @returns whether the denial was for it */
+export function registrationDenied(state: AgentState, message: MessageOf<'Denied'>, world: World): boolean {
+  const { pending } = state.registration;
+  if (pending === null || !equal(pending.requestId, message.requestId)) return false;
+  log(state, 'warn', 'registration.denied', { reason: message.reason, againInMs: DENIED_AGAIN });
+  schedule(state.deadlines, 'register', later(world.now, DENIED_AGAIN));
+  return true;
+}
+
+/** No answer: what is still on its way is said again; without a channel it goes out with the next one. */
+export function registerOverdue(state: AgentState, world: World): void {
+  const due = registrationDue(state, world);
+  if (due !== null && sendOnChannel(state, [due], null, world)) awaitRegistered(state, world);
+}
+
+export function awaitRegistered(state: AgentState, world: World): void {
+  schedule(state.deadlines, 'register', later(world.now, ANSWER_TIMEOUT));
+}
+
+const DENIED_AGAIN = seconds(10);
+const ANSWER_TIMEOUT = seconds(20);
 
 /** @returns whether the answer was for the deletion */
 export function receiveDeleted(state: AgentState, requestId: Uint8Array): boolean {
@@ -77,6 +106,7 @@ export function receiveDeleted(state: AgentState, requestId: Uint8Array): boolea
   const { pending } = registration;
   if (pending === null || pending.purpose !== 'delete' || !equal(pending.requestId, requestId)) return false;
   registration.pending = null;
+  cancel(state.deadlines, 'register');
   registration.acknowledged = null;
   tell(state, { news: 'deleted' });
   return true;

@@ -16,7 +16,7 @@ import { noCost } from './cost.ts';
 import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
 import { chargeReceived, log, sendOnChannel, sendWhenOpen } from './outbox.ts';
 import { receiveRecordFrom, renewSession } from './sessions.ts';
-import type { AgentState, PendingRenewal, Session } from './state.ts';
+import type { AgentState, Call, PendingRenewal, Session } from './state.ts';
 
 const MAX_EARLY_RECORDS = 4;
 const EARLY_RECORD_TIME = seconds(2);
@@ -40,7 +40,7 @@ export function receiveRenew(state: AgentState, renew: MessageOf<'Renew'>, bytes
   // asked again: the nonce is drawn and not used up
   const nonce = before?.nonce ?? world.crypto.random(NONCE_BYTES);
   const epoch = Math.max(renew.epoch, session === undefined ? 0 : session.epoch + 1);
-  const kept = { ...renew, sid: renew.sid.slice(), epoch };
+  const kept = { ...renew, sid: renew.sid.slice(), call: renew.call?.slice(), epoch };
   const until = later(world.now, seconds(renew.lifetime));
   const pending: PendingRenewal = { renew: kept, nonce, until, cost, early: before?.early ?? [], repeats: 0 };
   state.renewals.set(sid, pending);
@@ -96,10 +96,25 @@ function refusalOf(
   return role === 'caller' ? refusalAsCaller(state, renew, world) : refusalAsCallee(state, renew, world);
 }
 
-function refusalAsCaller(state: AgentState, { name, lifetime, suite, consent }: MessageOf<'Renew'>, world: World) {
-  const given = consent === undefined ? null : readConsent(state.consentKey, { role: 'caller', name }, consent, world);
+/** A call that still waits here speaks for itself; that of a process before this one needs its consent. */
+function refusalAsCaller(state: AgentState, renew: MessageOf<'Renew'>, world: World): Reason | null {
+  const { name, lifetime, suite, consent, call } = renew;
+  if (call === undefined || consent === undefined) return 'restarted';
+  const key = toHex(call);
+  if ([...state.sessions.values()].some((session) => session.call === key)) return 'restarted'; // it has its session
+  const waiting = callOf(state, renew);
+  const given =
+    waiting === null
+      ? readConsent(state.consentKey, { role: 'caller', name, call }, consent, world)
+      : { lifetime: waiting.lifetimeSeconds ?? lifetime, allowUnencrypted: waiting.allowUnencrypted };
   if (given === null || lifetime > given.lifetime) return 'restarted';
   return given.allowUnencrypted || CIPHERS[suite.cipher].encrypts ? null : 'no-common-suite';
+}
+
+/** @returns the call of this process that the session answers, or null */
+function callOf(state: AgentState, { role, call, name }: MessageOf<'Renew'>): Call | null {
+  const waiting = role === 'caller' && call !== undefined ? state.calls.get(toHex(call)) : undefined;
+  return waiting?.callee === name ? waiting : null;
 }
 
 /** What the policy refuses today ends; what it, or a standing approval, would allow unasked goes on; else the consent counts. */
@@ -159,8 +174,17 @@ function install(
   const agreement = { ...agreementOf(grant), caller, callee, name, nonceA: grant.nonceA.slice() };
   const records = sessionContext(world.crypto, agreement, grant.secret, role, grant.route ?? null);
   forgetRenewal(state, sid); // the nonce is used up
-  renewSession(state, { grant, agreement, records, cost, call: null }, world);
+  renewSession(state, { grant, agreement, records, cost, call: answered(state, renew) }, world);
   for (const record of early) takeHeld(state, grant.peer, record, world);
+}
+
+/** @returns the key of the call that waits no more, or null */
+function answered(state: AgentState, renew: MessageOf<'Renew'>): string | null {
+  if (callOf(state, renew) === null || renew.call === undefined) return null;
+  const key = toHex(renew.call);
+  state.calls.delete(key);
+  for (const kind of ['call', 'reach']) cancel(state.deadlines, `${kind}:${key}`);
+  return key;
 }
 
 function takeHeld(state: AgentState, from: DeviceId, record: Uint8Array, world: World): void {

@@ -57,7 +57,7 @@ export function renewSession(state: AgentState, installation: Installation, worl
   if (before === undefined) return installSession(state, installation, world);
   wipeContext(before.records);
   const { data, call, until } = before;
-  const renewed = sessionOf({ ...installation, call }, world);
+  const renewed = sessionOf({ ...installation, call: call ?? installation.call }, world);
   begin(state, sid, { ...renewed, data, until: Millis(Math.min(until, renewed.until)) }, world);
 }
 

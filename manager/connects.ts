@@ -86,6 +86,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
       caller: partyOf(state, caller, message.consent?.slice() ?? null),
       callee: partyOf(state, callee, null),
       name: message.callee,
+      call: message.nonceA.slice(),
       nonceA: message.nonceA.slice(),
       suite: matched.suite,
       keyMode: matched.keyMode,
@@ -141,7 +142,7 @@ function takeStandingNonce(state: ManagerState, terms: Terms): Uint8Array | null
 
 /**
  * The same Connect again while its session is being made or stands: the sealed grant goes out once more. When that was
- * sealed for a channel that is gone it never arrived, so its session ends and the Connect counts as new.
+ * sealed for a channel that is gone it never arrived, and both get another.
  */
 function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, world: World): boolean {
   const sid = state.sessionOfCall.get(toHex(nonceA));
@@ -149,13 +150,14 @@ function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, wor
   if (sid === undefined || session === undefined) return false;
   const { flow, sealedForCaller: sealed } = session;
   if (flow.terms.caller.id !== caller || flow.state === 'ending') return false;
-  if (flow.state !== 'granted') return true;
+  if (flow.state !== 'granted') return true; // a renewed one too: its grant is on its way
   if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
     publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
     return true;
   }
-  stepSession(state, sid, { type: 'lost', device: caller, reason: 'unreachable' }, world);
-  return false;
+  stepSession(state, sid, { type: 'keysLost', device: caller }, world);
+  stepSession(state, sid, { type: 'channelOpened', device: caller }, world);
+  return true;
 }
 
 /** [patent 2122] Only the device that was asked may answer. */

@@ -69,6 +69,7 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
   calleeInstance: optional(11, bytes(INSTANCE_BYTES), 'process that holds the keys of the last grant'),
   callerConsent: optional(12, bytes(1, 64), 'opaque: given back to the device'),
   calleeConsent: optional(13, bytes(1, 64), 'opaque: given back to the device'),
+  call: optional(14, bytes(NONCE_BYTES), 'nonce of the Connect that it began with'),
 });
 export type SessionRecord = Value<typeof SessionRecord>;
 

@@ -117,7 +117,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
 }
 
 function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId): FlowEffect {
-  const { sid, caller, callee, name, suite, keyMode } = terms;
+  const { sid, caller, callee, name, suite, keyMode, call } = terms;
   const [role, mine, peer] =
     to === caller.id ? (['caller', caller, callee] as const) : (['callee', callee, caller] as const);
   const message = {
@@ -131,6 +131,7 @@ function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId):
     keyMode,
     lifetime: lifetimeSeconds,
     consent: mine.consent ?? undefined,
+    call: role === 'caller' && call.length > 0 ? call : undefined,
   } as const;
   return { type: 'send', to, messages: [message] };
 }

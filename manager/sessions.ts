@@ -29,12 +29,12 @@ export function addSession(state: ManagerState, sid: string, session: Session): 
     if (of === undefined) state.sessionsOf.set(id, new Set([sid]));
     else of.add(sid);
   }
-  const { caller, callee, nonceA } = session.flow.terms;
+  const { caller, callee, call } = session.flow.terms;
   const pair = pairKey(caller.id, callee.id);
   const between = state.sessionsBetween.get(pair);
   if (between === undefined) state.sessionsBetween.set(pair, new Set([sid]));
   else between.add(sid);
-  if (nonceA.length > 0) state.sessionOfCall.set(toHex(nonceA), sid);
+  if (call.length > 0) state.sessionOfCall.set(toHex(call), sid);
 }
 
 /** No control character stands in an id. */
@@ -144,12 +144,12 @@ function forget(state: ManagerState, sid: string, session: Session): void {
     of?.delete(sid);
     if (of?.size === 0) state.sessionsOf.delete(id);
   }
-  const { caller, callee, nonceA } = session.flow.terms;
+  const { caller, callee, call } = session.flow.terms;
   const pair = pairKey(caller.id, callee.id);
   const between = state.sessionsBetween.get(pair);
   between?.delete(sid);
   if (between?.size === 0) state.sessionsBetween.delete(pair);
-  if (state.sessionOfCall.get(toHex(nonceA)) === sid) state.sessionOfCall.delete(toHex(nonceA));
+  if (state.sessionOfCall.get(toHex(call)) === sid) state.sessionOfCall.delete(toHex(call));
   commit(state, [sessionChange(sid, null)], { next: 'nothing' });
 }
 
@@ -169,7 +169,7 @@ export const isLive = ({ state }: Flow): boolean =>
 export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller.id, flow.terms.callee.id];
 
 function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRecord {
-  const { caller, callee, name, suite, keyMode, rule, route } = terms;
+  const { caller, callee, name, suite, keyMode, rule, route, call } = terms;
   return {
     caller: caller.id,
     callee: callee.id,
@@ -184,5 +184,6 @@ function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRe
     calleeInstance: callee.instance ?? undefined,
     callerConsent: caller.consent ?? undefined,
     calleeConsent: callee.consent ?? undefined,
+    call: call.length === 0 ? undefined : call,
   };
 }

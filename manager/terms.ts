@@ -25,6 +25,9 @@ export interface Terms {
   readonly callee: Party;
   /** The name by which the caller asked. */
   readonly name: string;
+  /** The nonce of the Connect that it began with; empty for a session that was stored without. */
+  readonly call: Uint8Array;
+  /** Of the last grant. */
   readonly nonceA: Uint8Array;
   readonly suite: Suite;
   readonly keyMode: KeyMode;

@@ -291,6 +291,7 @@ export const Renew = message(
     keyMode: required(7, keyMode, 'as agreed when the session began'),
     lifetime: required(8, lifetime, 'what is left of the approved one, seconds from the grant'),
     consent: optional(9, consent, "the reader's own, given back"),
+    call: optional(10, nonce, "of the caller's Connect, for the caller to read"),
   },
 );
 export const Renewal = message('Renewal', 19, 'answers a Renew; said again on a new channel until the grant is there', {

@@ -29,6 +29,7 @@ const TERMS: Terms = {
   caller: party(A),
   callee: party(B),
   name: 'tv.home.example',
+  call: new Uint8Array(16).fill(2),
   nonceA: new Uint8Array(16).fill(2),
   suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
   keyMode: 'seed',

@@ -38,6 +38,7 @@ for (let round = 0; round < GRANTS; round++) {
     caller: party('switch'),
     callee: party('lamp'),
     name: 'lamp',
+    call: crypto.random(16),
     nonceA: crypto.random(16),
     suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
     keyMode: 'seed',
