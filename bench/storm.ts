@@ -86,17 +86,19 @@ async function stormsOf(
 
 /** @throws Error */
 export function requireNothingLost(name: string, { count, status }: Storm, devices: number, sessions: number): void {
-  const faults = [
+  const faults: readonly (readonly [number, string])[] = [
     [count.returns.filter(({ how }) => how !== 'resume').length, 'devices logged in anew'],
     [count.loginsSent, 'full logins were begun'],
     [count.publicKeyOperations, 'public-key operations were done on devices'],
-    [count.sessionsLost, 'ends of sessions were closed'],
+    ...Object.entries(count.sessionsLost).map(
+      ([why, ends]) => [ends, `ends of sessions were closed (${why})`] as const,
+    ),
     [devices - count.inside, 'devices have no channel at the end'],
     [sessions - count.sessions, 'ends of sessions are not open'],
     [sessions - count.messages, 'messages in sessions did not arrive'],
     [Math.max(0, devices - Number(status.registered)), 'registrations are gone'],
     [Math.max(0, devices - Number(status.channels)), 'channels are missing at the manager'],
-  ] as const;
+  ];
   const lost = faults.filter(([number]) => number !== 0).map(([number, what]) => `${number} ${what}`);
   if (lost.length > 0) throw new Error(`after the restart of ${name}: ${lost.join('; ')}`);
 }

@@ -81,8 +81,8 @@ const newLine = (perSecond: number, horizon: Millis): Line => ({
   queue: [],
   present: new Set(),
   turns: new Map(),
-  nextTurn: Millis(0),
-  nextEntry: Millis(0),
+  nextTurn: Millis(Number.NEGATIVE_INFINITY),
+  nextEntry: Millis(Number.NEGATIVE_INFINITY),
   counted: { letIn: 0, turnedAway: 0, second: { from: Millis(0), letIn: 0 }, busiest: 0 },
 });
 
@@ -105,6 +105,12 @@ export function ask(
   share: number,
 ): Place {
   const line = admission[name];
+  // turns that nobody takes must not keep others out
+  if (line.present.size === 0 && hasPlace(line, now)) {
+    line.turns.delete(who.key);
+    letIn(line, who.exchange, now);
+    return { place: 'in' };
+  }
   const turn = line.turns.get(who.key) ?? newTurn(admission, name, now);
   const wait = turn - now;
   if (wait > line.horizon) {
@@ -121,10 +127,6 @@ export function ask(
     return { place: 'later', after: Millis(Math.max(wait, MOMENT * (0.5 + share / 2))) };
   }
   line.turns.delete(who.key);
-  if (wait <= 0 && line.present.size === 0 && hasPlace(line, now)) {
-    letIn(line, who.exchange, now);
-    return { place: 'in' };
-  }
   enqueue(line, { exchange: who.exchange, party: who.party, turn });
   return { place: 'queue' };
 }

@@ -28,7 +28,7 @@ import type { ManagerState, Settings } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
-import type { Transport, TransportObserver } from '../platform/transport.ts';
+import type { DeviceTransport, Transport, TransportObserver } from '../platform/transport.ts';
 import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
@@ -312,6 +312,7 @@ export function town(wishes: TownWishes = {}): Town {
       for (const effect of effects) {
         if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
         if (effect.type === 'tell') device.news.push(effect.news);
+        if (effect.type === 'rest') link.rest(effect.forMs);
         if (effect.type === 'log' && effect.event === 'bug') throw new Error(`${name}: ${effect.fields.detail}`);
         if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
         if (effect.type === 'save' && !device.diskFrozen) {
@@ -327,7 +328,7 @@ export function town(wishes: TownWishes = {}): Town {
       if (device.state.charged !== null) device.state.charged.publicKeyOps += publicKeyOperations(counter) - before;
       perform(effects);
     };
-    const open = (): Transport =>
+    const open = (): DeviceTransport =>
       hub.transport({
         ...(outside ? { service: encodeId(id) } : {}),
         subscriptions: (own: LinkId) => inboxes(agentSettings, id, own),

@@ -49,7 +49,8 @@ export interface FleetCount {
   readonly loginsSent: number;
   readonly busyHeard: number;
   readonly publicKeyOperations: number;
-  readonly sessionsLost: number;
+  /** Ends of sessions that were closed after the mark, by who closed them and why. */
+  readonly sessionsLost: Readonly<Record<string, number>>;
   /** CPU of this process since its start, µs. */
   readonly cpuMicros: number;
   readonly residentBytes: number;

@@ -30,13 +30,13 @@ interface Marked {
   resumes: number;
   logins: number;
   busy: number;
-  lost: number;
+  readonly lost: Record<string, number>;
 }
 let mark = marked();
 
 function marked(): Marked {
   const operations = publicKeyOperations(crypto.counter);
-  return { operations, returns: new Map(), links: {}, openings: {}, resumes: 0, logins: 0, busy: 0, lost: 0 };
+  return { operations, returns: new Map(), links: {}, openings: {}, resumes: 0, logins: 0, busy: 0, lost: {} };
 }
 
 const count = (by: Record<number, number>): void => {
@@ -63,7 +63,7 @@ const events: MemberEvents = {
         registered++;
         return;
       case 'sessionClosed':
-        mark.lost++;
+        mark.lost[`${news.closedBy}: ${news.reason}`] = (mark.lost[`${news.closedBy}: ${news.reason}`] ?? 0) + 1;
         return;
       case 'received':
         if (decodeUtf8(news.payload) === GREETING) messages++;

@@ -116,14 +116,16 @@ function together(a: FleetCount, b: FleetCount): FleetCount {
     loginsSent: sum(a.loginsSent, b.loginsSent),
     busyHeard: sum(a.busyHeard, b.busyHeard),
     publicKeyOperations: sum(a.publicKeyOperations, b.publicKeyOperations),
-    sessionsLost: sum(a.sessionsLost, b.sessionsLost),
+    sessionsLost: added(a.sessionsLost, b.sessionsLost),
     cpuMicros: sum(a.cpuMicros, b.cpuMicros),
     residentBytes: sum(a.residentBytes, b.residentBytes),
   };
 }
 
-function added(a: Readonly<Record<number, number>>, b: Readonly<Record<number, number>>): Record<number, number> {
-  const both: Record<number, number> = { ...a };
-  for (const [second, count] of Object.entries(b)) both[Number(second)] = (both[Number(second)] ?? 0) + count;
+type Counts = Readonly<Record<string, number>>;
+
+function added(a: Counts, b: Counts): Record<string, number> {
+  const both: Record<string, number> = { ...a };
+  for (const [key, count] of Object.entries(b)) both[key] = (both[key] ?? 0) + count;
   return both;
 }

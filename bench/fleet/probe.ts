@@ -10,9 +10,12 @@ import { fleetMember, fleetSettings, type Member } from './member.ts';
 import type { DevicePapers, Papers } from './papers.ts';
 
 export interface Probe {
-  /** Forgets what was measured. */
+  /** Calls that begin from here on are counted. */
   mark(): void;
-  /** Milliseconds from Connect until the caller has heard the callee, of calls that began with both channels open. */
+  /**
+   * Milliseconds from Connect until the caller has heard the callee, of calls that began while both devices held their
+   * channels for open.
+   */
   readonly latencies: readonly number[];
   /** Calls that failed after they had begun so. */
   readonly failures: number;
@@ -28,6 +31,8 @@ export async function startProbe(url: string, papers: Papers, lines: readonly [n
   const all = readFileSync(papers.devicesFile, 'utf8').split('\n');
   let latencies: number[] = [];
   let failures = 0;
+  /** The call under way began after the mark. */
+  let counts = false;
   let under: number | null = null;
   const opened = Promise.withResolvers<void>();
   let registered = 0;
@@ -40,11 +45,11 @@ export async function startProbe(url: string, papers: Papers, lines: readonly [n
         if (news.news === 'registered' && ++registered === 2) opened.resolve();
         if (member.id !== caller.id || under === null) return;
         if (news.news === 'sessionOpened') {
-          latencies.push(performance.now() - under);
+          if (counts) latencies.push(performance.now() - under);
           member.wish((state, world) => endSession(state, news.sid, 'done', world));
         }
         if (news.news === 'callFailed') {
-          failures++;
+          if (counts) failures++;
           under = null;
         }
         if (news.news === 'sessionClosed') under = null;
@@ -53,14 +58,13 @@ export async function startProbe(url: string, papers: Papers, lines: readonly [n
   ) as [Member, Member];
   const timer = setInterval(() => {
     if (under !== null || caller.state.channel === null || callee.state.channel === null) return;
-    under = performance.now();
+    [under, counts] = [performance.now(), true];
     caller.call(callee.id);
   }, EVERY_MS);
   await opened.promise;
   return {
     mark() {
-      latencies = [];
-      failures = 0;
+      [latencies, failures, counts] = [[], 0, false];
     },
     get latencies() {
       return latencies;

@@ -40,7 +40,6 @@ export async function runStorm(
   progress: (back: number, devices: number) => void,
 ): Promise<Storm> {
   await fleet.mark();
-  probe?.mark();
   const before = await fleet.count();
   const cpuBefore = cpuOf(services, before);
   const killed = Date.now();
@@ -48,6 +47,7 @@ export async function runStorm(
   // one after the other: who is started last is heard of last
   for (const victim of victims) await services.start(victim);
   const there = Date.now();
+  probe?.mark();
   const answers = askAllTheTime(services);
   let count = await fleet.count();
   while (count.returns.length < count.devices) {
