@@ -120,7 +120,7 @@ export function memoryHub(authority: HubAuthority): MemoryHub {
         },
         // without a clock: it is up again with the next `rejoin`
         settle() {},
-    rest() {
+        rest() {
           const { link } = member;
           steps.push(() => member.link !== null && member.link === link && leave(member, 'resting'));
         },
