@@ -9,7 +9,7 @@ import { BACK_MS, buildChaosHouse, CALLEE, CALLER, type ChaosHouse, countNonces 
 import type { Party } from '../real-house.ts';
 
 /** Who may be killed; each alone, and each with each. */
-const MORTALS: readonly Party[] = ['broker', 'manager', 'verifier'];
+const MORTALS: readonly Party[] = ['broker', 'manager', 'verifier', CALLER, CALLEE];
 const PAIRS = MORTALS.flatMap((one, at) => MORTALS.slice(at + 1).map((other) => [one, other]));
 
 const SEED = Number(process.env.KAGIMORI_SEED ?? 20_070_802);
