@@ -3,6 +3,7 @@
  * sits. It opens nothing; names and contents in the trace come from the senders.
  */
 import {
+  arriving,
   type BrokerState,
   brokerState,
   connecting,
@@ -10,6 +11,7 @@ import {
   disconnected,
   type Effect,
   forwarding,
+  leaving,
   publishing,
   type Service,
   subscribing,
@@ -57,6 +59,8 @@ export function brokerHost(context: BrokerContext): BrokerHost {
   const { queue, now, topics, trace } = context;
   const readers = new Map<string, Set<Connection>>();
   const connections = new Map<LinkId, Connection>();
+  const wide = [`${topics.root}/m/`, `${topics.root}/v/q/`].map((before) => ({ before, name: `${before}+` }));
+  const peers = `${topics.root}/p/`;
   let state: BrokerState | null = null;
 
   const millis = (): Millis => Millis(now() / MICROS_PER_MS);
@@ -78,24 +82,28 @@ export function brokerHost(context: BrokerContext): BrokerHost {
   const admit = (current: BrokerState, connection: Connection): string | null => {
     const { link, line } = connection;
     const service: Service | null = line.party === MANAGER ? 'manager' : line.party === VERIFIER ? 'verifier' : null;
-    const attempt = {
-      clientId: link,
-      username: service,
-      passwordSha256: null,
-      clean: true,
-      will: false,
-      address: null,
-    };
+    const address = service === null ? line.party : null;
+    if (address !== null) {
+      const admission = arriving(current, address, millis());
+      if (admission.verdict === 'refuse') return admission.reason;
+    }
+    const attempt = { clientId: link, username: service, passwordSha256: null, clean: true, will: false, address };
     const admission = connecting(current, attempt, millis());
-    return admission.verdict === 'accept' ? null : admission.reason;
+    if (admission.verdict === 'accept') return null;
+    if (address !== null) leaving(current, address);
+    return admission.reason;
   };
 
-  /** @returns who reads the topic and still may. Here nobody reads by its parent what somebody reads by name. */
+  /** The manager and the verifier read a whole kind of topic; so does a device what its peers send it. */
+  const filterOf = (topic: Topic): string => {
+    for (const filter of wide) if (topic.startsWith(filter.before)) return filter.name;
+    return topic.startsWith(peers) ? `${topic.slice(0, topic.indexOf('/', peers.length))}/+` : topic;
+  };
+
+  /** @returns who reads the topic and still may */
   const readersOf = (current: BrokerState, topic: Topic): readonly Connection[] => {
-    const those = readers.get(topic) ?? readers.get(`${topic.slice(0, topic.lastIndexOf('/'))}/+`);
-    if (those === undefined) return [];
     const found: Connection[] = [];
-    for (const one of those) if (forwarding(current, one.link, topic)) found.push(one);
+    for (const one of readers.get(filterOf(topic)) ?? []) if (forwarding(current, one.link, topic)) found.push(one);
     return found;
   };
 

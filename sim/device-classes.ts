@@ -38,7 +38,7 @@ export const DEVICE_CLASSES: Readonly<Record<ClassName, DeviceClass>> = {
     diskMs: [4, 20],
     proposals: proposals(CHACHA, GCM_128),
     calls: ['pc', 'phone'],
-    messages: { count: [2, 4], bytes: [40, 200] },
+    messages: { count: [1, 3], bytes: [40, 200] },
     closeWhenIdleSeconds: null,
   },
   pc: {
@@ -47,7 +47,7 @@ export const DEVICE_CLASSES: Readonly<Record<ClassName, DeviceClass>> = {
     diskMs: [0.3, 2],
     proposals: proposals(GCM_256, GCM_128, CHACHA),
     calls: ['television', 'router'],
-    messages: { count: [3, 8], bytes: [200, 4000] },
+    messages: { count: [2, 4], bytes: [200, 4000] },
     closeWhenIdleSeconds: null,
   },
   phone: {
@@ -56,7 +56,7 @@ export const DEVICE_CLASSES: Readonly<Record<ClassName, DeviceClass>> = {
     diskMs: [1, 8],
     proposals: proposals(CHACHA, GCM_128, CCM_SHORT),
     calls: ['refrigerator', 'television', 'router'],
-    messages: { count: [2, 6], bytes: [20, 600] },
+    messages: { count: [1, 4], bytes: [20, 600] },
     closeWhenIdleSeconds: null,
   },
   pda: {
@@ -65,7 +65,7 @@ export const DEVICE_CLASSES: Readonly<Record<ClassName, DeviceClass>> = {
     diskMs: [5, 25],
     proposals: proposals(GCM_128, CCM_SHORT),
     calls: ['pc', 'phone'],
-    messages: { count: [2, 4], bytes: [20, 300] },
+    messages: { count: [1, 3], bytes: [20, 300] },
     closeWhenIdleSeconds: null,
   },
   television: {
@@ -74,7 +74,7 @@ export const DEVICE_CLASSES: Readonly<Record<ClassName, DeviceClass>> = {
     diskMs: [4, 20],
     proposals: proposals(GCM_128, CHACHA),
     calls: ['phone', 'router'],
-    messages: { count: [2, 5], bytes: [100, 1500] },
+    messages: { count: [1, 3], bytes: [100, 1500] },
     closeWhenIdleSeconds: null,
   },
   refrigerator: {

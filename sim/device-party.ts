@@ -102,6 +102,7 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
           context.publish(id, effect.topic, effect.payload, named[sent++]!);
           break;
         case 'tell':
+          if (effect.news.news === 'channelOpened') context.settled(id);
           parts.told(self, effect.news);
           break;
         case 'log':

@@ -123,7 +123,7 @@ function live(world: SimWorld, homes: Households) {
 
   const say = (device: DeviceParty, sid: string, bytes: number): void => {
     device.run((state, then) => {
-      if (sendData(state, sid, draws.bytes(bytes), then) !== null) return;
+      if (sendData(state, sid, new Uint8Array(bytes), then) !== null) return;
       data.sent++;
       const key = `${sid} ${device.id}`;
       underWay.set(key, [...(underWay.get(key) ?? []), nowMs()]);

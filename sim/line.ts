@@ -56,27 +56,47 @@ export interface Line {
   close(connection: Connection, by: End, reason: string): void;
   /** The connection breaks, and what is on the way with it. */
   breakConnection(reason: string): void;
+  /** This link got its device in: a good one. */
+  settle(): void;
   /** The party leaves, and comes again after about so long. */
   rest(forMs: number): void;
   cut(): void;
   heal(): void;
 }
 
-const CONNECT_TIMEOUT = 10 * MICROS_PER_SECOND;
-const RECONNECT = { minMs: 500, maxMs: 30_000 };
+/** How patient a party is with its link. */
+export interface Waits {
+  readonly connectTimeoutMs: number;
+  readonly reconnect: { readonly minMs: number; readonly maxMs: number };
+  readonly keepAliveMs: number;
+}
+
+/** As platform/transport-mqtt.ts has it by itself, and for the services (cli/daemons/broker-link.ts). */
+export const DEVICE_WAITS: Waits = {
+  connectTimeoutMs: 10_000,
+  reconnect: { minMs: 500, maxMs: 30_000 },
+  keepAliveMs: 30_000,
+};
+export const SERVICE_WAITS: Waits = {
+  connectTimeoutMs: 2000,
+  reconnect: { minMs: 250, maxMs: 1000 },
+  keepAliveMs: 2000,
+};
+/** A link that lived so long, or on which the device got in, was a good one. */
 const STEADY = 15 * MICROS_PER_SECOND;
+/** A wait may be as long as this, however short the absence. */
+const SHORT_WAIT_MS = 4000;
 const LONGEST_REST_MS = 60_000;
+/** MQTT: who is silent for one and a half keep-alives is gone. */
+const SILENCE = 1.5;
 /** TCP's handshake, CONNECT with its answer, SUBSCRIBE: packets until the broker has taken the link in. */
 const PACKETS_TO_CONNECT = 5;
-/** Without a sign of life: the broker waits one and a half keep-alives of 30 s, a client one to two. */
-const BROKER_PATIENCE = 45 * MICROS_PER_SECOND;
-const CLIENT_PATIENCE = 30 * MICROS_PER_SECOND;
 /** TCP tries again after ever longer times, of which this is the longest that is waited for after a partition. */
 const LONGEST_RETRANSMISSION = 30 * MICROS_PER_SECOND;
 
 export function createLine(
   party: PartyName,
-  profile: LinkProfile,
+  { profile, waits }: { readonly profile: LinkProfile; readonly waits: Waits },
   owner: LineOwner,
   random: SeededRandom,
   context: LineContext,
@@ -92,6 +112,8 @@ export function createLine(
   let attempt = 0;
   let failures = 0;
   let begunAt: Micros = 0;
+  let settled = false;
+  let goodUntil: Micros = 0;
   /** What the owner asked for when it left. */
   let pauseMs: number | null = null;
 
@@ -101,6 +123,7 @@ export function createLine(
     if (!running || line.connection !== null) return;
     const mine = ++attempt;
     begunAt = now();
+    settled = false;
     const current = (): boolean => running && attempt === mine;
     const connection: Connection = {
       link: LinkId(Buffer.from(draws.bytes(18)).toString('base64url')),
@@ -111,7 +134,7 @@ export function createLine(
     };
     let handshake = 0;
     for (let n = 0; n < PACKETS_TO_CONNECT; n++) handshake += wires[n % 2 === 0 ? 'broker' : 'client'].packet();
-    after(CONNECT_TIMEOUT, () => {
+    after(waits.connectTimeoutMs * MICROS_PER_MS, () => {
       if (current() && line.connection === null) retry('no answer from the broker');
     });
     after(handshake, () => {
@@ -141,13 +164,15 @@ export function createLine(
 
   const retry = (reason: string): void => {
     attempt++;
-    failures = now() - begunAt > STEADY ? 1 : Math.min(failures + 1, 16);
+    const good = settled || now() - begunAt > STEADY;
+    if (good) goodUntil = now();
+    failures = good ? 1 : Math.min(failures + 1, 16);
     line.connection = null;
+    const { minMs, maxMs } = waits.reconnect;
+    const longestMs = Math.max(SHORT_WAIT_MS, (now() - goodUntil) / MICROS_PER_MS);
     const share = draws.fraction();
-    const waitMs =
-      pauseMs === null
-        ? Math.min(RECONNECT.maxMs, RECONNECT.minMs * 2 ** failures) * share
-        : pauseMs + share * RECONNECT.minMs;
+    const spreadMs = share * Math.min(maxMs, longestMs, minMs * 2 ** failures);
+    const waitMs = pauseMs === null ? spreadMs : pauseMs + share * minMs;
     pauseMs = null;
     after(waitMs * MICROS_PER_MS, begin);
     owner.down(reason);
@@ -178,6 +203,7 @@ export function createLine(
     start() {
       running = true;
       failures = 0;
+      goodUntil = now();
       begin();
     },
     stop() {
@@ -206,6 +232,9 @@ export function createLine(
       for (const which of ['client', 'broker'] as const)
         after(wires[which].packet(), () => end(connection, which, reason));
     },
+    settle() {
+      settled = line.connection !== null;
+    },
     rest(forMs) {
       const { connection } = line;
       if (connection === null) return;
@@ -219,9 +248,10 @@ export function createLine(
       const { connection } = line;
       if (connection === null) return;
       const silent = (): boolean => line.cutSince === since;
-      after(BROKER_PATIENCE, () => silent() && line.close(connection, 'broker', 'the client fell silent'));
-      const patience = CLIENT_PATIENCE * (1 + draws.fraction());
-      after(patience, () => silent() && line.close(connection, 'client', 'the broker fell silent'));
+      const keepAlive = waits.keepAliveMs * MICROS_PER_MS;
+      const clientGivesUp = keepAlive * (1 + (SILENCE - 1) * draws.fraction());
+      after(keepAlive * SILENCE, () => silent() && line.close(connection, 'broker', 'the client fell silent'));
+      after(clientGivesUp, () => silent() && line.close(connection, 'client', 'the broker fell silent'));
     },
     heal() {
       if (line.cutSince === null) return;

@@ -22,6 +22,8 @@ export interface PartyContext {
   /** Wall time without skew. */
   wall(): EpochSeconds;
   publish(from: PartyName, topic: Topic, payload: Uint8Array, name: MessageName): void;
+  /** The party's link got its device in. */
+  settled(party: PartyName): void;
   /** Ends the party's link; the next one comes after about so long. */
   rest(party: PartyName, forMs: number): void;
   logged(party: PartyName, line: LogLine): void;

@@ -3,6 +3,7 @@
  */
 import type { News } from '../device-agent/effects.ts';
 import type { AgentSettings, Session } from '../device-agent/state.ts';
+import { DEFAULT_PACE } from '../manager/admission.ts';
 import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { ALLOW_ALL } from '../manager/policy.ts';
 import type { Settings } from '../manager/state.ts';
@@ -160,6 +161,7 @@ const managerSettings = (topics: Settings['topics']): Settings => ({
   connectPolicy: ALLOW_ALL,
   rule: DEFAULT_RULE,
   authenticateOnly: false,
+  pace: DEFAULT_PACE,
   lifetimeSeconds: { byDefault: 3600, atMost: 86_400 },
   flowLimits: DEFAULT_FLOW_LIMITS,
   limits: {

@@ -10,12 +10,12 @@ import { type BrokerHost, brokerHost } from './broker-host.ts';
 import type { DeviceParty } from './device-party.ts';
 import { eventQueue, MICROS_PER_MS, MICROS_PER_SECOND, type Micros } from './event-queue.ts';
 import { simAuthority } from './identities.ts';
-import { createLine, type Line, type LineContext } from './line.ts';
+import { createLine, DEVICE_WAITS, type Line, type LineContext, SERVICE_WAITS, type Waits } from './line.ts';
 import { WIRED } from './link-profile.ts';
 import type { ManagerParty } from './manager-party.ts';
 import { type MessageName, messageNames, outwardName } from './message-names.ts';
 import type { Observer } from './observer.ts';
-import { BROKER, MANAGER, type Parcel, type PartyName, RESERVED_NAMES, VERIFIER } from './party.ts';
+import { BROKER, type LineOwner, MANAGER, type Parcel, type PartyName, RESERVED_NAMES, VERIFIER } from './party.ts';
 import type { PartyContext } from './party-context.ts';
 import { residents } from './residents.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -137,6 +137,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
         else note(parcel, broker.addressee(topic), 'lost');
       });
     },
+    settled: (party) => lines.get(party)?.settle(),
     rest: (party, forMs) => lines.get(party)?.rest(forMs),
     logged(party, line) {
       if (line.event === 'bug') throw new Error(`${party} met a fault of ours: ${String(line.fields.detail)}`);
@@ -169,16 +170,16 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
       note(parcelOf(party, '' as Topic, EMPTY_PAYLOAD, LINK), BROKER, outcome);
     },
   };
-  const addLine = (party: PartyName, profile = WIRED, owner: Line['owner']): void => {
+  const addLine = (party: PartyName, profile = WIRED, waits: Waits, owner: LineOwner): void => {
     if (lines.has(party)) throw new RangeError(`two parties are called ${party}`);
-    lines.set(party, createLine(party, profile, owner, random.fork(`line ${party}`), lineContext));
+    lines.set(party, createLine(party, { profile, waits }, owner, random.fork(`line ${party}`), lineContext));
     traffic.set(party, { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 });
   };
-  addLine(MANAGER, plan.manager?.link, manager.owner);
-  addLine(VERIFIER, plan.verifier?.link, verifier.owner);
+  addLine(MANAGER, plan.manager?.link, SERVICE_WAITS, manager.owner);
+  addLine(VERIFIER, plan.verifier?.link, SERVICE_WAITS, verifier.owner);
   for (const { name, link } of plan.devices) {
     if (RESERVED_NAMES.has(name)) throw new RangeError(`no device may be called ${name}`);
-    addLine(name, link, devices.get(name)!.party.owner);
+    addLine(name, link, DEVICE_WAITS, devices.get(name)!.party.owner);
   }
 
   const isCut = (party: PartyName): boolean => {

@@ -1,0 +1,112 @@
+/**
+ * `kagimori sim` as a process: one seed, one hash, also in another process; faults that name themselves.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { runHome } from '../../sim/home.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const LONG = process.env.KAGIMORI_LONG === '1';
+
+function node(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 600_000 });
+  return { status, stdout, stderr };
+}
+const sim = (...args: readonly string[]) => node(join(ROOT, 'cli/kagimori.js'), 'sim', 'run', ...args);
+const reportOf = (...args: readonly string[]) => {
+  const { status, stdout, stderr } = sim(...args, '--json');
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, '', 'quiet where nobody looks on');
+  return JSON.parse(stdout);
+};
+
+test('[B3] sim run home: the same seed gives the same traceHash in every process; real cryptography unless there are many', () => {
+  for (const crypto of ['real', 'model'] as const) {
+    const here = runHome({ devices: 12, seed: 7, crypto, keepTrace: true }).world.trace.hash();
+    const report = reportOf('home', '--seed', '7', '--crypto', crypto);
+    assert.equal(report.traceHash, here);
+    assert.equal(report.crypto, crypto);
+    assert.equal(report.publicKeyOperations.sessions, 0);
+  }
+  assert.equal(reportOf('home', '--seed', '7').crypto, 'real');
+  assert.notEqual(reportOf('home', '--seed', '8').traceHash, reportOf('home', '--seed', '7').traceHash);
+});
+
+test('sim run home --diagram draws a call by number and by names, and puts its messages into the JSON', () => {
+  const { diagram } = reportOf('home', '--seed', '1', '--diagram', '2');
+  const { caller, callee } = diagram.call;
+  assert.ok(diagram.messages.length >= 8);
+  const drawn = sim('home', '--seed', '1', '--diagram', `${caller}:${callee}`);
+  assert.equal(drawn.status, 0);
+  assert.match(drawn.stdout, new RegExp(`\\n\\ncall 2: ${caller} → ${callee}, session [0-9a-f]{16} open after`));
+  const arrows = drawn.stdout.split('\n').filter((line) => /[▶◀]/.test(line));
+  assert.equal(arrows.length, diagram.messages.length);
+});
+
+for (const [what, args, status, line] of [
+  ['an unknown scenario', ['house'], 2, /^kagimori: there is no scenario house: known are: home$/m],
+  ['an unknown kind of cryptography', ['home', '--crypto', 'fast'], 2, /--crypto <kind>.*'fast'.*real or model/],
+  ['too few devices', ['home', '--devices', '1'], 2, /--devices <number>.*'1'.*whole number from 2 to 100000/],
+  ['a seed that is none', ['home', '--seed', 'x'], 2, /--seed <number>.*'x'.*whole number from 0 to 4294967295/],
+  [
+    'a call that there was not',
+    ['home', '--diagram', '99'],
+    4,
+    /no call 99: give a number from 1 to 12, or caller:callee/,
+  ],
+  ['no scenario', [], 2, /missing required argument 'scenario'/],
+] as const) {
+  test(`sim run: ${what} is named, with what can stand there`, () => {
+    const ended = sim(...args);
+    assert.equal(ended.status, status);
+    assert.equal(ended.stdout, '');
+    assert.match(ended.stderr, line);
+  });
+}
+
+test('no daemon loads the simulator', () => {
+  const loaded = node(
+    '--input-type=module',
+    '--eval',
+    `import { registerHooks } from 'node:module';
+     const urls = [];
+     registerHooks({ load: (url, context, next) => { urls.push(url); return next(url, context); } });
+     await import(${JSON.stringify(pathToFileURL(join(ROOT, 'cli/program.ts')).href)}).then(({ createProgram }) => createProgram());
+     for (const name of ['agent', 'manager', 'verifier', 'broker']) {
+       await import(${JSON.stringify(pathToFileURL(join(ROOT, 'cli/daemons')).href)} + '/' + name + '.ts');
+     }
+     console.log(urls.length, urls.filter((url) => url.includes('/sim/')).length);`,
+  );
+  assert.equal(loaded.status, 0, loaded.stderr);
+  const [all, simulator] = loaded.stdout.trim().split(' ').map(Number);
+  assert.ok(all! > 100, loaded.stdout);
+  assert.equal(simulator, 0);
+});
+
+test('the program in docs/simulator.md runs', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kagimori-sim-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const shown = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'docs/simulator.md'), 'utf8'))![1]!;
+  const file = join(folder, 'shown.ts');
+  writeFileSync(file, shown.replaceAll("'../sim/", `'${join(ROOT, 'sim')}/`));
+  const { status, stdout, stderr } = node(file);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^phone registered$/m);
+  assert.match(stdout, /^fridge sessionOpened$/m);
+});
+
+test('sim run home with 10,000 devices: all register and connect, in under a minute', {
+  skip: !LONG && 'with --long',
+}, () => {
+  const report = reportOf('home', '--devices', '10000', '--seed', '1');
+  assert.equal(report.crypto, 'model');
+  assert.equal(report.registered, 10_000);
+  assert.deepEqual(report.connects, { asked: 10_000, opened: 10_000, failed: {} });
+  assert.equal(report.publicKeyOperations.sessions, 0);
+  assert.ok(report.wallSeconds < 60, `${report.wallSeconds} s`);
+});
