@@ -10,10 +10,12 @@ import { environment } from './environment.ts';
 import type { Report } from './figures.ts';
 import { withoutAims } from './figures.ts';
 import { benchHalves } from './halves.ts';
+import { benchMemory } from './memory.ts';
 import { type Progress, progress } from './progress.ts';
 import { benchRecord } from './record.ts';
 import { reportTable } from './report-table.ts';
 import { benchSession } from './session.ts';
+import { benchStorm } from './storm.ts';
 
 export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
 
@@ -21,6 +23,8 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   session: benchSession,
   record: benchRecord,
   halves: benchHalves,
+  storm: benchStorm,
+  memory: benchMemory,
 };
 const RESULTS = join(import.meta.dirname, 'results');
 

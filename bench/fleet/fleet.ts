@@ -19,11 +19,13 @@ export interface Fleet {
 export interface FleetWishes {
   readonly url: string;
   readonly papers: Papers;
+  /** First line of the papers; 0 when absent. */
+  readonly from?: number;
   readonly devices: number;
   readonly processes: number;
 }
 
-export async function startFleet({ url, papers, devices, processes }: FleetWishes): Promise<Fleet> {
+export async function startFleet({ url, papers, from = 0, devices, processes }: FleetWishes): Promise<Fleet> {
   const share = Math.ceil(devices / processes);
   const crews = Array.from({ length: processes }, () => crew());
   await Promise.all(
@@ -33,7 +35,7 @@ export async function startFleet({ url, papers, devices, processes }: FleetWishe
         url,
         anchorFile: join(papers.directory, 'ca/root.pem'),
         devicesFile: papers.devicesFile,
-        from: i * share,
+        from: from + i * share,
         count: Math.min(share, devices - i * share),
         atOnce: LOGINS_AT_ONCE,
       }),
