@@ -23,6 +23,7 @@ import { attemptOf, bytesOf, isVersion311, keepAliveOf, refusalError } from './c
 import { type Limits, MAX_PAYLOAD_BYTES } from './limits.ts';
 import { allowed, deviceFlow, type LinkFlow, newFlow, SERVICE_FLOW, took, tookToManager } from './link-flow.ts';
 import type { Door } from './listeners.ts';
+import { loginTurns } from './login-turns.ts';
 import { type Allowance, type PacketLimits, type PacketMeter, packetMeter } from './packet-limit.ts';
 import {
   type Attempt,
@@ -41,7 +42,6 @@ import {
   subscribing,
 } from './policy.ts';
 import { type Backlog, type Guard, guard } from './socket-guard.ts';
-import { askTurn, leaveRoom, nextTurns, untilNextTurn, waitingRoom } from './waiting-room.ts';
 
 /** A service inside this process, as the host sees it. */
 export interface Resident {
@@ -115,8 +115,20 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
     forwardedMessages: 0,
     forwardedBytes: 0,
   };
-  const room = waitingRoom<Connection>(limits.loginMessagesPerSecond, now());
-  let turnTimer: NodeJS.Timeout | null = null;
+  const turns = loginTurns<Connection>({
+    limits,
+    now,
+    later(act, ms) {
+      const timer = setTimeout(act, ms);
+      return () => clearTimeout(timer);
+    },
+    // a manager in this process is never behind
+    unacknowledged: () => (state.manager === null ? 0 : (byLink.get(state.manager)?.meter.owed ?? 0)),
+    come(connection) {
+      if (connection.flow.kind === 'new') connection.flow.turn = 'come';
+      connection.guard?.wake();
+    },
+  });
 
   const refused = (reason: HostRefusal, whom: Whom, limit?: keyof Limits) => {
     counters.refused[reason] = (counters.refused[reason] ?? 0) + 1;
@@ -167,6 +179,10 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
       if (decision.verdict === 'drop') leaveOut(packet);
       else if (packet.topic === topics.controlRequests) {
         control(link, bytesOf(packet.payload));
+        leaveOut(packet);
+      } else if (packet.qos === 0 && byLink.get(link)?.flow.kind === 'new') {
+        // Acknowledged by the manager, it shows how far that is.
+        send(packet.topic as Topic, bytesOf(packet.payload), 1);
         leaveOut(packet);
       }
       callback(null);
@@ -244,30 +260,15 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
 
   function hasPassed(connection: Connection): void {
     const { flow, meter, address } = connection;
-    if (!took(flow, meter.passed) || flow.kind !== 'new') return;
-    const come = askTurn(room, connection, address, now());
-    flow.turn = come ? 'come' : 'waiting';
-    if (!come) awaitTurns();
-  }
-
-  function awaitTurns(): void {
-    if (turnTimer !== null) return;
-    const waitMs = untilNextTurn(room);
-    if (waitMs === null) return;
-    turnTimer = setTimeout(() => {
-      turnTimer = null;
-      for (const connection of nextTurns(room, now())) {
-        if (connection.flow.kind === 'new') connection.flow.turn = 'come';
-        connection.guard?.wake();
-      }
-      awaitTurns();
-    }, Math.ceil(waitMs));
+    const wantsTurn = took(flow, meter.passed);
+    if (flow.kind === 'service') turns.acknowledged();
+    if (wantsTurn && flow.kind === 'new') flow.turn = turns.ask(connection, address) ? 'come' : 'waiting';
   }
 
   /** It holds its place no longer, its packets may be as long as records, and as many as a device's. */
   function loggedIn(connection: Connection, flow: LinkFlow): void {
     clearTimeout(connection.loginTimer);
-    leaveRoom(room, connection, connection.address);
+    turns.leave(connection, connection.address);
     connection.flow = flow;
     const publish = (flow.kind === 'service' ? MAX_PAYLOAD_BYTES.service : longest) + TOPIC_ROOM;
     connection.meter.limits = { connect: 0, publish, rest: limits.otherPacketBytes };
@@ -364,7 +365,7 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
       origin.once('close', () => {
         clearTimeout(connection.loginTimer);
         connections.delete(origin);
-        leaveRoom(room, connection, address);
+        turns.leave(connection, address);
         connection.socket?.destroy();
         if (connection.waiting) leaving(state, address);
       });
@@ -436,7 +437,7 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
       };
     },
     close() {
-      if (turnTimer !== null) clearTimeout(turnTimer);
+      turns.close();
       return new Promise((resolve) => {
         for (const closed of residents) closed();
         aedes.close(resolve);

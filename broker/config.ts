@@ -64,6 +64,7 @@ const limits = z
     linksAltogether: count('linksAltogether'),
     messagesBeforeLogin: count('messagesBeforeLogin'),
     loginMessagesPerSecond: count('loginMessagesPerSecond'),
+    managerBehind: count('managerBehind'),
     newLinkBytes: payload('newLinkBytes', MAX_PAYLOAD_BYTES.newLink),
     toManagerBytes: payload('toManagerBytes', MAX_PAYLOAD_BYTES.toManager),
     peerBytes: payload('peerBytes', MAX_PAYLOAD_BYTES.peer),

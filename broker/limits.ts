@@ -22,6 +22,8 @@ export interface Limits {
   readonly messagesBeforeLogin: number;
   /** Messages of all links that have not logged in, in a second; addresses take turns, and links of one address. */
   readonly loginMessagesPerSecond: number;
+  /** They pass at a tenth of that while a manager over the network has so many messages that it did not acknowledge. */
+  readonly managerBehind: number;
   /** Payloads: of a link that has not logged in, of a device to manager or verifier, of a device to its peer. */
   readonly newLinkBytes: number;
   readonly toManagerBytes: number;
@@ -70,6 +72,7 @@ export const DEFAULT_LIMITS: Limits = {
   linksAltogether: 20_000,
   messagesBeforeLogin: 32,
   loginMessagesPerSecond: 500,
+  managerBehind: 64,
   newLinkBytes: MAX_PAYLOAD_BYTES.newLink,
   toManagerBytes: MAX_PAYLOAD_BYTES.toManager,
   peerBytes: MAX_PAYLOAD_BYTES.peer,

@@ -17,21 +17,24 @@ export function waitingRoom<L>(perSecond: number, now: Millis): WaitingRoom<L> {
   return { perSecond, bucket: fullBucket(perSecond, now), queues: new Map() };
 }
 
-/** @returns true when the link may pass one message at once; else it waits, and is named by `nextTurns` */
-export function askTurn<L>(room: WaitingRoom<L>, link: L, address: string, now: Millis): boolean {
-  if (room.queues.size === 0 && takeOne(room.bucket, room.perSecond, now)) return true;
-  const queue = room.queues.get(address);
-  if (queue === undefined) room.queues.set(address, new Set([link]));
-  else queue.add(link);
-  return false;
+/** @returns true when nobody waits and there is room: a message may pass at once. Else the link should enter. */
+export function passTurn<L>(room: WaitingRoom<L>, now: Millis): boolean {
+  return room.queues.size === 0 && takeOne(room.bucket, room.perSecond, now);
 }
 
-/** @returns the links whose turn has come; they wait no longer */
-export function nextTurns<L>(room: WaitingRoom<L>, now: Millis): L[] {
+/** The link waits from now on, and is named by `nextTurns`. */
+export function enterRoom<L>({ queues }: WaitingRoom<L>, link: L, address: string): void {
+  const queue = queues.get(address);
+  if (queue === undefined) queues.set(address, new Set([link]));
+  else queue.add(link);
+}
+
+/** @returns the links whose turn has come, at most so many; they wait no longer */
+export function nextTurns<L>(room: WaitingRoom<L>, now: Millis, most: number = Number.POSITIVE_INFINITY): L[] {
   const turns: L[] = [];
   look(room.bucket, room.perSecond, now);
   for (const [address, queue] of room.queues) {
-    if (room.bucket.tokens < 1) break;
+    if (room.bucket.tokens < 1 || turns.length >= most) break;
     for (const link of queue) {
       room.bucket.tokens--;
       turns.push(link);

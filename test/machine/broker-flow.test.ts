@@ -5,10 +5,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEFAULT_LIMITS } from '../../broker/limits.ts';
 import { allowed, deviceFlow, type Held, newFlow, SERVICE_FLOW, took, tookToManager } from '../../broker/link-flow.ts';
+import { loginTurns } from '../../broker/login-turns.ts';
 import type { Allowance } from '../../broker/packet-limit.ts';
 import { packetMeter } from '../../broker/packet-limit.ts';
 import { fullBucket, look, namedBuckets, takeOne, takeOneOf, waitForOne } from '../../broker/token-bucket.ts';
-import { askTurn, leaveRoom, nextTurns, untilNextTurn, waitingRoom } from '../../broker/waiting-room.ts';
+import { enterRoom, leaveRoom, nextTurns, passTurn, untilNextTurn, waitingRoom } from '../../broker/waiting-room.ts';
 import { Millis } from '../../protocol/units.ts';
 
 const at = (ms: number) => Millis(ms);
@@ -48,14 +49,17 @@ test('[B1] buckets by name are forgotten once they are full again, those in use 
 
 test('[5.6 handshake floods] in the waiting room addresses take turns, then the links of one', () => {
   const room = waitingRoom<string>(10, at(0));
-  for (let i = 0; i < 10; i++) assert.equal(askTurn(room, `early ${i}`, 'home', at(0)), true);
-  for (const link of ['flood 1', 'flood 2', 'flood 3', 'flood 4']) askTurn(room, link, 'flood', at(0));
-  askTurn(room, 'honest', 'home', at(0));
+  for (let i = 0; i < 10; i++) assert.ok(passTurn(room, at(0)), 'a second’s worth at once');
+  assert.equal(passTurn(room, at(0)), false);
+  for (const link of ['flood 1', 'flood 2', 'flood 3', 'flood 4']) enterRoom(room, link, 'flood');
+  enterRoom(room, 'honest', 'home');
   assert.equal(untilNextTurn(room), 100);
   assert.deepEqual(nextTurns(room, at(50)), []);
-  assert.deepEqual(nextTurns(room, at(300)), ['flood 1', 'honest', 'flood 2']);
+  assert.deepEqual(nextTurns(room, at(300), 2), ['flood 1', 'honest'], 'no more than there is room for');
+  assert.deepEqual(nextTurns(room, at(300)), ['flood 2']);
   leaveRoom(room, 'flood 3', 'flood');
-  assert.equal(askTurn(room, 'flood 1', 'flood', at(400)), false, 'nobody goes before those who wait');
+  assert.equal(passTurn(room, at(400)), false, 'nobody goes before those who wait');
+  enterRoom(room, 'flood 1', 'flood');
   assert.deepEqual(nextTurns(room, at(10_000)), ['flood 4', 'flood 1']);
   assert.deepEqual([untilNextTurn(room), room.queues.size], [null, 0]);
 });
@@ -108,4 +112,47 @@ test('[B1] a pass ends before the packet that may not begin yet; PUBACKs that ar
     assert.equal(meter.pass(Uint8Array.from(chunk.flat()), allowance), null);
     assert.deepEqual(meter.passed, taken);
   }
+});
+
+test('[5.6 handshake floods] a manager that is behind is given a tenth, and the pace again once it has caught up', () => {
+  const limits = { ...DEFAULT_LIMITS, loginMessagesPerSecond: 100, managerBehind: 3 };
+  const clock = { now: 0, due: null as { act: () => void; at: number } | null };
+  let unacknowledged = 0;
+  const come: string[] = [];
+  const turns = loginTurns<string>({
+    limits,
+    now: () => at(clock.now),
+    later(act, ms) {
+      clock.due = { act, at: clock.now + ms };
+      return () => {
+        clock.due = null;
+      };
+    },
+    unacknowledged: () => unacknowledged,
+    come(link) {
+      come.push(link);
+      unacknowledged++;
+    },
+  });
+  const until = (ms: number) => {
+    for (let due = clock.due; due !== null && due.at <= ms; due = clock.due) {
+      clock.now = due.at;
+      clock.due = null;
+      due.act();
+    }
+    clock.now = ms;
+  };
+  assert.equal(turns.ask('first', 'home'), true);
+  unacknowledged = 3;
+  for (let i = 0; i < 40; i++) assert.equal(turns.ask(`flood ${i}`, 'flood'), false);
+  assert.equal(turns.ask('honest', 'home'), false);
+  until(1000);
+  assert.equal(come.length, 10);
+  assert.ok(come.indexOf('honest') <= 1, `${come}`);
+  unacknowledged = 0;
+  turns.acknowledged();
+  until(1010);
+  assert.equal(come.length, 13, 'as many as it has places for');
+  turns.close();
+  assert.equal(clock.due, null);
 });

@@ -22,6 +22,7 @@ import {
   rawClient,
   rawLink,
   startRig,
+  TOKENS,
   text,
   until,
 } from './broker-rig.ts';
@@ -267,6 +268,37 @@ test('[5.6 handshake floods] before login addresses take turns: a crowd at one d
   assert.ok((rig.broker.counters.slowed.loginMessagesPerSecond ?? 0) > 0);
   await until(() => heard('garbage') === 80, 'all of it, later');
   assert.equal(honest.closed(), false);
+});
+
+test('[5.6 handshake floods] what a manager has not acknowledged holds up new links, of either QoS, and nobody else', async (t) => {
+  const rig = await startRig(t, { loginMessagesPerSecond: 40, managerBehind: 5 });
+  const manager = rawClient(rig.port, t);
+  manager.send(connectPacket(newClientId(), { username: 'manager', password: Buffer.from(TOKENS.manager) }));
+  manager.send(subscribe('km1/m/+'));
+  await until(() => manager.packets.some(({ cmd }) => cmd === 'suback'), 'the manager reads');
+  const raw = await rawLink(rig.port, t);
+  for (let i = 0; i < 20; i++) {
+    raw.send(publish(`km1/m/~${raw.link}`, `${i}`, i % 2 === 0 ? { qos: 1, messageId: i + 1 } : {}));
+  }
+  const got = () => manager.packets.filter((one) => one.cmd === 'publish');
+  await until(() => got().length >= 6, 'a tenth of the pace');
+  assert.ok(got().length < 9, `${got().length} without an acknowledgement`);
+  assert.ok(
+    got().every(({ qos }) => qos === 1),
+    'all of them ask for one',
+  );
+  let acknowledged = 0;
+  const began = performance.now();
+  await until(() => {
+    for (const { messageId } of got().slice(acknowledged)) manager.send({ cmd: 'puback', messageId } as Packet);
+    acknowledged = got().length;
+    return acknowledged === 20;
+  }, 'the rest');
+  assert.ok(performance.now() - began < 3000, 'at the pace again');
+  assert.deepEqual(
+    got().map(({ payload }) => Number(payload)),
+    Array.from({ length: 20 }, (_, i) => i),
+  );
 });
 
 test('[B1] one link’s thousand packets in one segment leave the others their turn', async (t) => {
