@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Figure, figure, type Report } from './figures.ts';
 import type { BareWish } from './fleet/bare-clients.ts';
 import { type Fleet, startFleet } from './fleet/fleet.ts';
+import { requireOpenFiles } from './fleet/open-files.ts';
 import { papersFor } from './fleet/papers.ts';
 import { residentBytes, startServices } from './fleet/services.ts';
 import { pause, untilRegistered } from './fleet/storm-run.ts';
@@ -28,6 +29,7 @@ type Pair = readonly [few: number, many: number];
 
 export async function benchMemory(quick: boolean, { at }: Progress): Promise<Report> {
   const scale = quick ? QUICK : FULL;
+  requireOpenFiles(scale.many);
   const bare = await bareAedes(scale, (part) => at(part * 0.2, 'bare Aedes'));
   const ours = await kagimori(scale, (part, doing) => at(0.2 + part * 0.8, doing));
   const { few, many } = scale;
@@ -68,7 +70,7 @@ export async function benchMemory(quick: boolean, { at }: Progress): Promise<Rep
 
 async function kagimori({ few, many, processes, restMs }: Scale, at: Progress['at']) {
   const papers = papersFor(many, (part) => at(part * 0.1, 'issuing certificates'));
-  const services = await startServices(papers, false);
+  const services = await startServices(papers);
   const fleets: Fleet[] = [];
   const look = async () => {
     const [broker, manager, verifier] = [leastOf(), leastOf(), leastOf()];

@@ -6,6 +6,7 @@ import { availableParallelism, loadavg } from 'node:os';
 import { DEFAULT_PACE } from '../manager/admission.ts';
 import { type Figure, figure, type Ledger, type Report, type Section } from './figures.ts';
 import { type Fleet, startFleet } from './fleet/fleet.ts';
+import { requireOpenFiles } from './fleet/open-files.ts';
 import { papersFor } from './fleet/papers.ts';
 import { startProbe } from './fleet/probe.ts';
 import { type Service, startServices } from './fleet/services.ts';
@@ -58,8 +59,9 @@ async function stormsOf(
   planned: typeof STORMS,
   at: Progress['at'],
 ): Promise<readonly Named[]> {
+  requireOpenFiles(devices);
   const papers = papersFor(devices + PROBE_DEVICES, (part) => at(part * 0.1, 'issuing certificates'));
-  const services = await startServices(papers, embedded);
+  const services = await startServices(papers, { embedded });
   let fleet: Fleet | null = null;
   let closeProbe = async (): Promise<void> => {};
   try {

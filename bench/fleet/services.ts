@@ -30,7 +30,15 @@ export interface Services {
 
 const UP_MS = 30_000;
 
-export async function startServices(papers: Papers, embedded: boolean): Promise<Services> {
+export interface ServiceWishes {
+  /** The broker inside the manager's process. */
+  readonly embedded?: boolean;
+  /** Further lines of the manager's configuration. */
+  readonly managerYaml?: string;
+}
+
+export async function startServices(papers: Papers, wishes: ServiceWishes = {}): Promise<Services> {
+  const { embedded = false, managerYaml: more = '' } = wishes;
   const directory = mkdtempSync(join(tmpdir(), 'kagimori-fleet-'));
   const write = (file: string, text: string): void => writeFileSync(join(directory, file), text, { mode: 0o600 });
   const running = new Map<Service, RealProcess>();
@@ -55,13 +63,13 @@ export async function startServices(papers: Papers, embedded: boolean): Promise<
   write('broker.yaml', brokerYaml(0));
   let url: string;
   if (embedded) {
-    write('manager.yaml', managerYaml(papers, 'embeddedConfigFile: broker.yaml'));
+    write('manager.yaml', managerYaml(papers, 'embeddedConfigFile: broker.yaml', more));
     await start('manager');
     url = (await readyOf('manager')).broker[0]!;
   } else {
     await start('broker');
     url = (await readyOf('broker')).listen[0]!;
-    write('manager.yaml', managerYaml(papers, `url: '${url}', tokenFile: manager.token`));
+    write('manager.yaml', managerYaml(papers, `url: '${url}', tokenFile: manager.token`, more));
     await start('manager');
   }
   // started again, it has to be found where it was
@@ -118,13 +126,13 @@ tokens: { managerFile: manager.token, verifierFile: verifier.token }
 limits: { newPerAddress: 100000, newPerSecondPerAddress: 100000, loginMessagesPerSecond: 2000 }
 `;
 
-const managerYaml = ({ directory }: Papers, broker: string): string => `name: ${MANAGER_NAME}
+const managerYaml = ({ directory }: Papers, broker: string, more: string): string => `name: ${MANAGER_NAME}
 dataDirectory: manager
 broker: { ${broker} }
 certificateFile: ${directory}/certificates/${MANAGER_NAME}.chain.pem
 keyFile: ${directory}/certificates/${MANAGER_NAME}.key.pem
 verifierCertificateFile: ${directory}/certificates/verifier.chain.pem
-`;
+${more}`;
 
 const verifierYaml = (
   { directory }: Papers,

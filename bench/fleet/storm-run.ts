@@ -30,7 +30,7 @@ export interface Storm {
 const LOOK_EVERY_MS = 250;
 const ASK_EVERY_MS = 50;
 /** Time for what follows the last channel: promotions, sessions confirmed. */
-const SETTLE_MS = 2000;
+const SETTLE_MS = 1000;
 
 /** @throws Error when not all are back after `patienceMs` */
 export async function runStorm(
