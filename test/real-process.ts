@@ -30,8 +30,8 @@ export interface RealProcess {
   readonly log: readonly LogLine[];
   /** What it wrote on stderr so far, every byte of it. */
   written(): string;
-  /** The first line that fits, also one that is there already. */
-  logged(what: string, fits: (line: LogLine) => boolean): Promise<LogLine>;
+  /** The first line that fits, also one that is there already. @param withinMs  20,000 when absent */
+  logged(what: string, fits: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
 }
 
 const LIVING = new Set<ChildProcess>();
@@ -81,7 +81,7 @@ export function startCommand(
     firstLine: first.promise,
     log,
     written: () => output.stderr,
-    logged: (what, fits) =>
+    logged: (what, fits, withinMs = LOGGED_MS) =>
       new Promise((resolve, reject) => {
         const end = (): void => {
           clearTimeout(late);
@@ -95,8 +95,8 @@ export function startCommand(
         };
         const late = setTimeout(() => {
           end();
-          reject(new Error(`${args.join(' ')}: not logged in ${LOGGED_MS / 1000} s: ${what}\n${output.stderr}`));
-        }, LOGGED_MS);
+          reject(new Error(`${args.join(' ')}: not logged in ${withinMs / 1000} s: ${what}\n${output.stderr}`));
+        }, withinMs);
         watchers.add(look);
         look();
       }),
