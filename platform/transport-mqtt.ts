@@ -275,6 +275,13 @@ const SOCKET_REASONS: Readonly<Record<string, (where: string) => string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: (where) => `TLS: the certificate of ${where} is under no known anchor`,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: (where) => `TLS: the certificate of ${where} is under no known anchor`,
   ERR_TLS_CERT_ALTNAME_INVALID: (where) => `TLS: the certificate is not made out to ${where}`,
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: (where) =>
+    `TLS: ${where} wants a client certificate, and none is configured`,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: (where) => `TLS: ${where} knows no anchor of our client certificate`,
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: (where) => `TLS: our client certificate has expired, says ${where}`,
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: (where) => `TLS: our client certificate is revoked, says ${where}`,
+  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: (where) =>
+    `TLS: our client certificate is not for clients, says ${where}: its extended key usage needs clientAuth`,
   'connack timeout': (where) => `no answer from ${where} in time`,
   'Keepalive timeout': (where) => `${where} fell silent`,
   EPROTO: (where) => `TLS: ${where} does not speak it: is this the plain port?`,

@@ -1,6 +1,7 @@
 /**
  * A party's link to the broker over the network, from what its configuration says of the broker.
  */
+import { createSecureContext } from 'node:tls';
 import { BROKER_URL_FORM } from '../../platform/broker-url.ts';
 import { readBounded, readPrivate } from '../../platform/files.ts';
 import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
@@ -57,7 +58,7 @@ export function brokerLink(settings: BrokerSettings, service: 'manager' | 'verif
   const clientCertificate =
     certificateFile === undefined || keyFile === undefined
       ? undefined
-      : { chainPem: readBounded(certificateFile, MAX_PEM_BYTES), keyPem: readPrivate(keyFile, MAX_PEM_BYTES) };
+      : readClientCertificate(certificateFile, keyFile);
   return ({ device, ...options }) => {
     const username = service ?? (device === undefined ? undefined : encodeId(device));
     return mqttTransport({
@@ -88,6 +89,18 @@ function faultIn({ url, kind, passwordFile, certificateFile, keyFile }: BrokerSe
 }
 
 const TLS_URL = /^(?:mqtts|wss):/;
+
+function readClientCertificate(certificateFile: string, keyFile: string) {
+  const chainPem = readBounded(certificateFile, MAX_PEM_BYTES);
+  const keyPem = readPrivate(keyFile, MAX_PEM_BYTES);
+  try {
+    createSecureContext({ cert: Buffer.from(chainPem), key: Buffer.from(keyPem) });
+  } catch {
+    const why = 'no chain in PEM, no key, or a key that belongs to another certificate';
+    throw new Failure('usage', 'config', `broker: ${certificateFile} and ${keyFile} cannot be used: ${why}`);
+  }
+  return { chainPem, keyPem };
+}
 
 function readToken(path: string): string {
   const bytes = readPrivate(path, MAX_TOKEN_BYTES);

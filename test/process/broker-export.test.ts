@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { passwordList } from '../../cli/broker-export/password-list.ts';
+import { generateSigningKey } from '../../platform/crypto-node.ts';
 import { mosquittoHash } from '../../platform/crypto-password.ts';
 import { accessList } from '../outside-authority.ts';
 import { runCommand } from '../real-process.ts';
@@ -94,6 +95,32 @@ test('with certificates an id that its common name does not spell gets lines of 
   assert.ok(may('living room', 'write', 'km1/p/lamp/living%20room'));
   assert.ok(!may('lamp', 'read', 'km1/d/living%20room') && !may('living room', 'read', 'km1/d/lamp'));
   assert.ok(!may('lamp', 'read', 'km1/m/lamp') && !may('lamp', 'write', 'km1/d/lamp'));
+});
+
+test('agent run: settings for the broker that do not go together stop the start, and say why', async () => {
+  const pem = join(directory, 'pem');
+  writeFileSync(pem, 'no certificate', { mode: 0o600 });
+  const key = join(directory, 'agent.key.pem');
+  writeFileSync(key, generateSigningKey('p256').privatePkcs8Pem, { mode: 0o600 });
+  const rest = `manager: m\nstateDirectory: s\ncertificateFile: ${pem}\nkeyFile: ${key}\ntrustAnchorFiles: [${pem}]\n`;
+  const refused: readonly (readonly [string, RegExp])[] = [
+    [`url: 'mqtt://h', passwordFile: ${pem}`, /set broker\.kind to outside/],
+    [`url: 'mqtts://h', certificateFile: ${pem}`, /go together/],
+    [`url: 'mqtt://h', certificateFile: ${pem}, keyFile: ${pem}`, /over TLS only/],
+    [`url: 'mqtts://h', certificateFile: ${pem}, keyFile: ${pem}`, /cannot be used/],
+    [`kind: elsewhere, url: 'mqtts://h'`, /broker\.kind/],
+  ];
+  const ended = await Promise.all(
+    refused.map(([broker], at) => {
+      const config = join(directory, `agent-${at}.yaml`);
+      writeFileSync(config, `broker: { ${broker} }\n${rest}`);
+      return runCommand(['agent', 'run', '--config', config]);
+    }),
+  );
+  for (const [at, { code, stderr }] of ended.entries()) {
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, refused[at]![1]);
+  }
 });
 
 test('a list anew: who is known keeps the hash, who is not named is out', () => {

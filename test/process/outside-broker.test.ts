@@ -386,6 +386,10 @@ describe('with client certificates', { skip: mosquittoAbsent || opensslAbsent },
       [],
     );
     await house.stop('thief');
+    house.write('thief.yaml', house.read('thief.yaml').replace(/, certificateFile: [^}]*/, ' '));
+    const bare = await house.start('thief');
+    await bare.logged('what it lacks', ({ reason }) => /wants a client certificate/.test(String(reason)));
+    await house.stop('thief');
     moveAgent('thief', 'thief');
     await house.admit('thief');
   });
