@@ -28,7 +28,7 @@ import type { Effect } from './effects.ts';
 import * as invited from './invited.ts';
 import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
-import { log, managerTopic, publish } from './outbox.ts';
+import { log, managerTopic, publish, rideOverdue } from './outbox.ts';
 import { receiveDeleted, receiveRegistered, registerOverdue, registrationDenied } from './registration.ts';
 import {
   forgetEarly,
@@ -359,6 +359,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       if (asked !== undefined) asked.early.length = 0;
       return;
     }
+    case 'ride':
+      return rideOverdue(state, world);
     case 'register':
       return registerOverdue(state, world);
     case 'renewal':

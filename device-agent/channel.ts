@@ -7,7 +7,7 @@ import type { ChannelMessage, Reason } from '../protocol/messages.ts';
 import type { Resumed } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { log, sendOnChannel, tell } from './outbox.ts';
+import { log, ride, sendOnChannel, tell } from './outbox.ts';
 import { awaitRegistered, receiveRegistered, registrationDue } from './registration.ts';
 import { sessionsSaid } from './renewal.ts';
 import { endsSaidBefore } from './sessions.ts';
@@ -54,7 +54,9 @@ export function channelOpened(
   }
   if (!channel.authenticateOnly) {
     // to a manager that opened the channel, and may still be storing that, it rides on the first answer
-    (opening.by === 'device' ? first : state.riding).push(...sessionsSaid(state));
+    const said = sessionsSaid(state);
+    if (opening.by === 'device') first.push(...said);
+    else ride(state, said, world);
     first.push(...standingMessages(state, world), ...endsSaidBefore(state), ...state.waiting.splice(0));
   }
   for (let at = 0; at < first.length; at += MESSAGES_PER_RECORD) {

@@ -181,12 +181,12 @@ function remedyFor(reason: string): string {
     case 'name-taken':
       return 'another certificate with this name is registered: the operator removes it with `kagimori device remove`';
     case 'verifier-away':
-      return 'the verifier is away: it is tried again';
+      return "the verifier is away, or its clock and the manager's are apart: it is tried again";
     case 'not-a-leaf':
     case 'wrong-purpose':
       return "this is no device's certificate: issue one with `kagimori ca issue NAME`";
     case 'revocation-unknown':
-      return 'the verifier has no valid revocation list of the CA: renew it with `kagimori ca crl`';
+      return 'the verifier has no revocation list of the CA that holds now: renew it with `kagimori ca crl`, check its clock';
     case 'forbidden':
       return 'the manager admits only devices that it lists: add this one under `devices`';
     default:

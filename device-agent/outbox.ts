@@ -3,10 +3,11 @@
  * is charged to what it was for.
  */
 import { type Channel, sealMessages } from '../protocol/channel.ts';
+import { schedule } from '../protocol/deadlines.ts';
 import { type ExchangeKind, encodeFrame } from '../protocol/frame.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
 import { encodeId } from '../protocol/topics.ts';
-import { type DeviceId, type LinkId, Topic } from '../protocol/units.ts';
+import { type DeviceId, type LinkId, later, seconds, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Cost } from './cost.ts';
 import type { LogFields, News } from './effects.ts';
@@ -68,6 +69,22 @@ export function sendOnChannel(
 }
 
 const MAX_RIDING = 8;
+/** So long a message waits for another one to ride on. */
+const RIDES_WITHIN = seconds(30);
+
+/** Goes out with the next record; what the manager has to know goes by itself when there is none for a while. */
+export function ride(state: AgentState, messages: readonly ChannelMessage[], world: World): void {
+  state.riding.push(...messages);
+  const urgent = messages.some(({ kind }) => kind !== 'Up');
+  if (urgent && !state.deadlines.current.has('ride')) schedule(state.deadlines, 'ride', later(world.now, RIDES_WITHIN));
+}
+
+/** Without a channel it goes out with the next one. */
+export function rideOverdue(state: AgentState, world: World): void {
+  if (state.channel === null || state.channel.channel.authenticateOnly || state.riding.length === 0) return;
+  sendOnChannel(state, state.riding.splice(0, 1), null, world);
+  if (state.riding.some(({ kind }) => kind !== 'Up')) schedule(state.deadlines, 'ride', later(world.now, RIDES_WITHIN));
+}
 
 /** What has no message of its own; never on a channel that only authenticates. */
 function takeRiding(state: AgentState, channel: Channel): ChannelMessage[] {

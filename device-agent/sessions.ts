@@ -20,7 +20,7 @@ import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Cost } from './cost.ts';
 import type { ClosedBy } from './effects.ts';
-import { log, publish, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
+import { log, publish, ride, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import type { AgentState, Session } from './state.ts';
 
 /** The caller's first record is repeated with a new partial IV after these times; then the session is given up. */
@@ -234,7 +234,7 @@ export function sayBye(state: AgentState, sid: string, reason: Reason, world: Wo
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   sendControl(state, session, { kind: 'Bye', reason }, world);
-  state.riding.push({ kind: 'End', sid: session.sid, reason });
+  ride(state, [{ kind: 'End', sid: session.sid, reason }], world);
   closed(state, sid, reason, session.role);
 }
 

@@ -5,7 +5,7 @@ import { fromHex, toHex } from '../protocol/bytes.ts';
 import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { sendOnChannel } from './outbox.ts';
+import { ride, sendOnChannel } from './outbox.ts';
 import type { AgentState, StandingApproval } from './state.ts';
 
 const NONCES_OUT = 4;
@@ -52,7 +52,7 @@ export function useStandingNonce(
   const standing = state.standing.get(caller);
   if (standing === undefined || lifetime > standing.lifetimeSeconds) return false;
   if (!standing.nonces.delete(toHex(nonce))) return false;
-  state.riding.push(approve(caller, standing, drawNonces(standing, world), world));
+  ride(state, [approve(caller, standing, drawNonces(standing, world), world)], world);
   return true;
 }
 

@@ -103,9 +103,10 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
     caller.call(callee.id);
   };
   const send = (): void => {
-    const device = anyone();
-    const sid = sessionOf(device);
-    if (sid === undefined || !device.running) return;
+    const ends = devices.flatMap((device) => [...device.state.sessions.keys()].map((sid) => ({ device, sid })));
+    const chosen = any(ends.filter(({ device }) => device.running));
+    if (chosen === undefined) return;
+    const { device, sid } = chosen;
     const text = `${device.id} ${sid} ${letters++}`;
     invariants.sent(device.id, sid, text);
     device.run((state, now) => void sendData(state, sid, encodeUtf8(text), now));
