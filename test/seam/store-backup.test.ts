@@ -28,8 +28,8 @@ const crypto = nodeCrypto();
 const ABOUT = { madeAt: 1_800_000_000, manager: 'home-manager' };
 const MARK = { backupAt: ABOUT.madeAt, restoredAt: 1_800_000_100 };
 
-function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'kagimori-backup-'));
+function folder(t: TestContext, place = tmpdir()): string {
+  const path = mkdtempSync(join(place, 'kagimori-backup-'));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
@@ -65,8 +65,10 @@ async function backupOf(directory: string, to: string, fill = 7): Promise<void> 
 }
 
 test('[B7] copies made while commits go on are each one whole state of the store, and commits are not held up', async (t) => {
-  const base = folder(t);
+  const base = folder(t, existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
   const store = await open(join(base, 'data'));
+  // large enough that a copy takes many times as long as a commit
+  for (let i = 0; i < 24; i++) await store.commit([{ table: 'bulk', key: `b${i}`, value: new Uint8Array(1_000_000) }]);
   let [number, stop] = [0, false];
   const writer = (async () => {
     while (!stop) {
@@ -81,7 +83,7 @@ test('[B7] copies made while commits go on are each one whole state of the store
     }
   })();
   const between: number[] = [];
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < 4; i++) {
     const from = number;
     await copyStore(join(base, `b${i}`), store.copyTo);
     between.push(number - from);
@@ -94,7 +96,7 @@ test('[B7] copies made while commits go on are each one whole state of the store
   stop = true;
   await writer;
   await store.close();
-  assert.ok(number > 20, `${number} commits, during the copies ${between.join()}`);
+  assert.ok(Math.max(...between) > 1, `commits during the copies: ${between.join()}`);
 });
 
 test('a restore that was interrupted before it was decided changes nothing; afterwards the next one finishes it', async (t) => {
