@@ -29,6 +29,13 @@ const POLICY = ['device-agent/approval.ts', 'device-agent/calling.ts'];
 const GRANT = ['manager/grants.ts', 'protocol/session-key.ts', 'device-agent/calling.ts'];
 const SESSION = ['device-agent/sessions.ts', 'protocol/session-key.ts', 'protocol/record.ts'];
 const END = ['manager/connect-flow.ts', 'device-agent/sessions.ts'];
+const RENEWAL = [
+  'manager/renewal-flow.ts',
+  'manager/renewals.ts',
+  'device-agent/renewal.ts',
+  'device-agent/consent.ts',
+  'manager/openings.ts',
+];
 const SUITES = 'later: ranges and rules';
 const USERS = 'later: users';
 
@@ -62,7 +69,10 @@ export const REQUIREMENTS: readonly Row[] = [
   later('P19', 'range match, with a fixed order among settings', SUITES),
   later('P20', 'several matches: side precedence, or a criterion of the manager', SUITES),
   later('P21', 'a user as callee, on a removable medium', USERS),
-  later('P22', 'routers, PCs, phones, PDAs, televisions, refrigerators as devices', 'later: fleet simulator'),
+  now('P22', 'routers, PCs, phones, PDAs, televisions, refrigerators as devices', [
+    'sim/device-classes.ts',
+    'sim/household.ts',
+  ]),
   now('B1', 'broker between all of them; CBOR on the wire; topics that others can integrate with', [
     'broker',
     'protocol/topics.ts',
@@ -75,7 +85,7 @@ export const REQUIREMENTS: readonly Row[] = [
     'platform/crypto-node.ts',
   ]),
   later('B6', 'a revoked device is out within 5 s', 'later: revocation'),
-  later('B7', 'restart of any party loses no registration and no live session', 'later: restarts'),
+  now('B7', 'restart of any party loses no registration and no live session', RENEWAL),
   later('B8', '`explain A B`: which suite, which rule, why not another', SUITES),
 ];
 
