@@ -81,22 +81,25 @@ async function flip(bits: readonly number[]): Promise<Flipped[]> {
   return results;
 }
 
-/** One that hangs is ended, and shows it by its signal. */
-const FLIPPER_MS = 120_000;
+/** One that says nothing for so long hangs; it is ended, and shows it by its signal. */
+const SILENCE_MS = 60_000;
 
 function runFlipper(bits: readonly number[]): Promise<{ lines: string[]; end: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [FLIPPER, directory, ...bits.map(String)], { timeout: FLIPPER_MS });
+    const child = spawn(process.execPath, [FLIPPER, directory, ...bits.map(String)]);
     let [text, errors] = ['', ''];
+    const silent = setTimeout(() => child.kill('SIGKILL'), SILENCE_MS);
     child.stdout.setEncoding('latin1').on('data', (more: string) => {
       text += more;
+      silent.refresh();
     });
     child.stderr.setEncoding('utf8').on('data', (more: string) => {
       errors += more;
     });
-    child.on('close', (code, signal) =>
-      resolve({ lines: text.split('\n').slice(0, -1), end: `${code ?? signal}${errors}` }),
-    );
+    child.on('close', (code, signal) => {
+      clearTimeout(silent);
+      resolve({ lines: text.split('\n').slice(0, -1), end: `${code ?? signal}${errors}` });
+    });
   });
 }
 
