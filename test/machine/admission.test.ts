@@ -2,7 +2,7 @@
  * Who comes in when all come at once: the line by itself, and 500 real agents in front of one manager.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { ask, LONGEST_WAIT, leave, newAdmission, nextTurnAt, takeNext } from '../../manager/admission.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { EXCHANGE_ID_BYTES, encodeFrame } from '../../protocol/frame.ts';
@@ -172,10 +172,14 @@ function requirePace(times: readonly number[], perSecond: number, what: string):
 }
 
 const SIZE = 500;
+let t: Town;
+let devices: TownDevice[];
+before(() => {
+  t = town({ settings: { pace: PACE } });
+  devices = crowd(t, SIZE);
+});
 
 test('[B7] [B5] 500 agents at once after a restart of the broker: in at the pace, in order, by resumption, nobody forgotten', () => {
-  const t = town({ settings: { pace: PACE } });
-  const devices = crowd(t, SIZE);
   const operations = devices.reduce((sum, device) => sum + device.operations(), 0);
   const from = t.packets.length;
   const seen = watch(t);
@@ -200,8 +204,6 @@ test('[B7] [B5] 500 agents at once after a restart of the broker: in at the pace
 });
 
 test('[B7] [B5] 500 agents on living links after a restart of the manager hear of it at the pace, those in a session first', () => {
-  const t = town({ settings: { pace: PACE } });
-  const devices = crowd(t, SIZE);
   const talking = devices.slice(-20);
   for (let i = 0; i < talking.length; i += 2) talking[i]!.call(talking[i + 1]!.id);
   t.flush();
@@ -224,14 +226,9 @@ test('[B7] [B5] 500 agents on living links after a restart of the manager hear o
   assert.equal(t.manager.sessions.size, 10);
 });
 
-test('[B7] 100 agents are all back although a third of all answers, and of all words that there is too much to do, is lost', () => {
-  const t = town({ settings: { pace: { resumptionsPerSecond: 20, loginsPerSecond: 20 } } });
-  t.manager.admission.login.nextTurn = Millis(0);
-  const devices = Array.from({ length: 100 }, (_, number) => {
-    const device = t.add(`device-${number}`);
-    t.advance(200);
-    return device;
-  });
+test('[B7] 40 agents are all back although a third of all answers, and of all words that there is too much to do, is lost', () => {
+  const t = town({ settings: { pace: { resumptionsPerSecond: 8, loginsPerSecond: 100_000 } } });
+  const devices = crowd(t, 40);
   let answers = 0;
   t.meddler = (packet) => {
     const kind = kindOf(packet);
@@ -247,14 +244,14 @@ test('[B7] 100 agents are all back although a third of all answers, and of all w
   );
 });
 
-test('[B7] 60 new devices at once are logged in at the pace, those whose turn is far on new links', () => {
-  const t = town({ settings: { pace: { resumptionsPerSecond: 50, loginsPerSecond: 5 } } });
+test('[B7] 30 new devices at once are logged in at the pace, those whose turn is far on new links', () => {
+  const t = town({ settings: { pace: { resumptionsPerSecond: 50, loginsPerSecond: 3 } } });
   const seen = watch(t);
-  const devices = Array.from({ length: 60 }, (_, number) => t.add(`device-${number}`, { start: false }));
+  const devices = Array.from({ length: 30 }, (_, number) => t.add(`device-${number}`, { start: false }));
   t.flush();
   for (let seconds = 0; seconds < 60; seconds += 5) t.advance(5000);
-  assert.equal(devices.filter((device) => isIn(t, device)).length, 60);
-  requirePace(timesOf(seen, 0xe2), 5, 'logged in');
+  assert.equal(devices.filter((device) => isIn(t, device)).length, 30);
+  requirePace(timesOf(seen, 0xe2), 3, 'logged in');
 });
 
 // ── The word that there is too much to do ───────────────────────────────────────────────────────────────────────────
@@ -278,7 +275,7 @@ const say = (t: Town, router: TownDevice, exchange: Uint8Array, body: Uint8Array
 };
 
 test('[B7] a device that is told to come again waits so long, a quarter of a second more at most, and asks again', () => {
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 10; round++) {
     const { t, router, exchange } = waiting();
     say(t, router, exchange, Busy.encode({ after: 4000 }));
     const from = t.packets.length;
@@ -312,9 +309,7 @@ test('[5.6 handshake floods] words that there is too much to do are believed of 
     [exchange, Uint8Array.of(0xa1, 0x01, 0x19, 0x75, 0x31)], // 30,001 ms
     [exchange, Uint8Array.of(0xa1, 0x01, 0x00)],
     [exchange, Uint8Array.of(0xa0)],
-    [exchange, new Uint8Array(0)],
   ] as const) {
-    if (body.length === 0) continue;
     say(t, router, id, body);
     assert.equal(router.state.joining?.step.name, 'awaitingResumed');
     assert.equal(router.state.restUntil, null);
