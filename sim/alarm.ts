@@ -14,18 +14,24 @@ export interface Alarm {
 /** @param deadlines  of the machine as it is now */
 export function alarm(queue: EventQueue, now: () => Micros, deadlines: () => Deadlines, ring: () => void): Alarm {
   let setTo: Micros | null = null;
+  let rangAt: Micros | null = null;
   const self: Alarm = {
     set() {
       const next = nextDeadline(deadlines());
       if (next === null) return;
-      const at = Math.max(now(), notBefore(next));
+      // as with every timer, time has passed when it rings again: who was woken a rounding error early and set the same
+      // deadline once more would otherwise be woken for ever
+      const at = Math.max(now() === rangAt ? rangAt + 1 : now(), notBefore(next));
       if (setTo !== null && setTo <= at) return;
       setTo = at;
       queue.push(at, () => {
         if (setTo !== at) return; // an earlier one took its place, or the machine has ended
         setTo = null;
         const due = nextDeadline(deadlines());
-        if (due !== null && due <= now() / MICROS_PER_MS) ring();
+        if (due !== null && due <= now() / MICROS_PER_MS) {
+          rangAt = now();
+          ring();
+        }
         self.set();
       });
     },

@@ -71,6 +71,7 @@ export interface Traffic {
 /** The wall clock of every world at its beginning: 2027-01-15T08:00:00Z. */
 export const BEGINNING = EpochSeconds(1_800_000_000);
 const ROOT = 'km1';
+const MOST_IN_A_MOMENT = 1_000_000;
 
 /** @throws RangeError for a plan in which two parties have one name */
 export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
@@ -85,6 +86,8 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
   const trace = startTrace(`kagimori trace 1\t${plan.crypto}\t${seed}`, plan.keepTrace ?? true);
   let clock: Micros = 0;
   let parcels = 0;
+  /** Events since the clock last moved. */
+  let moments = 0;
   const now = (): Micros => clock;
 
   const note = (parcel: Parcel, receiver: PartyName, outcome: string): void => {
@@ -222,6 +225,8 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     step() {
       if (queue.nextAt() === null) return false;
       const { at, act } = queue.take();
+      moments = at === clock ? moments + 1 : 0;
+      if (moments > MOST_IN_A_MOMENT) throw new Error(`time stands still at ${at} µs: somebody wakes himself for ever`);
       clock = at;
       act();
       return true;

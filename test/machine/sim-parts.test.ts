@@ -135,6 +135,27 @@ test('an alarm rings when the deadline has come for the machine, whatever the fr
   assert.equal(rung.length, 500, 'an alarm that is off does not ring');
 });
 
+test('an alarm that a machine sets again to the same moment rings again, and time goes on', () => {
+  const { queue, now, run } = stage();
+  const deadlines = noDeadlines();
+  let rung = 0;
+  const bell = alarm(
+    queue,
+    now,
+    () => deadlines,
+    () => {
+      takeDue(deadlines, Millis(now() / 1000));
+      if (++rung < 5) schedule(deadlines, 'again', Millis(10));
+    },
+  );
+  schedule(deadlines, 'again', Millis(10));
+  bell.set();
+  run(10_003);
+  assert.equal(rung, 4);
+  run(11_000);
+  assert.equal(rung, 5);
+});
+
 test('a wire takes what its profile says, and now and then a retransmission', () => {
   const profile = { ...CELLULAR, loss: 0.05 };
   const one = wire(profile, seededRandom(3));
