@@ -22,6 +22,7 @@ import { askVerifier, type Ruling } from './questions.ts';
 import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
 import { stepSessionsOf } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+import { hearVerdict, verdictSecondsLeft } from './verdict-age.ts';
 
 export interface Adoption {
   readonly device: DeviceId;
@@ -169,7 +170,7 @@ function channelClosed(state: ManagerState, device: DeviceId, reason: Reason): v
 // ── The verdict below the channel ───────────────────────────────────────────────────────────────────────────────────
 
 function watchVerdict(state: ManagerState, device: DeviceId, world: World): void {
-  const left = (state.devices.get(device)?.verdictUntil ?? 0) - world.wall;
+  const left = verdictSecondsLeft(state, device, world);
   schedule(state.deadlines, `verdict:${device}`, later(world.now, Millis(Math.max(1, left * REFRESH_AT) * 1000)));
 }
 
@@ -178,9 +179,9 @@ export function verdictDue(state: ManagerState, device: DeviceId, world: World):
   const record = state.devices.get(device);
   // a device without channel and sessions is judged when it comes again
   if (record === undefined || !(state.channels.has(device) || state.sessionsOf.has(device))) return;
-  if (record.verdictUntil <= world.wall) return evict(state, device, 'verifier-away', world);
+  const left = verdictSecondsLeft(state, device, world);
+  if (left <= 0) return evict(state, device, 'verifier-away', world);
   askVerifier(state, { for: 'refresh', device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
-  const left = record.verdictUntil - world.wall;
   schedule(state.deadlines, `verdict:${device}`, later(world.now, seconds(Math.min(left, Math.max(1, left / 4)))));
 }
 
@@ -194,13 +195,14 @@ export function verdictRefreshed(
   if (record === undefined || ruling.outcome === 'away' || toHex(record.leaf) !== leaf) return;
   if (ruling.outcome === 'bad')
     return evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
-  noteVerdict(state, device, ruling.until);
+  noteVerdict(state, device, ruling.until, world);
   watchVerdict(state, device, world);
 }
 
-export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochSeconds): void {
+export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochSeconds, world: World): void {
   const record = state.devices.get(device);
   if (record === undefined) return;
+  hearVerdict(state, device, until, world);
   const noted = { ...record, verdictUntil: until };
   state.devices.set(device, noted);
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
@@ -217,7 +219,7 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   if (reason !== 'verifier-away') {
     state.resumption.delete(device);
     commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
-    noteVerdict(state, device, EpochSeconds(0));
+    noteVerdict(state, device, EpochSeconds(0), world);
   }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
@@ -237,6 +239,7 @@ export function removeDevice(state: ManagerState, device: DeviceId, world: World
   if (record !== undefined) state.leaves.delete(toHex(record.leaf));
   for (const [name, holder] of state.names) if (holder === device) state.names.delete(name);
   state.devices.delete(device);
+  state.verdictEnds.delete(device);
   state.registrations.delete(device);
   commit(state, [deviceChange(device, null), registrationChange(device, null)], { next: 'nothing' });
   log(state, 'info', 'device.removed', { device });

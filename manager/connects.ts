@@ -14,6 +14,7 @@ import { answeredBefore } from './registrations.ts';
 import { partiesOf, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { listingOf, type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
+import { verdictSecondsLeft } from './verdict-age.ts';
 
 const MAX_ROUTES = 256;
 const ENDS_PER_RECORD = 8;
@@ -70,7 +71,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
 
   // a callee without a channel is judged when it is opened
-  const stale = (id: DeviceId): boolean => (state.devices.get(id)?.verdictUntil ?? 0) <= world.wall;
+  const stale = (id: DeviceId): boolean => verdictSecondsLeft(state, id, world) <= 0;
   if (stale(caller) || (state.channels.has(callee) && stale(callee))) return { refused: 'verifier-away' };
 
   const rule = { ...settings.rule, allowUnencrypted: message.allowUnencrypted === true };

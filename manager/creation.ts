@@ -50,6 +50,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
     verifierAway: null,
+    verdictEnds: new Map(),
     replaced: new Map(),
     rollback: newRollbackWatch(world.now),
     nextCommit: 1,

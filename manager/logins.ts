@@ -39,6 +39,7 @@ import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
 import { identitiesOf, identityFor, listingOf, type ManagerState } from './state.ts';
+import { hearVerdict } from './verdict-age.ts';
 
 /** As many as the registry keeps, and as long. */
 const MAX_NAMES = 64;
@@ -177,6 +178,7 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   if (keys === null) return;
   const instance = request.instance?.slice() ?? null;
   changes.push(...admit(state, proven, ruling.until, keys.resumptionSecret, keys.channel, world));
+  hearVerdict(state, proven.id, ruling.until, world);
   handshake.step = { name: 'storingLogin', keys, message4, proven, instance };
   commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party), handshake: handshake.id });
 }

@@ -202,6 +202,8 @@ function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: Worl
 }
 
 const ASK_SELF_AGAIN = seconds(5);
+/** Each of these also finds out whether the verifier is back. */
+const ASK_AWAY_AGAIN = seconds(1);
 
 /** One question about each of our own certificates at a time. */
 function askAboutSelf(state: ManagerState, world: World): void {
@@ -215,7 +217,7 @@ const judgedGood = (state: ManagerState, world: World): boolean =>
   identitiesOf(state).every((identity) => currentOwnVerdict(state, identity, world) !== null);
 
 function ownRuling(state: ManagerState, leaf: string, ruling: Ruling, world: World): void {
-  let again: Millis = ASK_SELF_AGAIN;
+  let again: Millis = ruling.outcome === 'away' ? ASK_AWAY_AGAIN : ASK_SELF_AGAIN;
   if (ruling.outcome === 'good') {
     state.ownVerdicts.set(leaf, { bytes: ruling.bytes, until: ruling.until });
     again = Millis(Math.max(1, (ruling.until - world.wall) / 2) * 1000);

@@ -30,6 +30,7 @@ import { resumptionChange, unsealResumption } from './registry.ts';
 import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, type ManagerState, mayBeLinked } from './state.ts';
+import { verdictSecondsLeft } from './verdict-age.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -71,7 +72,7 @@ export function resumeInTurn(state: ManagerState, handshake: Handshake, world: W
   if (step.name !== 'resumingNeedsVerdict') return;
   const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
-  if (record.verdictUntil > world.wall) return sendResumed(state, handshake, world);
+  if (verdictSecondsLeft(state, step.device, world) > 0) return sendResumed(state, handshake, world);
   askVerifier(
     state,
     { for: 'exchange', party: partyKey(party), handshake: handshake.id },
@@ -85,7 +86,7 @@ export function verdictForResumption(state: ManagerState, handshake: Handshake, 
   const { step, party } = handshake;
   if (step.name !== 'resumingNeedsVerdict') return;
   if (ruling.outcome === 'good') {
-    noteVerdict(state, step.device, ruling.until);
+    noteVerdict(state, step.device, ruling.until, world);
     return sendResumed(state, handshake, world);
   }
   endHandshake(state, party);
@@ -138,7 +139,7 @@ export function receiveFirstRecord(
   const messages = openMessages(world.crypto, channel, record);
   endHandshake(state, party);
   // judged when it asked, and maybe otherwise since
-  if ((state.devices.get(device)?.verdictUntil ?? 0) <= world.wall) return null;
+  if (verdictSecondsLeft(state, device, world) <= 0) return null;
   // something under n+1 verified: n is dropped
   commit(state, [advance(state, device, resumed, world)], { next: 'nothing' });
   adoptChannel(
@@ -158,7 +159,7 @@ export function openChannelTo(state: ManagerState, device: DeviceId, world: Worl
   if (!mayBeLinked(state, device) || record === undefined) return false;
   if (state.handshakes.has(partyKey(party))) return true;
   if (heldSecret(state, device, world) === null) return startLoginTo(state, device, [], world); // judges by itself
-  if (record.verdictUntil > world.wall) return startResumptionTo(state, device, world);
+  if (verdictSecondsLeft(state, device, world) > 0) return startResumptionTo(state, device, world);
   const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
   const handshake = beginHandshake(state, party, exchange, { name: 'openingNeedsVerdict', device }, world);
   if (handshake === null) return false;
@@ -186,7 +187,7 @@ export function verdictBeforeOpening(state: ManagerState, handshake: Handshake, 
   const { device } = step;
   endHandshake(state, party);
   if (ruling.outcome === 'good') {
-    noteVerdict(state, device, ruling.until);
+    noteVerdict(state, device, ruling.until, world);
     if (startResumptionTo(state, device, world)) return;
     return openingFailed(state, device, 'unreachable', world);
   }
@@ -295,7 +296,7 @@ export function verdictForOpening(state: ManagerState, handshake: Handshake, rul
   const verdict = currentOwnVerdict(state, identity, world) ?? undefined;
   const request = { instance: state.instance, verdict };
   const { message3, state: requested } = requestLogin(world.crypto, identity, login, request, false);
-  noteVerdict(state, device, ruling.until);
+  noteVerdict(state, device, ruling.until, world);
   handshake.step = { name: 'awaitingMessage4', device, login: requested, proven, instance };
   sendExchange(state, handshake.party, 'message3', handshake.exchange, message3);
 }

@@ -10,8 +10,9 @@ import { MANAGER } from '../protocol/topics.ts';
 import { EpochSeconds, later, seconds } from '../protocol/units.ts';
 import { checkVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
+import type { LogFields } from './effects.ts';
 import { log, publish } from './outbox.ts';
-import type { ManagerState, Subject } from './state.ts';
+import type { ManagerState, PendingQuestion, Subject } from './state.ts';
 
 /** The outcome of a question: a verdict that was checked, or none. */
 export type Ruling =
@@ -35,7 +36,8 @@ export function askVerifier(
   const key = toHex(requestId);
   // exchanges are limited in number and have one question each, devices have one; so these are limited too
   if ('handshake' in subject) state.questionOf.set(subject.handshake, key);
-  state.questions.set(key, { subject, purpose, leaf: world.crypto.hash('sha-256', chain[0]!), nonce });
+  const leaf = world.crypto.hash('sha-256', chain[0]!);
+  state.questions.set(key, { subject, purpose, leaf, nonce, refused: null });
   schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
   const question = Question.encode({ requestId, purpose, chain, nonce });
   publish(state, state.settings.topics.verifierQuestion(MANAGER), question);
@@ -50,10 +52,11 @@ export function receiveJudgement(
   payload: Uint8Array,
   world: World,
 ): { readonly subject: Subject; readonly ruling: Ruling } | null {
+  let question: PendingQuestion | undefined;
   try {
     const { requestId, verdict } = Judgement.decode(payload);
     const key = toHex(requestId);
-    const question = state.questions.get(key);
+    question = state.questions.get(key);
     if (question === undefined) return null;
     const { subject, purpose, leaf, nonce } = question;
     const checked = checkVerdict(world.crypto, verdict, {
@@ -71,6 +74,7 @@ export function receiveJudgement(
     return { subject, ruling: { outcome: 'good', until, bytes: verdict.slice() } };
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
+    if (question !== undefined) question.refused = error.message;
     log(state, 'warn', 'verifier.answer-refused', { code: error.code, detail: error.message });
     return null;
   }
@@ -100,9 +104,16 @@ export function questionTimedOut(state: ManagerState, key: string, world: World)
     const since = away?.since ?? world.now;
     state.verifierAway = { since, saidAt: world.now };
     const seconds = Math.round((world.now - since) / 1000);
-    log(state, 'error', 'verifier.away', { seconds, remedy: 'start the verifier: kagimori verifier run' });
+    log(state, 'error', 'verifier.away', { seconds, ...whyAway(question) });
   }
   return question.subject;
+}
+
+/** An answer that is not believed is none; what has to be mended is something else then. */
+function whyAway({ refused }: PendingQuestion): LogFields {
+  if (refused === null) return { remedy: 'start the verifier: kagimori verifier run' };
+  const remedy = 'compare the clocks of manager and verifier, and the verifier certificate that is pinned here';
+  return { refused, remedy };
 }
 
 /** What our own verdicts are kept under. */

@@ -101,6 +101,8 @@ export interface PendingQuestion {
   readonly purpose: Purpose;
   readonly leaf: Uint8Array;
   readonly nonce: Uint8Array;
+  /** Why an answer to it was not believed. */
+  refused: string | null;
 }
 
 /** What follows when a commit is durable. */
@@ -159,6 +161,8 @@ export interface ManagerState {
   readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
   /** The verifier leaves questions unanswered: since when, and when it was last said. */
   verifierAway: { readonly since: Millis; saidAt: Millis } | null;
+  /** When the last good verdict on a device runs out, as heard in this process. */
+  readonly verdictEnds: Map<DeviceId, Millis>;
   /** When a device's living link was last replaced by another. */
   readonly replaced: Map<DeviceId, Millis>;
   /** Whether the store is what it was. */

@@ -1,0 +1,24 @@
+/**
+ * How long a verdict still holds. A lifetime counts from its receipt on the clock that never jumps (design §5.2); the wall
+ * clock is asked only for what an earlier process heard.
+ */
+import { type DeviceId, type EpochSeconds, later, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import type { ManagerState } from './state.ts';
+
+/** No verdict is made for longer (protocol/messages.ts): who seems to have one has a wall clock that went back. */
+const LONGEST_AGE_S = 604_800;
+
+/** @returns seconds until a device has to be judged anew; 0 or less: now */
+export function verdictSecondsLeft(state: ManagerState, device: DeviceId, world: World): number {
+  const end = state.verdictEnds.get(device);
+  if (end !== undefined) return (end - world.now) / 1000;
+  const left = (state.devices.get(device)?.verdictUntil ?? 0) - world.wall;
+  return left > LONGEST_AGE_S ? 0 : left;
+}
+
+/** Notes a verdict that was just checked against the wall clock. */
+export function hearVerdict(state: ManagerState, device: DeviceId, until: EpochSeconds, world: World): void {
+  const left = Math.max(0, Math.min(until - world.wall, LONGEST_AGE_S));
+  state.verdictEnds.set(device, later(world.now, seconds(left)));
+}
