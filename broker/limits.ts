@@ -80,7 +80,7 @@ export const DEFAULT_LIMITS: Limits = {
   subscriptions: 8,
   inFlight: 64,
   messagesPerSecond: 1000,
-  toManagerPerSecond: 200,
+  toManagerPerSecond: 100,
   bytesPerSecond: 4 * 1024 * 1024,
   offlineQueue: 0,
   backlogBytes: 256 * 1024,

@@ -4,6 +4,7 @@
 import type { JsonValue } from '../platform/control-socket.ts';
 import { forbidCoreDumps } from '../platform/core-dumps.ts';
 import { createLog, type Log, type LogLevel } from '../platform/log.ts';
+import { keepYoungHeapSmall } from '../platform/young-heap.ts';
 import { type Kind, requireConfig } from './config-place.ts';
 import { createOutput } from './output.ts';
 
@@ -30,6 +31,7 @@ export async function runDaemon(
 ): Promise<void> {
   const log = createLog({ name: `kagimori-${kind}`, level: options.logLevel, json: options.log === 'json' });
   const signalled = firstSignal();
+  keepYoungHeapSmall();
   const possible = forbidCoreDumps(); // before any key is read
   if (possible !== null) log.warn('core-dumps.possible', { reason: possible, remedy: 'start this under ulimit -c 0' });
   const { ready, close } = await start(requireConfig(kind, options.config), log);

@@ -217,6 +217,7 @@ async function endureWithin(
   t: TestContext,
   stage: Stage,
   slowestMs: number,
+  seconds: number,
   round: () => Promise<Endured>,
   rounds = 3,
 ): Promise<Endured> {
@@ -227,18 +228,18 @@ async function endureWithin(
   }
   const slowest = endured.latencies.at(-1)!;
   if (slowest < slowestMs) return endured;
-  const alone = Math.max(...(await stage.talk(SHORT_SECONDS)));
+  const alone = Math.max(...(await stage.talk(seconds)));
   t.diagnostic(`slowest ${slowest.toFixed(1)} ms; without an attack ${alone.toFixed(1)} ms`);
   if (slowest < 4 * alone) return endured;
   assert.ok(rounds > 1, `the slowest took ${slowest} ms, and ${alone} ms without an attack`);
-  return endureWithin(t, stage, slowestMs, round, rounds - 1);
+  return endureWithin(t, stage, slowestMs, seconds, round, rounds - 1);
 }
 
 const limits = { timeout: LONG ? 600_000 : 120_000 };
 for (const { name, says, rehearsal = {}, keys } of ATTACKS) {
   test(`${TAGS} an honest pair goes on beside ${says}`, limits, async (t) => {
     const stage = await ready.promise;
-    const { told } = await endureWithin(t, stage, 100, () => endure(t, stage, name, rehearsal));
+    const { told } = await endureWithin(t, stage, 100, SECONDS, () => endure(t, stage, name, rehearsal));
     for (const key of keys) {
       const line = told.find((one) => one.key === `limits.${key}`);
       assert.ok(line !== undefined, `the log names limits.${key}: ${JSON.stringify(told)}`);
@@ -264,7 +265,7 @@ test(
       logins.push(performance.now() - began);
       await stage.house.stop('late');
     };
-    const { deeds, told } = await endureWithin(t, stage, 250, () =>
+    const { deeds, told } = await endureWithin(t, stage, 250, seconds, () =>
       endure(t, stage, 'message-1', { seconds, count: FLOOD_COUNT, meanwhile: logIn }),
     );
     t.diagnostic(`logins beside it, with the start of the process: ${logins.map((ms) => ms.toFixed(0)).join(', ')} ms`);
