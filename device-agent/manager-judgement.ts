@@ -7,6 +7,7 @@ import type { IdCred } from '../protocol/edhoc/credential.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { PeerLeaf } from '../protocol/login.ts';
 import { validatePath } from '../protocol/path-validation.ts';
+import type { EpochSeconds } from '../protocol/units.ts';
 import { checkVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
 import type { JudgedManager } from './joining-states.ts';
@@ -70,7 +71,9 @@ export function judgeManager(
     name: manager,
   });
   if (!finding.ok) {
-    throw new ProtocolError('badCertificate', `the manager's certificate: ${finding.reason}: ${finding.detail}`);
+    const { reason, detail } = finding;
+    const hint = reason === 'expired' || reason === 'not-yet-valid' ? `: check this device's clock: ${dateOf(at)}` : '';
+    throw new ProtocolError('badCertificate', `the manager's certificate: ${reason}: ${detail}${hint}`);
   }
   const publicKey = world.crypto.publicKey(leaf.spki);
   if (publicKey === null) throw new ProtocolError('badCertificate', "the manager's key is of no known kind");
@@ -79,3 +82,5 @@ export function judgeManager(
     peer: { der: leaf.der, publicKey },
   };
 }
+
+const dateOf = (time: EpochSeconds): string => new Date(time * 1000).toISOString().slice(0, 16).replace('T', ' ');
