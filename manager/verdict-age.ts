@@ -6,11 +6,14 @@ import { type DeviceId, type EpochSeconds, later, seconds } from '../protocol/un
 import type { World } from '../protocol/world.ts';
 import type { ManagerState } from './state.ts';
 
+type Now = Pick<World, 'now' | 'wall'>;
+type Known = Pick<ManagerState, 'devices' | 'verdictEnds'>;
+
 /** No verdict is made for longer (protocol/messages.ts): who seems to have one has a wall clock that went back. */
 const LONGEST_AGE_S = 604_800;
 
 /** @returns seconds until a device has to be judged anew; 0 or less: now */
-export function verdictSecondsLeft(state: ManagerState, device: DeviceId, world: World): number {
+export function verdictSecondsLeft(state: Known, device: DeviceId, world: Now): number {
   const end = state.verdictEnds.get(device);
   if (end !== undefined) return (end - world.now) / 1000;
   const left = (state.devices.get(device)?.verdictUntil ?? 0) - world.wall;
@@ -18,7 +21,7 @@ export function verdictSecondsLeft(state: ManagerState, device: DeviceId, world:
 }
 
 /** Notes a verdict that was just checked against the wall clock. */
-export function hearVerdict(state: ManagerState, device: DeviceId, until: EpochSeconds, world: World): void {
+export function hearVerdict(state: Known, device: DeviceId, until: EpochSeconds, world: Now): void {
   const left = Math.max(0, Math.min(until - world.wall, LONGEST_AGE_S));
   state.verdictEnds.set(device, later(world.now, seconds(left)));
 }
