@@ -103,14 +103,17 @@ function sendJoining(
 
 const FIRST_REPEAT = seconds(1);
 
-/** No answer yet: the byte-identical frame again, after 1, 2, 4 s. The manager may not have been there. */
+/**
+ * No answer yet: the byte-identical frame again, after 1 s and 4 s more. The manager may not have been there; or it has too
+ * much to do, and whoever repeats himself more often makes it worse.
+ */
 export function repeatDue(state: AgentState, world: World): void {
   const { joining } = state;
   const topic = managerTopic(state);
   if (joining === null || topic === null || joining.step.name.startsWith('saving')) return;
   publish(state, topic, joining.sent, joining.cost);
   joining.repeats++;
-  schedule(state.deadlines, 'repeat', later(world.now, Millis(FIRST_REPEAT * 2 ** joining.repeats)));
+  schedule(state.deadlines, 'repeat', later(world.now, Millis(FIRST_REPEAT * 4 ** joining.repeats)));
 }
 
 /** [patent 1006, 1016, 1028–1030] */
@@ -311,8 +314,9 @@ export function receiveHint(state: AgentState, world: World): void {
   }
   // a channel that was closed stays closed: whoever wants this device opens it
   if (state.joining !== null || state.channel === null) return;
-  if (state.hintedAt !== null && world.now - state.hintedAt < HINT_EVERY) {
-    schedule(state.deadlines, 'hint', later(state.hintedAt, HINT_EVERY)); // a manager that was restarted twice
+  const next = state.hintedAt === null ? null : later(state.hintedAt, HINT_EVERY);
+  if (next !== null && world.now < next) {
+    schedule(state.deadlines, 'hint', next); // a manager that was restarted twice
     return;
   }
   state.hintedAt = world.now;

@@ -7,6 +7,7 @@ import { schedule } from '../protocol/deadlines.ts';
 import { type DeviceId, later, Millis } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { roomFor } from './admission.ts';
+import { partyKey } from './handshake.ts';
 import { sendHint } from './outbox.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 
@@ -32,7 +33,8 @@ export function hintsDue(state: ManagerState, world: World): void {
   for (const device of toHint) {
     if (left <= 0) break;
     toHint.delete(device);
-    if (channels.has(device) || !mayBeLinked(state, device)) continue;
+    const comes = state.handshakes.has(partyKey({ kind: 'device', id: device }));
+    if (comes || channels.has(device) || !mayBeLinked(state, device)) continue;
     sendHint(state, { kind: 'device', id: device }, 'record', world);
     left--;
   }

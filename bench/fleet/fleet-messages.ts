@@ -34,6 +34,8 @@ export interface FleetCount {
   /** With an open channel now. */
   readonly inside: number;
   readonly registered: number;
+  /** What some of those without a channel are doing. */
+  readonly outside: readonly string[];
   /** Sessions open now, counted at both ends. */
   readonly sessions: number;
   /** Messages of `talk` that arrived. */

@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { readCertificateFile } from '../../platform/certificate-file.ts';
+import { systemClock } from '../../platform/clock.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { decodeUtf8 } from '../../protocol/bytes.ts';
 import { publicKeyOperations } from '../../protocol/crypto.ts';
@@ -17,6 +18,7 @@ const GREETING = 'still there?';
 const TICK_MS = 20;
 
 const crypto = nodeCrypto();
+const clock = systemClock();
 const members: Member[] = [];
 let paired: Member[] = [];
 let registered = 0;
@@ -125,6 +127,10 @@ function counted(): FleetCount {
     devices: members.length,
     inside: members.filter(({ state }) => state.channel !== null).length,
     registered,
+    outside: members
+      .filter(({ state }) => state.channel === null)
+      .slice(0, SHOWN)
+      .map(whereabouts),
     sessions: members.reduce(
       (sum, { state }) => sum + [...state.sessions.values()].filter((one) => one.state.name === 'open').length,
       0,
@@ -141,4 +147,13 @@ function counted(): FleetCount {
     cpuMicros: user + system,
     residentBytes: process.memoryUsage.rss(),
   };
+}
+
+const SHOWN = 5;
+
+function whereabouts({ id, state }: Member): string {
+  const { link, joining, restUntil, failures, promoted } = state;
+  const waits = restUntil === null ? '' : `, rests ${Math.round(restUntil - clock.now())} ms`;
+  const step = joining === null ? 'no exchange' : `${joining.step.name}, repeated ${joining.repeats} times`;
+  return `${id}: ${link === null ? 'no link' : promoted ? 'a link of its own' : 'a new link'}, ${step}, ${failures} failures${waits}`;
 }

@@ -109,6 +109,7 @@ function together(a: FleetCount, b: FleetCount): FleetCount {
     devices: sum(a.devices, b.devices),
     inside: sum(a.inside, b.inside),
     registered: sum(a.registered, b.registered),
+    outside: [...a.outside, ...b.outside],
     sessions: sum(a.sessions, b.sessions),
     messages: sum(a.messages, b.messages),
     returns: [...a.returns, ...b.returns],

@@ -53,7 +53,10 @@ export async function runStorm(
   while (count.returns.length < count.devices) {
     if (Date.now() - there > patienceMs) {
       await answers.stop();
-      throw new Error(`after ${patienceMs / 1000} s ${count.returns.length} of ${count.devices} devices are back`);
+      throw new Error(
+        `after ${patienceMs / 1000} s ${count.returns.length} of ${count.devices} devices are back: ${count.outside.join('; ')}; ` +
+          `complaints of the services: ${JSON.stringify(services.complaints())}`,
+      );
     }
     await pause(LOOK_EVERY_MS);
     count = await fleet.count();
