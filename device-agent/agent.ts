@@ -38,7 +38,7 @@ import {
   receiveRenew,
   receiveRenewedGrant,
 } from './renewal.ts';
-import { helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
+import { endOverdue, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
 import type { AgentSettings, AgentState } from './state.ts';
 
 export type AgentEvent =
@@ -80,6 +80,7 @@ export function createAgent(
     calls: new Map(),
     asked: new Map(),
     sessions: new Map(),
+    unconfirmedEnds: new Map(),
     renewals: new Map(),
     standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
     openings: [],
@@ -371,7 +372,9 @@ function deadline(state: AgentState, key: string, world: World): void {
       return helloDue(state, rest, world);
     case 'end':
     case 'life':
-      return timeIsUp(state, rest, kind);
+      return timeIsUp(state, rest, kind, world);
+    case 'unconfirmed':
+      return endOverdue(state, rest, world);
     default:
       throw new RangeError(`no such deadline: ${key}`);
   }

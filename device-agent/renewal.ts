@@ -5,7 +5,7 @@
 import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { type ChannelMessage, type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { type ChannelMessage, LAST_EPOCH, type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
 import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
@@ -81,7 +81,7 @@ function refusalOf(
   if (peer === state.id) return 'self';
   if (unacceptable(state, renew) !== null) return 'no-common-suite';
   if (session !== undefined) {
-    const { state: phase, until } = session;
+    const { state: phase, until, epoch } = session;
     const sameTerms =
       session.role === role &&
       session.peer === peer &&
@@ -89,6 +89,7 @@ function refusalOf(
       session.keyMode === keyMode &&
       sameSuite(session.suite, suite);
     if (!sameTerms || later(world.now, seconds(lifetime)) > later(until, LIFETIME_SLACK)) return 'refused-by-policy';
+    if (epoch >= LAST_EPOCH) return 'expired';
     return phase.name === 'ending' ? phase.reason : null;
   }
   if (!state.renewals.has(toHex(renew.sid)) && state.sessions.size + state.renewals.size >= state.settings.maxSessions)

@@ -26,6 +26,8 @@ import type { AgentState, Session } from './state.ts';
 /** The caller's first record is repeated with a new partial IV after these times; then the session is given up. */
 const HELLO_AFTER_MS = [500, 1000, 2000, 4000];
 const END_TIMEOUT = seconds(6);
+/** The End after a Bye rides on another record for so long at most. */
+const BYE_HEARD_WITHIN = seconds(40);
 /** How long the first record of the caller is waited for. */
 const PEER_TIMEOUT = seconds(15);
 /** A peer of a renewed session may be restarting once more: it is waited for so long. */
@@ -222,12 +224,44 @@ export function endSession(state: AgentState, sid: string, reason: Reason, world
 /** Ends without an answer, which may have been lost with the channel that they were said on. */
 export function endsSaidBefore(state: AgentState): MessageOf<'End'>[] {
   const waiting = new Set(state.waiting.flatMap((one) => (one.kind === 'End' ? [toHex(one.sid)] : [])));
-  return [...state.sessions].flatMap(([sid, session]) =>
-    session.state.name === 'ending' && !waiting.has(sid)
-      ? [{ kind: 'End', sid: session.sid, reason: session.state.reason }]
-      : [],
+  const ending = [...state.sessions.values()].flatMap(({ sid, state: { name, ...rest } }) =>
+    name === 'ending' && 'reason' in rest ? [{ sid, reason: rest.reason }] : [],
   );
+  return [...ending, ...state.unconfirmedEnds.values()]
+    .filter(({ sid }) => !waiting.has(toHex(sid)))
+    .map(({ sid, reason }) => ({ kind: 'End', sid, reason }));
 }
+
+/** Over here, and the manager may not have heard it: the peer and the broker wait for its word. */
+function awaitEndOk(
+  state: AgentState,
+  sid: string,
+  session: Session,
+  reason: Reason,
+  first: Millis,
+  world: World,
+): void {
+  if (state.unconfirmedEnds.size >= MAX_UNCONFIRMED) return;
+  state.unconfirmedEnds.set(sid, { sid: session.sid, reason, until: session.until, repeats: 0 });
+  schedule(state.deadlines, `unconfirmed:${sid}`, later(world.now, first));
+}
+
+export function endOverdue(state: AgentState, sid: string, world: World): void {
+  const end = state.unconfirmedEnds.get(sid);
+  if (end === undefined) return;
+  if (world.now >= end.until) return confirmed(state, sid);
+  sendOnChannel(state, [{ kind: 'End', sid: end.sid, reason: end.reason }], null, world);
+  const wait = Math.min(LONGEST_END_WAIT, END_TIMEOUT * 2 ** ++end.repeats);
+  schedule(state.deadlines, `unconfirmed:${sid}`, Millis(Math.min(end.until, world.now + wait)));
+}
+
+function confirmed(state: AgentState, sid: string): void {
+  state.unconfirmedEnds.delete(sid);
+  cancel(state.deadlines, `unconfirmed:${sid}`);
+}
+
+const MAX_UNCONFIRMED = 256;
+const LONGEST_END_WAIT = seconds(120);
 
 /** [patent 0133] Without the manager, who hears of it with the next record. */
 export function sayBye(state: AgentState, sid: string, reason: Reason, world: World): void {
@@ -236,6 +270,7 @@ export function sayBye(state: AgentState, sid: string, reason: Reason, world: Wo
   sendControl(state, session, { kind: 'Bye', reason }, world);
   ride(state, [{ kind: 'End', sid: session.sid, reason }], world);
   closed(state, sid, reason, session.role);
+  awaitEndOk(state, sid, session, reason, BYE_HEARD_WITHIN, world);
 }
 
 /** This process is about to end: the peers hear of it through the manager, who is told at once and not waited for. */
@@ -252,6 +287,7 @@ const REASONS_OF_PEERS: ReadonlySet<Reason> = new Set<Reason>(['done', 'timeout'
 /** [patent 2152–2154] The manager says that it is over; confirmed whether it was known here or not. */
 export function receiveEnd(state: AgentState, message: MessageOf<'End'>, world: World): void {
   const sid = toHex(message.sid);
+  confirmed(state, sid);
   const session = state.sessions.get(sid);
   if (session !== undefined) {
     const other = session.role === 'caller' ? 'callee' : 'caller';
@@ -263,15 +299,20 @@ export function receiveEnd(state: AgentState, message: MessageOf<'End'>, world: 
 /** [patent 2160] */
 export function receiveEndOk(state: AgentState, message: MessageOf<'EndOk'>): void {
   const sid = toHex(message.sid);
+  confirmed(state, sid);
   const session = state.sessions.get(sid);
   if (session?.state.name === 'ending') closed(state, sid, session.state.reason, session.role);
 }
 
 /** No answer to the End, or the lifetime is over. */
-export function timeIsUp(state: AgentState, sid: string, what: 'end' | 'life'): void {
+export function timeIsUp(state: AgentState, sid: string, what: 'end' | 'life', world: World): void {
   const session = state.sessions.get(sid);
   if (session === undefined) return;
-  if (what === 'end' && session.state.name === 'ending') return closed(state, sid, session.state.reason, session.role);
+  if (what === 'end' && session.state.name === 'ending') {
+    const { reason } = session.state;
+    closed(state, sid, reason, session.role);
+    return awaitEndOk(state, sid, session, reason, END_TIMEOUT, world);
+  }
   closed(state, sid, 'expired', 'timeout');
 }
 

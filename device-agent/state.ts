@@ -80,6 +80,14 @@ export interface PendingRenewal {
   repeats: number;
 }
 
+/** An End that is said again until the manager confirms it, or the session's life is over anyway. */
+export interface UnconfirmedEnd {
+  readonly sid: Uint8Array;
+  readonly reason: Reason;
+  readonly until: Millis;
+  repeats: number;
+}
+
 /** Sessions of one caller, approved beforehand. */
 export interface StandingApproval {
   readonly lifetimeSeconds: number;
@@ -160,6 +168,8 @@ export interface AgentState {
   readonly calls: Map<string, Call>;
   readonly asked: Map<string, Asked>;
   readonly sessions: Map<string, Session>;
+  /** Sessions that are over here and of which the manager has not said so yet, by sid in hex. */
+  readonly unconfirmedEnds: Map<string, UnconfirmedEnd>;
   /** By sid, in hex. */
   readonly renewals: Map<string, PendingRenewal>;
   /** By caller. */

@@ -8,10 +8,10 @@ import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts'
 import { namesMeant } from '../protocol/names.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { log, publish, remember, sendTo } from './outbox.ts';
+import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
-import { partiesOf, sessionsBetween, startSession, stepSession } from './sessions.ts';
+import { partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { listingOf, type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 import { verdictSecondsLeft } from './verdict-age.ts';
@@ -149,16 +149,17 @@ function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, wor
   const sid = state.sessionOfCall.get(toHex(nonceA));
   const session = sid === undefined ? undefined : state.sessions.get(sid);
   if (sid === undefined || session === undefined) return false;
-  const { flow, sealedForCaller: sealed } = session;
+  const { flow } = session;
   if (flow.terms.caller.id !== caller || flow.state === 'ending') return false;
   if (flow.state !== 'granted') return true; // a renewed one too: its grant is on its way
-  if (sealed !== null && state.channels.get(caller)?.channel === sealed.channel) {
-    publish(state, state.settings.topics.toDevice({ kind: 'device', id: caller }), sealed.record);
-    return true;
-  }
-  stepSession(state, sid, { type: 'keysLost', device: caller }, world);
-  stepSession(state, sid, { type: 'channelOpened', device: caller }, world);
+  if (!repeatGrant(state, session, caller)) grantLost(state, sid, caller, world);
   return true;
+}
+
+/** A grant that a device can never get any more: both are asked for a nonce again. */
+export function grantLost(state: ManagerState, sid: string, device: DeviceId, world: World): void {
+  stepSession(state, sid, { type: 'keysLost', device }, world);
+  stepSession(state, sid, { type: 'channelOpened', device }, world);
 }
 
 /** [patent 2122] Only the device that was asked may answer. */

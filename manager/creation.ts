@@ -95,7 +95,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   const flow: Flow = keysStand
     ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
     : { state: 'renewing', terms, epoch, until, lifetimeSeconds: Math.max(1, left), ready: [] };
-  addSession(state, sid, { flow, sealedForCaller: null, until: record.approvedUntil as typeof world.wall });
+  addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }
 

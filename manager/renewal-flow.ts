@@ -3,7 +3,7 @@
  * is stored, a fresh secret is granted under the same sid, suite and approval. Each device knows its consent again, or the
  * session ends.
  */
-import type { Reason } from '../protocol/messages.ts';
+import { LAST_EPOCH, type Reason } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
@@ -30,7 +30,7 @@ const ASK_AGAIN = seconds(5);
 export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: DeviceId, world: World): Step {
   const { terms, epoch, until } = flow;
   const other = terms.caller.id === device ? terms.callee : terms.caller;
-  const lifetimeSeconds = Math.max(1, Math.ceil((until - world.now) / 1000));
+  const lifetimeSeconds = secondsLeft(until, world);
   const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
   const renewing: Renewing = { state: 'renewing', terms, epoch, until, lifetimeSeconds, ready: kept };
   const asked = kept.length === 0 ? [askForNonce(renewing, other.id)] : [];
@@ -50,7 +50,7 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
       const { party } = event.ready;
       const others = ready.filter((one) => one.party.id !== party.id);
       const next = { ...flow, ready: [...others, event.ready] };
-      return next.ready.length === 2 ? store(next) : [next, []];
+      return next.ready.length === 2 ? store(next, limits, world) : [next, []];
     }
     case 'lost':
     case 'endAsked':
@@ -66,11 +66,15 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
 }
 
 /** The epoch is durable before it is granted: no two grants have the same one, whatever dies. */
-function store(flow: Renewing): Step {
-  const { terms, until, lifetimeSeconds, ready } = flow;
+function store(flow: Renewing, limits: FlowLimits, world: World): Step {
+  const { terms, until, ready } = flow;
   const of = (id: DeviceId): Ready => ready.find(({ party }) => party.id === id)!;
   const [caller, callee] = [of(terms.caller.id), of(terms.callee.id)];
   const epoch = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
+  // a device may name any: one that leaves none for the next grant ends the session
+  if (epoch >= LAST_EPOCH) return endAt(flow, null, 'expired', limits, world);
+  // both may have taken their time
+  const lifetimeSeconds = Math.min(flow.lifetimeSeconds, secondsLeft(until, world));
   const renewed: Terms = {
     ...terms,
     caller: caller.party,
@@ -136,6 +140,7 @@ function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId):
   return { type: 'send', to, messages: [message] };
 }
 
+const secondsLeft = (until: Millis, world: World): number => Math.max(1, Math.ceil((until - world.now) / 1000));
 const isReady = (ready: readonly Ready[], id: DeviceId): boolean => ready.some(({ party }) => party.id === id);
 const partiesOf = ({ caller, callee }: Terms): readonly Party[] => [caller, callee];
 

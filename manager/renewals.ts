@@ -5,9 +5,12 @@ import { toHex } from '../protocol/bytes.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { cameUp, partyOf, sendOver } from './connects.ts';
-import { stepSession } from './sessions.ts';
+import { cameUp, grantLost, partyOf, sendOver } from './connects.ts';
+import { repeatGrant, stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+
+/** A device may be ahead of a manager whose store was put back, by so much. */
+const MAX_EPOCH_LEAP = 1000;
 
 /** Only a device of the session agrees for itself; it is taken as it is registered now. */
 export function receiveRenewal(
@@ -17,8 +20,9 @@ export function receiveRenewal(
   world: World,
 ): void {
   const sid = toHex(message.sid);
-  const flow = state.sessions.get(sid)?.flow;
-  if (flow === undefined) return sendOver(state, device, [message.sid], world);
+  const session = state.sessions.get(sid);
+  if (session === undefined) return sendOver(state, device, [message.sid], world);
+  const { flow } = session;
   const mine = [flow.terms.caller, flow.terms.callee].find(({ id }) => id === device);
   if (mine === undefined) return;
   const registered = state.registrations.has(device);
@@ -27,8 +31,14 @@ export function receiveRenewal(
     return stepSession(state, sid, { type: 'endAsked', by: device, reason }, world);
   }
   if (flow.state === 'granted') {
-    // it waits for a grant that was lost on its way: that one is void, and both get another
-    stepSession(state, sid, { type: 'keysLost', device }, world);
+    // it waits for a grant: that crosses it on the way, or is lost
+    if (!repeatGrant(state, session, device)) grantLost(state, sid, device, world);
+    return;
+  }
+  // an answer to the question before: its nonce may be used up by a grant that was on its way
+  if (!('epoch' in flow) || message.epoch <= flow.epoch) return;
+  if (message.epoch > flow.epoch + MAX_EPOCH_LEAP) {
+    return stepSession(state, sid, { type: 'endAsked', by: device, reason: 'expired' }, world);
   }
   const party = partyOf(state, device, mine.consent);
   stepSession(

@@ -3,11 +3,12 @@
  */
 import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { startFlow, stepFlow } from './connect-flow.ts';
 import type { Flow, FlowEffect, FlowEvent } from './flow.ts';
-import { commit, log, remember, sendTo, tellBroker } from './outbox.ts';
+import { commit, log, publish, remember, sendTo, tellBroker } from './outbox.ts';
 import { type SessionRecord, sessionChange } from './registry.ts';
 import type { ManagerState, Session } from './state.ts';
 import type { Terms } from './terms.ts';
@@ -17,7 +18,7 @@ export function startSession(state: ManagerState, terms: Terms, standingNonce: U
   const hasChannel = state.channels.has(terms.callee.id);
   const [flow, effects] = startFlow(terms, hasChannel, standingNonce, state.settings.flowLimits, world);
   const until = (world.wall + terms.lifetimeSeconds) as EpochSeconds;
-  const session: Session = { flow, sealedForCaller: null, until };
+  const session: Session = { flow, sealed: new Map(), until };
   addSession(state, sid, session);
   perform(state, sid, session, effects, world);
 }
@@ -49,6 +50,7 @@ export function stepSession(state: ManagerState, sid: string, event: FlowEvent, 
   if (session === undefined) return;
   const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
   session.flow = flow;
+  if (event.type === 'cameUp') session.sealed.delete(event.device);
   perform(state, sid, session, effects, world);
 }
 
@@ -86,15 +88,12 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
       return;
     case 'deliver': {
       const { caller, callee, secret } = effect.grants;
-      let record: Uint8Array | null;
       try {
-        sendTo(state, terms.callee.id, effect.ask === null ? [callee] : [effect.ask, callee], world);
-        record = sendTo(state, terms.caller.id, [caller], world);
+        sealGrant(state, session, terms.callee.id, effect.ask === null ? [callee] : [effect.ask, callee], world);
+        sealGrant(state, session, terms.caller.id, [caller], world);
       } finally {
         secret.fill(0);
       }
-      const channel = state.channels.get(terms.caller.id)?.channel;
-      session.sealedForCaller = record === null || channel === undefined ? null : { channel, record };
       return;
     }
     case 'openChannel':
@@ -135,6 +134,30 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
     default:
       effect satisfies never;
   }
+}
+
+function sealGrant(
+  state: ManagerState,
+  session: Session,
+  to: DeviceId,
+  messages: readonly ChannelMessage[],
+  world: World,
+): void {
+  const record = sendTo(state, to, messages, world);
+  const channel = state.channels.get(to)?.channel;
+  if (record === null || channel === undefined) session.sealed.delete(to);
+  else session.sealed.set(to, { channel, record });
+}
+
+/**
+ * The same bytes once more to a device that has no grant yet: one that has it takes them for a replay.
+ * @returns false when they were sealed for a channel that is gone: that grant never arrived and never will
+ */
+export function repeatGrant(state: ManagerState, session: Session, to: DeviceId): boolean {
+  const sealed = session.sealed.get(to);
+  if (sealed === undefined || state.channels.get(to)?.channel !== sealed.channel) return false;
+  publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), sealed.record);
+  return true;
 }
 
 function forget(state: ManagerState, sid: string, session: Session): void {

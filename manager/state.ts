@@ -76,10 +76,16 @@ export interface OpenChannel {
   readonly held: Set<string>;
 }
 
+/** A grant as it was sealed: who says that it has none gets the same bytes again, on the same channel. */
+export interface SealedGrant {
+  readonly channel: Channel;
+  readonly record: Uint8Array;
+}
+
 export interface Session {
   flow: Flow;
-  /** The caller's grant as it was sealed, for a repeated Connect on the same channel. */
-  sealedForCaller: { readonly channel: Channel; readonly record: Uint8Array } | null;
+  /** The last grants, until a device says that its one is installed. */
+  readonly sealed: Map<DeviceId, SealedGrant>;
   until: EpochSeconds;
 }
 

@@ -134,6 +134,7 @@ export function watchInvariants(world: SimWorld): Invariants {
         ...[...state.calls.values()].map(({ callee }) => `a call to ${callee}`),
         ...[...state.asked.keys()].map((sid) => `an ask for ${sid}`),
         ...[...state.renewals.keys()].map((sid) => `a renewal of ${sid}`),
+        ...[...state.unconfirmedEnds.keys()].map((sid) => `the end of ${sid}`),
         ...[...state.sessions].flatMap(([sid, one]) =>
           one.state.name === 'open' ? [] : [`${sid}, ${one.state.name}`],
         ),
