@@ -72,7 +72,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
  */
 function restoreSession(state: ManagerState, sid: string, record: SessionRecord, world: World): void {
   // one whose time ran out meanwhile is due at once, which takes it from the disk
-  const left = Math.max(0, record.approvedUntil - world.wall);
+  // and no wall clock that went back makes a life longer than any may be
+  const left = Math.max(0, Math.min(record.approvedUntil - world.wall, state.settings.lifetimeSeconds.atMost));
   const terms: Terms = {
     sid: fromHex(sid),
     caller: restoreParty(state, record.caller, record.callerInstance, record.callerConsent),
@@ -94,7 +95,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   });
   const flow: Flow = keysStand
     ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
-    : { state: 'renewing', terms, epoch, until, lifetimeSeconds: Math.max(1, left), ready: [] };
+    : { state: 'renewing', terms, epoch, until, ready: [] };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }

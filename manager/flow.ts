@@ -39,7 +39,6 @@ export type Flow =
       /** Of the last grant. */
       readonly epoch: number;
       readonly until: Millis;
-      readonly lifetimeSeconds: number;
       readonly ready: readonly Ready[];
     }
   | {

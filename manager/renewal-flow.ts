@@ -30,10 +30,9 @@ const ASK_AGAIN = seconds(5);
 export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: DeviceId, world: World): Step {
   const { terms, epoch, until } = flow;
   const other = terms.caller.id === device ? terms.callee : terms.caller;
-  const lifetimeSeconds = secondsLeft(until, world);
   const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
-  const renewing: Renewing = { state: 'renewing', terms, epoch, until, lifetimeSeconds, ready: kept };
-  const asked = kept.length === 0 ? [askForNonce(renewing, other.id)] : [];
+  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept };
+  const asked = kept.length === 0 ? [askForNonce(renewing, other.id, world)] : [];
   return [renewing, [...asked, wakeUp(renewing, world), { type: 'audit', event: 'session.renewing' }]];
 }
 
@@ -43,7 +42,7 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
     case 'keysLost':
       return startRenewal(flow, event.device, world);
     case 'channelOpened':
-      return isReady(ready, event.device) ? [flow, []] : [flow, [askForNonce(flow, event.device)]];
+      return isReady(ready, event.device) ? [flow, []] : [flow, [askForNonce(flow, event.device, world)]];
     case 'channelFailed':
       return event.reason === 'authenticate-only' ? endAt(flow, event.device, event.reason, limits, world) : [flow, []];
     case 'renewed': {
@@ -58,7 +57,7 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
     case 'deadline': {
       if (world.now >= flow.until) return expired(terms);
       const missing = partiesOf(terms).filter(({ id }) => !isReady(ready, id));
-      return [flow, [...missing.map(({ id }) => askForNonce(flow, id)), wakeUp(flow, world)]];
+      return [flow, [...missing.map(({ id }) => askForNonce(flow, id, world)), wakeUp(flow, world)]];
     }
     default:
       return [flow, []];
@@ -73,14 +72,12 @@ function store(flow: Renewing, limits: FlowLimits, world: World): Step {
   const epoch = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
   // a device may name any: one that leaves none for the next grant ends the session
   if (epoch >= LAST_EPOCH) return endAt(flow, null, 'expired', limits, world);
-  // both may have taken their time
-  const lifetimeSeconds = Math.min(flow.lifetimeSeconds, secondsLeft(until, world));
   const renewed: Terms = {
     ...terms,
     caller: caller.party,
     callee: callee.party,
     nonceA: caller.nonce,
-    lifetimeSeconds,
+    lifetimeSeconds: secondsLeft(until, world),
   };
   const next: StoringRenewal = { state: 'storingRenewal', terms: renewed, epoch, until, nonceB: callee.nonce };
   return [next, [{ type: 'store', epoch }]];
@@ -104,8 +101,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
     }
     case 'storeFailed': {
       // the disk may come back: both are asked again after a while, and nothing that lives is given up
-      const { lifetimeSeconds } = terms;
-      const again: Renewing = { state: 'renewing', terms, epoch, until, lifetimeSeconds, ready: [] };
+      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [] };
       return [again, [wakeUp(again, world)]];
     }
     case 'keysLost':
@@ -120,7 +116,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
   }
 }
 
-function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId): FlowEffect {
+function askForNonce({ terms, epoch, until }: Renewing, to: DeviceId, world: World): FlowEffect {
   const { sid, caller, callee, name, suite, keyMode, call } = terms;
   const [role, mine, peer] =
     to === caller.id ? (['caller', caller, callee] as const) : (['callee', callee, caller] as const);
@@ -133,13 +129,14 @@ function askForNonce({ terms, epoch, lifetimeSeconds }: Renewing, to: DeviceId):
     name,
     suite,
     keyMode,
-    lifetime: lifetimeSeconds,
+    lifetime: secondsLeft(until, world),
     consent: mine.consent ?? undefined,
     call: role === 'caller' && call.length > 0 ? call : undefined,
   } as const;
   return { type: 'send', to, messages: [message] };
 }
 
+/** However long a device takes to answer, the life of the session ends when it was approved to. */
 const secondsLeft = (until: Millis, world: World): number => Math.max(1, Math.ceil((until - world.now) / 1000));
 const isReady = (ready: readonly Ready[], id: DeviceId): boolean => ready.some(({ party }) => party.id === id);
 const partiesOf = ({ caller, callee }: Terms): readonly Party[] => [caller, callee];

@@ -38,7 +38,8 @@ const certificateChain = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN);
 const channelSuites = array(uint(0, 23), 1, 8);
 const payload = bytes(1, 6_144);
 const role = choice({ caller: 0, callee: 1 });
-const epoch = uint(0, 0xffff_ffff);
+export const LAST_EPOCH = 0xffff_ffff;
+const epoch = uint(0, LAST_EPOCH);
 const consent = bytes(1, 64);
 const consentMeaning = 'by this the device knows its consent again after a restart; opaque to everybody else';
 

@@ -106,16 +106,15 @@ const FLOWS = {
   storing: { state: 'storing', terms: TERMS, nonceB, rideAlong: false },
   granted: { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [] },
   'granted, caller up': { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [A] },
-  renewing: { state: 'renewing', terms: TERMS, epoch: 1, until: UNTIL, lifetimeSeconds: 50, ready: [] },
+  renewing: { state: 'renewing', terms: TERMS, epoch: 1, until: UNTIL, ready: [] },
   'renewing, callee ready': {
     state: 'renewing',
     terms: TERMS,
     epoch: 1,
     until: UNTIL,
-    lifetimeSeconds: 50,
     ready: [ready(B, 7)],
   },
-  'renewing, over time': { state: 'renewing', terms: TERMS, epoch: 1, until: world.now, lifetimeSeconds: 1, ready: [] },
+  'renewing, over time': { state: 'renewing', terms: TERMS, epoch: 1, until: world.now, ready: [] },
   storingRenewal: { state: 'storingRenewal', terms: TERMS, epoch: 3, until: UNTIL, nonceB },
   'ending by caller': { state: 'ending', terms: TERMS, by: A, reason: 'done', waitingFor: [B] },
   'ending by manager': { state: 'ending', terms: TERMS, by: null, reason: 'shutdown', waitingFor: [A, B] },
@@ -337,7 +336,7 @@ test('[B7] a new grant has a fresh secret, both new nonces, the higher epoch and
   const deliver = effects.find((effect) => effect.type === 'deliver');
   assert.ok(deliver);
   const { sid, epoch, nonceA, lifetime, suite } = deliver.grants.caller;
-  assert.deepEqual([sid, epoch, lifetime, suite], [TERMS.sid, 3, 50, TERMS.suite]);
+  assert.deepEqual([sid, epoch, lifetime, suite], [TERMS.sid, 3, 60, TERMS.suite]);
   assert.deepEqual([nonceA, deliver.grants.caller.nonceB], [ready(A, 8).nonce, ready(B, 7).nonce]);
   assert.equal(granted.state === 'granted' && granted.until, UNTIL, 'its end stays where it was');
 });
@@ -361,4 +360,29 @@ test('[patent 2134] no random byte is drawn before the callee has approved and t
   assert.deepEqual([flow.state, drawn], ['storing', []]);
   stepFlow(flow, EVENTS.stored, DEFAULT_FLOW_LIMITS, counting);
   assert.deepEqual(drawn, [32]);
+});
+
+test('[5.6 key reinstallation by a repeated grant] a device may name the lowest epoch that it takes; one that leaves none for the next grant ends the session', () => {
+  const answer = (epoch: number) => {
+    const [next] = stepFlow(
+      FLOWS['renewing, callee ready'],
+      { type: 'renewed', ready: { ...ready(A, 8), epoch } },
+      DEFAULT_FLOW_LIMITS,
+      world,
+    );
+    return next.state === 'storingRenewal' ? next.epoch : next.state;
+  };
+  assert.deepEqual([1, 9, 0xffff_fffe, 0xffff_ffff].map(answer), [3, 9, 0xffff_fffe, 'ending']);
+});
+
+test('[B7] whoever takes his time gets a grant for what is left, and so it is asked', () => {
+  const later = { ...world, now: Millis(world.now + 20_000) };
+  const [flow, effects] = stepFlow(FLOWS['renewing, callee ready'], { type: 'deadline' }, DEFAULT_FLOW_LIMITS, later);
+  const asked = effects.flatMap((effect) => (effect.type === 'send' ? effect.messages : []));
+  assert.deepEqual(
+    asked.map((message) => message.kind === 'Renew' && message.lifetime),
+    [40],
+  );
+  const [next] = stepFlow(flow, { type: 'renewed', ready: ready(A, 8) }, DEFAULT_FLOW_LIMITS, later);
+  assert.equal(next.terms.lifetimeSeconds, 40);
 });
