@@ -10,6 +10,7 @@ import { environment } from './environment.ts';
 import type { Report } from './figures.ts';
 import { withoutAims } from './figures.ts';
 import { benchHalves } from './halves.ts';
+import { benchLogin } from './login.ts';
 import { benchMemory } from './memory.ts';
 import { type Progress, progress } from './progress.ts';
 import { benchRecord } from './record.ts';
@@ -21,6 +22,7 @@ export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   session: benchSession,
+  login: benchLogin,
   record: benchRecord,
   halves: benchHalves,
   storm: benchStorm,
