@@ -13,6 +13,7 @@ import type { MessageOf } from '../../protocol/messages.ts';
 import { type ResumptionSecret, readResumed } from '../../protocol/resumption.ts';
 import { type Published, type Tap, tapBroker } from '../mqtt-tap.ts';
 import { buildHouse, type Ear, type House, MANAGER } from '../real-house.ts';
+import { searchFor } from '../secret-search.ts';
 
 const SEED = '{ cipher: aes-gcm, keyBits: 128, keyMode: seed }';
 const KEY = '{ cipher: chacha20-poly1305, keyBits: 256, keyMode: key }';
@@ -40,21 +41,11 @@ const mosquittoAbsent: string | false =
 
 // ── Searching ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A value raw, in hex, and in base64 wherever in a longer text it begins. */
-function formsOf(value: Uint8Array): Buffer[] {
-  const bytes = Buffer.from(value);
-  const forms = [bytes, Buffer.from(bytes.toString('hex')), Buffer.from(bytes.toString('hex').toUpperCase())];
-  for (const shift of [0, 1, 2]) {
-    const shifted = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64');
-    // the outermost characters also hold bits of the neighbours
-    const inner = shifted.slice(shift === 0 ? 0 : 4, Math.floor((shifted.replace(/=+$/, '').length - 1) / 4) * 4);
-    forms.push(Buffer.from(inner), Buffer.from(inner.replaceAll('+', '-').replaceAll('/', '_')));
-  }
-  return forms;
+/** In whatever form, whole or a piece of it. */
+function found(value: Uint8Array, where: readonly Buffer[]): boolean {
+  const find = searchFor({ value });
+  return where.some((bytes) => find(bytes).length > 0);
 }
-
-const found = (value: Uint8Array, where: readonly Buffer[]): boolean =>
-  formsOf(value).some((form) => where.some((bytes) => bytes.includes(form)));
 
 /** A private key as it stands in PKCS #8: the octet string of 32 bytes. */
 function scalarOf(path: string): Uint8Array {
