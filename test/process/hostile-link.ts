@@ -22,6 +22,9 @@ export interface HostileLink {
   readonly up: () => boolean;
 }
 
+/** The broker closes a link that says more before its login. */
+export const MESSAGES_OF_A_LINK = 32;
+
 export const packet = (fields: object): Buffer => generate(fields as Packet);
 
 export const publication = (topic: string, payload: Uint8Array, qos: 0 | 1 | 2 = 0, messageId = 1): Buffer =>

@@ -11,7 +11,14 @@ import { encodeFrame } from '../../protocol/frame.ts';
 import { type LoginIdentity, startLogin, suitesFor } from '../../protocol/login.ts';
 import { encodeId } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
-import { type HostileLink, hostileDevice, openHostile, packet, publication } from './hostile-link.ts';
+import {
+  type HostileLink,
+  hostileDevice,
+  MESSAGES_OF_A_LINK,
+  openHostile,
+  packet,
+  publication,
+} from './hostile-link.ts';
 
 export const ATTACKS = [
   'frozen',
@@ -45,8 +52,6 @@ export type Word = { readonly began: true } | { readonly deeds: Deeds };
 const FLOOD_BACKLOG_BYTES = 4 * 1024 * 1024;
 const ADDRESSES = 8;
 const BURST_MS = 10;
-/** The broker closes a link that says more before its login. */
-const MESSAGES_OF_A_LINK = 32;
 const LINKS_OF_AN_ADDRESS = 64;
 
 const deeds: Deeds = {};
@@ -234,14 +239,20 @@ function keepOpen(
   over: (link: HostileLink) => void = () => {},
 ): void {
   const begin = (): void => {
+    let letIn = false;
     const link = openHostile(
       port,
       from,
       () => {
         over(link);
+        if (!letIn) did('refused links');
         setTimeout(begin, 100 + Math.random() * 400);
       },
-      (one) => one.cmd === 'connack' && link.up() && act(link),
+      (one) => {
+        if (one.cmd !== 'connack' || !link.up()) return;
+        letIn = true;
+        act(link);
+      },
     );
   };
   for (let i = 0; i < count; i++) begin();
