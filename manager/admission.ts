@@ -134,13 +134,16 @@ export function ask(
 /** @returns the next free turn, which is taken unless it lies beyond the horizon */
 function newTurn(admission: Admission, name: LineName, now: Millis): Millis {
   const line = admission[name];
-  const beside = name === 'login' && isBusy(admission.resumption) ? LOGINS_BESIDE : 1;
+  const beside = name === 'login' && isBusy(admission.resumption, now) ? LOGINS_BESIDE : 1;
   const turn = Millis(Math.max(line.nextTurn, now - BURST_MS));
   if (turn - now <= line.horizon) line.nextTurn = Millis(turn + 1000 / (line.perSecond * beside));
   return turn;
 }
 
-const isBusy = ({ present, turns }: Line): boolean => present.size > 0 || turns.size > 0;
+function isBusy(line: Line, now: Millis): boolean {
+  forgetTurns(line, now);
+  return line.present.size > 0 || line.turns.size > 0;
+}
 
 function forgetTurns({ turns }: Line, now: Millis): void {
   for (const [key, turn] of turns) {
