@@ -81,6 +81,7 @@ export function createAgent(
     asked: new Map(),
     sessions: new Map(),
     unconfirmedEnds: new Map(),
+    over: new Set(),
     renewals: new Map(),
     standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
     openings: [],

@@ -15,7 +15,7 @@ import { noCost } from './cost.ts';
 import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
 import { join } from './joining.ts';
 import { chargeReceived, log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import { installSession, receiveRecordFrom } from './sessions.ts';
+import { installSession, noteOver, receiveRecordFrom } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
 
@@ -99,6 +99,7 @@ function callFailed(state: AgentState, key: string, reason: Reason, detail: stri
   const call = state.calls.get(key);
   if (call === undefined) return;
   state.calls.delete(key);
+  noteOver(state, key);
   cancel(state.deadlines, `call:${key}`);
   cancel(state.deadlines, `reach:${key}`);
   log(state, 'info', 'call.failed', { callee: call.callee, reason, detail });

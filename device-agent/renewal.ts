@@ -92,7 +92,9 @@ function refusalOf(
     if (epoch >= LAST_EPOCH) return 'expired';
     return phase.name === 'ending' ? phase.reason : null;
   }
-  if (!state.renewals.has(toHex(renew.sid)) && state.sessions.size + state.renewals.size >= state.settings.maxSessions)
+  const { sid, call } = renew;
+  if (state.over.has(toHex(sid)) || (call !== undefined && state.over.has(toHex(call)))) return 'peer-gone';
+  if (!state.renewals.has(toHex(sid)) && state.sessions.size + state.renewals.size >= state.settings.maxSessions)
     return 'busy';
   return role === 'caller' ? refusalAsCaller(state, renew, world) : refusalAsCallee(state, renew, world);
 }

@@ -316,11 +316,24 @@ export function timeIsUp(state: AgentState, sid: string, what: 'end' | 'life', w
   closed(state, sid, 'expired', 'timeout');
 }
 
+const MAX_OVER = 1024;
+
+/** A consent is for one session: whoever asks to renew what is over here gets none. */
+export function noteOver({ over }: AgentState, key: string): void {
+  over.add(key);
+  for (const oldest of over) {
+    if (over.size <= MAX_OVER) return;
+    over.delete(oldest);
+  }
+}
+
 function closed(state: AgentState, sid: string, reason: Reason, closedBy: ClosedBy): void {
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   wipeContext(session.records);
   state.sessions.delete(sid);
+  noteOver(state, sid);
+  if (session.call !== null) noteOver(state, session.call);
   leaveOutOfUp(state, session.sid);
   state.renewals.delete(sid);
   for (const kind of ['life', 'hello', 'end', 'renewal', 'earlyRenewal']) cancel(state.deadlines, `${kind}:${sid}`);

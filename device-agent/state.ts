@@ -170,6 +170,8 @@ export interface AgentState {
   readonly sessions: Map<string, Session>;
   /** Sessions that are over here and of which the manager has not said so yet, by sid in hex. */
   readonly unconfirmedEnds: Map<string, UnconfirmedEnd>;
+  /** Sids and calls of this process that are over, in hex: none of them is renewed. The last 1,024. */
+  readonly over: Set<string>;
   /** By sid, in hex. */
   readonly renewals: Map<string, PendingRenewal>;
   /** By caller. */

@@ -11,7 +11,7 @@ import type { World } from '../protocol/world.ts';
 import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
-import { partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
+import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { listingOf, type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 import { verdictSecondsLeft } from './verdict-age.ts';
@@ -57,10 +57,8 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const callee = meant.map((name) => state.names.get(name)).find((id) => id !== undefined) ?? null;
   if (callee === caller) return { refused: 'self' };
   const subject: Subject =
-    callee === null
-      ? { id: message.callee as DeviceId, class: null, groups: [] }
-      : { id: callee, ...listingOf(state, callee) };
-  const allowed = mayConnect(settings.connectPolicy, { id: caller, ...listingOf(state, caller) }, subject);
+    callee === null ? { id: message.callee as DeviceId, class: null, groups: [] } : subjectOf(state, callee);
+  const allowed = mayConnect(settings.connectPolicy, subjectOf(state, caller), subject);
   if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
 
   const ours = state.registrations.get(caller);
@@ -97,6 +95,12 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
     },
   };
 }
+
+const subjectOf = (state: ManagerState, id: DeviceId): Subject => ({ id, ...listingOf(state, id) });
+
+/** Whether the policy of today lets a session go on that was begun under another. */
+export const mayGoOn = (state: ManagerState, { caller, callee }: Terms): boolean =>
+  mayConnect(state.settings.connectPolicy, subjectOf(state, caller.id), subjectOf(state, callee.id));
 
 /** A registered device as it stands now. */
 export function partyOf(state: ManagerState, id: DeviceId, consent: Uint8Array | null): Party {
@@ -146,7 +150,7 @@ function takeStandingNonce(state: ManagerState, terms: Terms): Uint8Array | null
  * sealed for a channel that is gone it never arrived, and both get another.
  */
 function underWay(state: ManagerState, caller: DeviceId, nonceA: Uint8Array, world: World): boolean {
-  const sid = state.sessionOfCall.get(toHex(nonceA));
+  const sid = state.sessionOfCall.get(callKey(caller, nonceA));
   const session = sid === undefined ? undefined : state.sessions.get(sid);
   if (sid === undefined || session === undefined) return false;
   const { flow } = session;

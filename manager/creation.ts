@@ -73,7 +73,10 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
 function restoreSession(state: ManagerState, sid: string, record: SessionRecord, world: World): void {
   // one whose time ran out meanwhile is due at once, which takes it from the disk
   // and no wall clock that went back makes a life longer than any may be
-  const left = Math.max(0, Math.min(record.approvedUntil - world.wall, state.settings.lifetimeSeconds.atMost));
+  const { devices, settings } = state;
+  // one of a device that was removed is over too: the next of that name is another
+  const known = devices.has(record.caller) && devices.has(record.callee);
+  const left = known ? Math.max(0, Math.min(record.approvedUntil - world.wall, settings.lifetimeSeconds.atMost)) : 0;
   const terms: Terms = {
     sid: fromHex(sid),
     caller: restoreParty(state, record.caller, record.callerInstance, record.callerConsent),

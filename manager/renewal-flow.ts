@@ -42,7 +42,9 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
     case 'keysLost':
       return startRenewal(flow, event.device, world);
     case 'channelOpened':
-      return isReady(ready, event.device) ? [flow, []] : [flow, [askForNonce(flow, event.device, world)]];
+      return isReady(ready, event.device)
+        ? [flow, []]
+        : [flow, [askForNonce(flow, event.device, world), wakeUp(flow, world)]];
     case 'channelFailed':
       return event.reason === 'authenticate-only' ? endAt(flow, event.device, event.reason, limits, world) : [flow, []];
     case 'renewed': {

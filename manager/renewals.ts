@@ -5,7 +5,7 @@ import { toHex } from '../protocol/bytes.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { cameUp, grantLost, partyOf, sendOver } from './connects.ts';
+import { cameUp, grantLost, mayGoOn, partyOf, sendOver } from './connects.ts';
 import { repeatGrant, stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 
@@ -30,6 +30,8 @@ export function receiveRenewal(
     const reason = message.reason ?? (registered ? 'refused-by-policy' : 'not-registered');
     return stepSession(state, sid, { type: 'endAsked', by: device, reason }, world);
   }
+  if (!mayGoOn(state, flow.terms))
+    return stepSession(state, sid, { type: 'endAsked', by: null, reason: 'forbidden' }, world);
   if (flow.state === 'granted') {
     // it waits for a grant: that crosses it on the way, or is lost
     if (!repeatGrant(state, session, device)) grantLost(state, sid, device, world);
@@ -62,7 +64,11 @@ export function receiveHolding(
 ): void {
   const channel = state.channels.get(device);
   if (channel === undefined) return;
-  for (const sid of [...message.open, ...message.waiting]) channel.held.add(toHex(sid));
+  const own = state.sessionsOf.get(device);
+  for (const raw of [...message.open, ...message.waiting]) {
+    const sid = toHex(raw);
+    if (own?.has(sid) === true) channel.held.add(sid); // others say nothing here, and would fill it
+  }
   cameUp(state, device, message.open, world);
   sendOver(
     state,

@@ -35,11 +35,14 @@ export function addSession(state: ManagerState, sid: string, session: Session): 
   const between = state.sessionsBetween.get(pair);
   if (between === undefined) state.sessionsBetween.set(pair, new Set([sid]));
   else between.add(sid);
-  if (call.length > 0) state.sessionOfCall.set(toHex(call), sid);
+  if (call.length > 0) state.sessionOfCall.set(callKey(caller.id, call), sid);
 }
 
 /** No control character stands in an id. */
 const pairKey = (a: DeviceId, b: DeviceId): string => (a < b ? `${a}\n${b}` : `${b}\n${a}`);
+
+/** The callee has read the caller's nonce, and may show it in a Connect of its own. */
+export const callKey = (caller: DeviceId, nonce: Uint8Array): string => `${caller}\n${toHex(nonce)}`;
 
 /** The sessions of two devices, whichever asked. */
 export const sessionsBetween = (state: ManagerState, a: DeviceId, b: DeviceId): ReadonlySet<string> =>
@@ -49,6 +52,8 @@ export function stepSession(state: ManagerState, sid: string, event: FlowEvent, 
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
+  // an end is one from here on: whoever dies before all have confirmed it, it is not granted again
+  if (isOver(flow) && !isOver(session.flow)) commit(state, [sessionChange(sid, null)], { next: 'nothing' });
   session.flow = flow;
   if (event.type === 'cameUp') session.sealed.delete(event.device);
   perform(state, sid, session, effects, world);
@@ -172,8 +177,8 @@ function forget(state: ManagerState, sid: string, session: Session): void {
   const between = state.sessionsBetween.get(pair);
   between?.delete(sid);
   if (between?.size === 0) state.sessionsBetween.delete(pair);
-  if (state.sessionOfCall.get(toHex(call)) === sid) state.sessionOfCall.delete(toHex(call));
-  commit(state, [sessionChange(sid, null)], { next: 'nothing' });
+  const key = callKey(caller.id, call);
+  if (state.sessionOfCall.get(key) === sid) state.sessionOfCall.delete(key);
 }
 
 /** Another session of the two is granted, so that the broker must go on forwarding. */
@@ -188,6 +193,8 @@ function pairStillTalks(state: ManagerState, sid: string, { caller, callee }: Te
 /** Granted, and not over: the broker forwards. */
 export const isLive = ({ state }: Flow): boolean =>
   state === 'granted' || state === 'renewing' || state === 'storingRenewal';
+
+const isOver = ({ state }: Flow): boolean => state === 'ending' || state === 'over';
 
 export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller.id, flow.terms.callee.id];
 

@@ -157,7 +157,7 @@ export interface ManagerState {
   readonly sessionsOf: Map<DeviceId, Set<string>>;
   /** By the two devices, in the order of their ids. */
   readonly sessionsBetween: Map<string, Set<string>>;
-  /** By the nonce of the caller's Connect, in hex. */
+  /** By the caller and the nonce of its Connect. */
   readonly sessionOfCall: Map<string, string>;
   readonly replies: Map<DeviceId, Map<string, StoredReply>>;
   readonly hinted: Map<string, Millis>;

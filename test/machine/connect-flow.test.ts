@@ -195,8 +195,8 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     deadline: `over, stop, ${OVER}`,
   },
   renewing: {
-    'callee opened': 'same, Renew>tv',
-    'caller opened': 'same, Renew>router',
+    'callee opened': 'same, Renew>tv, wake 6000',
+    'caller opened': 'same, Renew>router, wake 6000',
     'callee renews': 'renewing',
     'caller renews': 'renewing',
     "callee's keys lost": RENEWS('router'),
@@ -210,7 +210,7 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     deadline: 'same, Renew>router, Renew>tv, wake 6000',
   },
   'renewing, callee ready': {
-    'caller opened': 'same, Renew>router',
+    'caller opened': 'same, Renew>router, wake 6000',
     'callee renews': 'renewing',
     'caller renews': 'storingRenewal, store',
     "callee's keys lost": RENEWS('router'),
@@ -224,8 +224,8 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     deadline: 'same, Renew>router, wake 6000',
   },
   'renewing, over time': {
-    'callee opened': 'same, Renew>tv',
-    'caller opened': 'same, Renew>router',
+    'callee opened': 'same, Renew>tv, wake 1000',
+    'caller opened': 'same, Renew>router, wake 1000',
     'callee renews': 'renewing',
     'caller renews': 'renewing',
     "callee's keys lost": 'renewing, Renew>router, wake 1000, session.renewing',
