@@ -8,6 +8,7 @@ import { Aedes, type Client, type PublishPacket } from 'aedes';
 import { EMPTY } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
+import { isAnswer } from '../protocol/frame.ts';
 import { brokerReports, brokerRequests } from '../protocol/messages.ts';
 import type { LinkId, Millis, Topic } from '../protocol/units.ts';
 import { blankPersistence } from './blank-persistence.ts';
@@ -205,6 +206,7 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
         return null;
       }
       if (packet.qos > 0) connection.meter.owed++;
+      if (connection.flow.kind === 'new' && isAnswer(bytesOf(packet.payload))) itsTurn(connection);
       counters.forwardedMessages++;
       counters.forwardedBytes += packet.payload.length;
       return packet;
@@ -263,6 +265,16 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
     const wantsTurn = took(flow, meter.passed);
     if (flow.kind === 'service') turns.acknowledged();
     if (wantsTurn && flow.kind === 'new') flow.turn = turns.ask(connection, address) ? 'come' : 'waiting';
+  }
+
+  /**
+   * The manager has let it in: what it says next does not wait again behind all who have said nothing yet. With two waits
+   * instead of one a crowd would run out of its time to log in, and begin anew. As many pass so as the manager answers.
+   */
+  function itsTurn(connection: Connection): void {
+    turns.leave(connection, connection.address);
+    if (connection.flow.kind === 'new') connection.flow.turn = 'come';
+    connection.guard?.wake();
   }
 
   /** It holds its place no longer, its packets may be as long as records, and as many as a device's. */

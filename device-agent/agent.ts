@@ -65,6 +65,7 @@ export function createAgent(
     instance: world.crypto.random(INSTANCE_BYTES),
     consentKey: consentKey ?? world.crypto.random(CONSENT_KEY_BYTES),
     link: null,
+    linkedAt: world.now,
     promoted: false,
     joining: null,
     invitation: null,
@@ -119,6 +120,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
     case 'linked':
       leaveLink(state);
       state.link = event.link;
+      state.linkedAt = world.now;
       state.promoted = state.settings.broker === 'outside'; // there the link itself is the device's
       return joining.join(state, world);
     case 'unlinked':

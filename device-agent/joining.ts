@@ -284,8 +284,8 @@ export function receiveError(state: AgentState, body: Uint8Array, world: World):
   abandon(state, `the manager ended the exchange: ${said}`, world);
 }
 
-/** A link that has not logged in is closed by the broker after 10 s: for a longer wait it is given back. */
-const WAIT_ON_NEW_LINK = seconds(6);
+/** A link that has not logged in is closed by the broker after 10 s: for what would take longer it is given back. */
+const LIFE_OF_NEW_LINK = seconds(8);
 /** The manager says when; this keeps apart those whom it told the same. */
 const BUSY_SPREAD_MS = 250;
 
@@ -303,7 +303,7 @@ export function receiveBusy(state: AgentState, body: Uint8Array, world: World): 
   cancel(state.deadlines, 'repeat');
   state.restUntil = later(world.now, Millis(after + randomShare(world) * BUSY_SPREAD_MS));
   schedule(state.deadlines, 'join', state.restUntil);
-  if (!state.promoted && after > WAIT_ON_NEW_LINK) rest(state, after);
+  if (!state.promoted && state.restUntil > later(state.linkedAt, LIFE_OF_NEW_LINK)) rest(state, after);
 }
 
 /** D0: the manager does not know our channel, or our secret. */

@@ -149,6 +149,8 @@ export interface AgentState {
   /** Never leaves this device. */
   readonly consentKey: Uint8Array;
   link: LinkId | null;
+  /** Of the present link, or the last. */
+  linkedAt: Millis;
   /** The manager has spoken to us as our device on this link. */
   promoted: boolean;
   joining: Joining | null;

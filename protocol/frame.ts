@@ -38,6 +38,9 @@ export function encodeFrame(kind: ExchangeKind, exchange: Uint8Array, body: Uint
   return concat(Uint8Array.of(KINDS[kind]), exchange, body);
 }
 
+/** The manager's answer in an exchange that a device has begun and has now to go on with. */
+export const isAnswer = (payload: Uint8Array): boolean => payload[0] === KINDS.message2 || payload[0] === KINDS.resumed;
+
 export const HINT_FRAME: Uint8Array = Uint8Array.of(HINT);
 
 /** @throws ProtocolError malformed | tooLarge */
