@@ -31,7 +31,8 @@ export interface Exported {
   readonly removed: readonly string[];
 }
 
-const SERVICES = ['manager', 'verifier'];
+/** As user names they are client ids too, and those Mosquitto has in common for all its listeners. */
+export const SERVICES: readonly string[] = ['manager', 'verifier'];
 const MAX_LIST_BYTES = 64 * 1024 * 1024;
 
 /** @throws Failure `exists` without `force`, FileFault */

@@ -141,6 +141,7 @@ async function devicesOf(options: Options): Promise<readonly DeviceId[]> {
     const known = objects(await ask('manager', 'device.list', {}, ofManager(options)));
     named.push(...known.map(({ id }) => String(id)));
   }
+  const { SERVICES } = await import('../broker-export/export.ts');
   const ids = named.map((name) => {
     const id = deviceId(name);
     if (id === null || name.trim() !== name) {
@@ -148,6 +149,8 @@ async function devicesOf(options: Options): Promise<readonly DeviceId[]> {
         `${printable(name)} is no device id: 1 to 64 bytes, no control characters, no leading ~, no space around`,
       );
     }
+    if (SERVICES.includes(id))
+      throw usage(`${id} is the service's name at the broker: a device of it would throw it out`);
     return id;
   });
   return [...new Set(ids)];

@@ -26,6 +26,8 @@ test('what would let too much in, or nobody, is refused before anything is writt
   const refused: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /no device is named/],
     [['--device', '~manager'], /~manager is no device id/],
+    [['--device', 'lamp', '--device', 'manager'], /manager is the service's name/],
+    [['--device', 'verifier'], /verifier is the service's name/],
     [['--device', 'lamp', '--host', '0.0.0.0'], /0\.0\.0\.0: .* with TLS only: give --certificate and --key/],
     [['--device', 'lamp', '--services-host', '192.0.2.1'], /192\.0\.2\.1: .* with TLS only/],
     [['--device', 'lamp', '--host', '127.0.0.1\nallow_anonymous true'], /TLS|control character/],
