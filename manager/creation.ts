@@ -13,7 +13,7 @@ import { claimNames } from './logins.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { addSession } from './sessions.ts';
-import type { ManagerState } from './state.ts';
+import { isWelcome, type ManagerState } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 
 type Identity = Pick<
@@ -74,8 +74,8 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   // one whose time ran out meanwhile is due at once, which takes it from the disk
   // and no wall clock that went back makes a life longer than any may be
   const { devices, settings } = state;
-  // one of a device that was removed is over too: the next of that name is another
-  const known = devices.has(record.caller) && devices.has(record.callee);
+  // one of a device that was removed, or taken from the list, is over too: the next of that name is another
+  const known = [record.caller, record.callee].every((id) => devices.has(id) && isWelcome(state, id));
   const left = known ? Math.max(0, Math.min(record.approvedUntil - world.wall, settings.lifetimeSeconds.atMost)) : 0;
   const terms: Terms = {
     sid: fromHex(sid),
@@ -96,9 +96,10 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
     const now = state.devices.get(id)?.instance;
     return instance === null || (now !== undefined && equal(now, instance));
   });
-  const flow: Flow = keysStand
-    ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
-    : { state: 'renewing', terms, epoch, until, ready: [] };
+  const flow: Flow =
+    keysStand && known
+      ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
+      : { state: 'renewing', terms, epoch, until, ready: [] };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }

@@ -38,7 +38,7 @@ import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
-import { identitiesOf, identityFor, listingOf, type ManagerState } from './state.ts';
+import { identitiesOf, identityFor, isWelcome, listingOf, type ManagerState } from './state.ts';
 import { hearVerdict } from './verdict-age.ts';
 
 /** As many as the registry keeps, and as long. */
@@ -257,7 +257,7 @@ export function admission(state: ManagerState, party: Party, proven: Proven, wor
   // the topic, or the link, belongs to somebody else
   const bound = party.kind === 'device' ? party.id : state.linkDevices.get(party.link);
   if (bound !== undefined && bound !== proven.id) return 'forbidden';
-  if (state.settings.admit === 'listed' && !state.settings.listings.has(proven.id)) return 'forbidden';
+  if (!isWelcome(state, proven.id)) return 'forbidden';
   const known = state.devices.get(proven.id);
   if (known === undefined || equal(known.leaf, proven.leaf)) return null;
   return mayReplace(state, known, proven, world) ? null : 'name-taken';

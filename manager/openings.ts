@@ -29,7 +29,7 @@ import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
 import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
-import { identitiesOf, identityFor, type ManagerState, mayBeLinked } from './state.ts';
+import { identitiesOf, identityFor, isWelcome, type ManagerState, mayBeLinked } from './state.ts';
 import { verdictSecondsLeft } from './verdict-age.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
@@ -336,7 +336,8 @@ export function openingFailed(state: ManagerState, device: DeviceId, reason: Rea
 function heldSecret(state: ManagerState, device: DeviceId, world: World): ResumptionSecret | null {
   const sealed = state.resumption.get(device);
   const record = state.devices.get(device);
-  if (sealed === undefined || record === undefined) return null;
+  // without a secret it has to log in, and hears why it may not
+  if (sealed === undefined || record === undefined || !isWelcome(state, device)) return null;
   const held = unsealResumption(world.crypto, state.sealingKey, device, sealed);
   return held === null || held.until <= world.wall || held.manager !== state.settings.name ? null : held;
 }

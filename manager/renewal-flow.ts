@@ -15,6 +15,7 @@ import {
   over,
   type Ready,
   type Step,
+  sendEnd,
 } from './flow.ts';
 import { makeGrants } from './grants.ts';
 import type { Party, Terms } from './terms.ts';
@@ -160,7 +161,9 @@ function endAt(
   return end(terms, null, reason, others, limits, world, []);
 }
 
+/** Whoever waits for a grant, or holds what its peer has lost, hears so. */
 function expired(terms: Terms): Step {
   const [next, effects] = over(terms, 'expired');
-  return [next, [{ type: 'forward', allowed: false }, ...effects]];
+  const ends = partiesOf(terms).map(({ id }) => sendEnd(id, terms, 'expired'));
+  return [next, [...ends, { type: 'forward', allowed: false }, ...effects]];
 }

@@ -189,6 +189,10 @@ export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
   ...state.otherIdentities,
 ];
 
+/** Whether the operator lets this device in at all; asked at each login and each resumption. */
+export const isWelcome = ({ settings }: Pick<ManagerState, 'settings'>, id: DeviceId): boolean =>
+  settings.admit !== 'listed' || settings.listings.has(id);
+
 /** The identity whose key signs in this EDHOC suite; the first one when none does. */
 export const identityFor = (state: ManagerState, suite: number): LoginIdentity =>
   state.otherIdentities.find((identity) => identity.cipherSuites.includes(suite)) ?? state.identity;

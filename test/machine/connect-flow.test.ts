@@ -236,7 +236,7 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     'end by caller': ENDED('tv', 'done'),
     'end by callee': ENDED('router', 'done'),
     'end by manager': 'ending for router tv, stop, End shutdown>router, End shutdown>tv, wake 6000',
-    deadline: `over, stop, ${OVER}`,
+    deadline: `over, End expired>router, End expired>tv, stop, ${OVER}`,
   },
   storingRenewal: {
     stored: 'granted up 0, forward, grants, wake 61000, session.renewed',

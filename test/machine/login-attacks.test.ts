@@ -10,9 +10,10 @@ import { EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
 import { decodeFrame, encodeFrame } from '../../protocol/frame.ts';
 import { startLogin, suitesFor } from '../../protocol/login.ts';
 import type { Topic } from '../../protocol/units.ts';
+import { talking } from '../couple.ts';
 import { AT, ca, certify, crypto, DAY, DEVICE_WISHES, MANAGER_WISHES, root } from '../test-authority.ts';
 import { town } from '../town.ts';
-import type { DeviceWishes, Meddler, Packet, Town, TownWishes } from '../town-plan.ts';
+import type { DeviceWishes, Meddler, Packet, Town, TownDevice, TownWishes } from '../town-plan.ts';
 import {
   dropped,
   E0,
@@ -161,6 +162,18 @@ test('a device that is not on the operator’s list is refused when only listed 
   });
   assert.ok(isIn(t, t.add('listed')));
   assert.equal(t.add('stranger').latest('loginDenied')?.reason, 'forbidden');
+});
+
+test('a device that was taken from the list does not come back by resumption, and its sessions end', () => {
+  const listed = { class: null, groups: [] };
+  const listings = new Map(['router', 'tv'].map((name) => [name as TownDevice['id'], listed]));
+  const pair = talking({ town: { settings: { admit: 'listed', listings } } });
+  listings.delete(pair.callee.id);
+  pair.town.restartManager();
+  pair.town.advance(20_000);
+  assert.equal(isIn(pair.town, pair.callee), false);
+  assert.equal(pair.callee.latest('loginDenied')?.reason, 'forbidden');
+  assert.deepEqual([pair.caller.state.sessions.size, pair.town.manager.sessions.size], [0, 0]);
 });
 
 // ── Floods ──────────────────────────────────────────────────────────────────────────────────────────────────────────
