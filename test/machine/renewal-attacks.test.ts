@@ -6,8 +6,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sendOnChannel } from '../../device-agent/outbox.ts';
 import { removeDevice } from '../../manager/channels.ts';
+import { createManager } from '../../manager/creation.ts';
+import { loadRegistry } from '../../manager/registry.ts';
 import { fromHex, toHex } from '../../protocol/bytes.ts';
 import type { ChannelMessage } from '../../protocol/messages.ts';
+import { EpochSeconds } from '../../protocol/units.ts';
 import { assertTalks, bye, connect, couple, end, ending, managerSays, session, talking } from '../couple.ts';
 import type { TownDevice } from '../town-plan.ts';
 
@@ -117,6 +120,15 @@ test('[B7] a peer that holds its answer back makes no life longer', () => {
   town.advance(60_000);
   assertTalks(pair, sid);
   assert.ok(session(caller, sid).until <= until + 1000, `${session(caller, sid).until - until} ms longer`);
+});
+
+test('[B7] a manager whose wall clock went back a year gives no session a longer life than any may have', () => {
+  const { town, caller, sid } = talking();
+  caller.restart();
+  const { now, wall, crypto } = town.world();
+  const world = { now, wall: EpochSeconds(wall - 365 * 86_400), crypto };
+  const restored = createManager(town.manager, loadRegistry(town.store), world).sessions.get(sid);
+  assert.equal(restored?.flow.terms.lifetimeSeconds, 86_400);
 });
 
 test('a device that starts again and again, and never answers, does not make its peer work each time', () => {
