@@ -207,8 +207,11 @@ test('[B6] a device that was removed while the manager died leaves no session to
   const pair = talking();
   const { town, caller, callee, sid } = pair;
   town.meddler = ({ topic }) => (topic.endsWith(`/d/${caller.id}`) ? [] : 'pass');
+  const record = town.store.get('sessions', sid)!.slice();
   town.runManager((state) => removeDevice(state, callee.id, town.world()));
   town.flush();
+  assert.equal(town.store.get('sessions', sid), null);
+  void town.store.commit([{ table: 'sessions', key: sid, value: record }]); // as if the disk had lost that
   town.meddler = () => 'pass';
   town.restartManager();
   town.advance(WITHIN_MS);
