@@ -206,7 +206,7 @@ test('[P17] a call that failed here opens no session later', () => {
 test('[B6] a device that was removed while the manager died leaves no session to the next device of that name', () => {
   const pair = talking();
   const { town, caller, callee, sid } = pair;
-  town.meddler = ({ topic }) => (topic.endsWith(`/d/${caller.id}`) ? [] : 'pass');
+  town.meddler = ({ from, topic }) => (from === callee.id || topic.endsWith(`/d/${caller.id}`) ? [] : 'pass');
   const record = town.store.get('sessions', sid)!.slice();
   town.runManager((state) => removeDevice(state, callee.id, town.world()));
   town.flush();
