@@ -139,10 +139,20 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
       state.invitation = null;
       return joining.abandon(state, 'what has to survive this process could not be stored', world);
     case 'time':
-      for (const key of takeDue(state.deadlines, world.now)) deadline(state, key, world);
+      for (const key of takeDue(state.deadlines, world.now)) guarded(state, key, () => deadline(state, key, world));
       return;
     default:
       event satisfies never;
+  }
+}
+
+/** What one deadline finds wrong does not keep the others from their turn. */
+function guarded(state: AgentState, key: string, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'message.refused', { from: key, code: error.code, detail: error.message });
   }
 }
 

@@ -99,7 +99,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   const flow: Flow =
     keysStand && known
       ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
-      : { state: 'renewing', terms, epoch, until, ready: [] };
+      : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0 };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }

@@ -40,6 +40,8 @@ export type Flow =
       readonly epoch: number;
       readonly until: Millis;
       readonly ready: readonly Ready[];
+      /** How often they were asked again. */
+      readonly repeats: number;
     }
   | {
       readonly state: 'storingRenewal';

@@ -38,6 +38,7 @@ import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
+import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, listingOf, type ManagerState } from './state.ts';
 import { hearVerdict } from './verdict-age.ts';
 
@@ -266,9 +267,12 @@ export function admission(state: ManagerState, party: Party, proven: Proven, wor
 /** A name held by a living certificate is refused to another one, unless it is the same key. */
 function mayReplace(state: ManagerState, known: DeviceRecord, proven: Proven, world: World): boolean {
   const old = state.reader.readCertificate(known.chain[0]!);
-  const fresh = state.reader.readCertificate(proven.chain[0]!);
-  if (old === null || fresh === null || old.notAfter < world.wall) return true;
-  return equal(old.spki, fresh.spki);
+  return old === null || old.notAfter < world.wall || sameKey(state, known.chain, proven.chain);
+}
+
+function sameKey(state: ManagerState, before: readonly Uint8Array[], now: readonly Uint8Array[]): boolean {
+  const [old, fresh] = [before, now].map(([leaf]) => state.reader.readCertificate(leaf!));
+  return old != null && fresh != null && equal(old.spki, fresh.spki);
 }
 
 /** Takes a device into the registry, in memory at once and on disk with the changes returned. */
@@ -283,6 +287,9 @@ export function admit(
   const { id, chain, leaf, names } = proven;
   const old = state.devices.get(id);
   if (old !== undefined) state.leaves.delete(toHex(old.leaf));
+  // whoever has another key is another device under the same name: what was agreed with the one before is not renewed
+  if (old !== undefined && !equal(old.leaf, leaf) && !sameKey(state, old.chain, chain))
+    stepSessionsOf(state, id, { type: 'lost', device: id, reason: 'peer-gone' }, world);
   // an alias that the new leaf no longer proves is free again; one that another device holds is not taken
   for (const name of old?.names ?? []) if (!names.includes(name as Name)) releaseName(state, id, name as Name);
   const claimed = claimNames(state, id, names);

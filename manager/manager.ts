@@ -109,10 +109,20 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
       takeBack(state, event.refused);
       return continueAfter(state, event.number, event.reason, world);
     case 'time':
-      for (const key of takeDue(state.deadlines, world.now)) deadline(state, key, world);
+      for (const key of takeDue(state.deadlines, world.now)) guarded(state, key, () => deadline(state, key, world));
       return;
     default:
       event satisfies never;
+  }
+}
+
+/** What one deadline finds wrong does not keep the others from their turn. */
+function guarded(state: ManagerState, key: string, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    log(state, 'warn', 'message.refused', { from: key, code: error.code, detail: error.message });
   }
 }
 

@@ -4,7 +4,7 @@
  * session ends.
  */
 import { LAST_EPOCH, type Reason } from '../protocol/messages.ts';
-import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
   end,
@@ -24,15 +24,16 @@ type Granted = Extract<Flow, { state: 'granted' }>;
 type Renewing = Extract<Flow, { state: 'renewing' }>;
 type StoringRenewal = Extract<Flow, { state: 'storingRenewal' }>;
 
-/** A question that was lost is asked again. */
+/** A question that was lost is asked again, more and more rarely. */
 const ASK_AGAIN = seconds(5);
+const LONGEST_WAIT = seconds(60);
 
 /** @param device  whose keys are gone; it is asked when its channel opens, the other one at once */
 export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: DeviceId, world: World): Step {
   const { terms, epoch, until } = flow;
   const other = terms.caller.id === device ? terms.callee : terms.caller;
   const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
-  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept };
+  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept, repeats: 0 };
   const asked = kept.length === 0 ? [askForNonce(renewing, other.id, world)] : [];
   return [renewing, [...asked, wakeUp(renewing, world), { type: 'audit', event: 'session.renewing' }]];
 }
@@ -60,7 +61,8 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
     case 'deadline': {
       if (world.now >= flow.until) return expired(terms);
       const missing = partiesOf(terms).filter(({ id }) => !isReady(ready, id));
-      return [flow, [...missing.map(({ id }) => askForNonce(flow, id, world)), wakeUp(flow, world)]];
+      const again = { ...flow, repeats: flow.repeats + 1 };
+      return [again, [...missing.map(({ id }) => askForNonce(again, id, world)), wakeUp(again, world)]];
     }
     default:
       return [flow, []];
@@ -104,7 +106,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
     }
     case 'storeFailed': {
       // the disk may come back: both are asked again after a while, and nothing that lives is given up
-      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [] };
+      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0 };
       return [again, [wakeUp(again, world)]];
     }
     case 'keysLost':
@@ -144,9 +146,9 @@ const secondsLeft = (until: Millis, world: World): number => Math.max(1, Math.ce
 const isReady = (ready: readonly Ready[], id: DeviceId): boolean => ready.some(({ party }) => party.id === id);
 const partiesOf = ({ caller, callee }: Terms): readonly Party[] => [caller, callee];
 
-const wakeUp = ({ until }: Renewing, world: World): FlowEffect => ({
+const wakeUp = ({ until, repeats }: Renewing, world: World): FlowEffect => ({
   type: 'wakeAt',
-  at: Millis(Math.min(until, later(world.now, ASK_AGAIN))),
+  at: Millis(Math.min(until, world.now + Math.min(LONGEST_WAIT, ASK_AGAIN * 2 ** Math.max(0, repeats - 3)))),
 });
 
 /** @param by  who is gone or asked for it; the other one is told */
