@@ -12,7 +12,10 @@ import { fromHex, toHex } from '../../protocol/bytes.ts';
 import type { ChannelMessage } from '../../protocol/messages.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import { assertTalks, bye, connect, couple, end, ending, managerSays, session, talking } from '../couple.ts';
+import { certify, DEVICE_WISHES } from '../test-authority.ts';
+import { town } from '../town.ts';
 import type { TownDevice } from '../town-plan.ts';
+import { isIn } from './town-packets.ts';
 
 const WITHIN_MS = 10_000;
 const LAST_EPOCH = 0xffff_ffff;
@@ -275,4 +278,22 @@ test('[B7] a call whose grant was lost with its channel gets its session, once',
   town.advance(WITHIN_MS);
   assert.equal(caller.latest('sessionOpened')?.call, key);
   assert.equal(callee.news.filter(({ news }) => news === 'sessionOpened').length, 1);
+});
+
+test('[5.6 unknown key share] another key under the name of a device whose certificate ran out takes over none of its sessions', () => {
+  const place = town();
+  const caller = place.add('router');
+  const first = place.add('tv', { certificate: { notAfter: place.clock.wall() + 100 } });
+  caller.call('tv');
+  place.flush();
+  assert.equal(place.manager.sessions.size, 1);
+  // in the moment after its end, before anybody has looked at the clock
+  place.clock.advance(101_000);
+  place.meddler = ({ from }) => (from === 'tv' ? [] : 'pass');
+  first.breakLink();
+  place.meddler = () => 'pass';
+  const second = place.add('tv', { holder: certify('tv', DEVICE_WISHES, place.ca) });
+  assert.ok(isIn(place, second), second.state.denied ?? '');
+  assert.deepEqual([place.manager.sessions.size, second.state.sessions.size, second.state.renewals.size], [0, 0, 0]);
+  assert.equal(ending(caller), 'peer-gone by manager');
 });
