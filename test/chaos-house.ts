@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { decodeMemory } from '../device-agent/memory.ts';
 import { type Tap, tapBroker } from './mqtt-tap.ts';
 import { buildHouse, type Ear, type House, type Party } from './real-house.ts';
 
@@ -15,6 +16,9 @@ const DEVICES: readonly Party[] = [CALLER, CALLEE];
 /** Within this a session goes on after the last party is back. (B7) */
 export const BACK_MS = 10_000;
 const AGAIN_MS = 100;
+/** A link is tried again within half a minute at the latest. */
+const RECONNECTED_MS = 40_000;
+const RECENT_LINES = 15;
 const CHATTER_EVERY_MS = 40;
 const PROPOSALS = 'proposals: [{ cipher: aes-gcm, keyBits: 128, keyMode: seed }]\n';
 
@@ -36,7 +40,13 @@ export interface ChaosHouse {
   identity(sid: string): Promise<SessionIdentity>;
   /** Resolves when a new message has arrived each way. @returns milliseconds that took @throws AssertionError after 10 s */
   goesOn(sid: string): Promise<number>;
+  /** Resolves when both devices have a channel to the manager again, which a session does not need. */
+  reconnected(): Promise<void>;
   publicKeyOperations(id: Party): Promise<number>;
+  /** The newest lines of the devices' and the manager's logs, without those of level debug, for a failure. */
+  recently(): string;
+  /** How often its channel has been resumed since the last full login. */
+  resumptions(id: Party): number;
   nonces(): NonceReport;
 }
 
@@ -135,10 +145,27 @@ export async function buildChaosHouse(after: (end: () => Promise<void>) => void)
       await Promise.all([arrives(CALLER, CALLEE, sid, deadline), arrives(CALLEE, CALLER, sid, deadline)]);
       return performance.now() - began;
     },
+    async reconnected() {
+      const deadline = performance.now() + RECONNECTED_MS;
+      for (const id of DEVICES) {
+        while (((await house.ask(id, 'status')) as { channel: unknown }).channel === null) {
+          assert.ok(performance.now() < deadline, `${id} has no channel after ${RECONNECTED_MS} ms`);
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        }
+      }
+    },
+    recently() {
+      const lines = [...DEVICES, 'manager'].flatMap((party) => {
+        const shown = house.running(party).log.filter(({ level }) => level !== 'debug');
+        return shown.slice(-RECENT_LINES).map((line) => `${party}: ${JSON.stringify(line)}`);
+      });
+      return lines.join('\n');
+    },
     async publicKeyOperations(id) {
       const { publicKeyOperations } = (await house.ask(id, 'status')) as { publicKeyOperations: { all: number } };
       return publicKeyOperations.all;
     },
+    resumptions: (id) => decodeMemory(readFileSync(house.at(id, 'channel.cbor'))).secret?.generation ?? 0,
     nonces: () => countNonces(readFileSync(house.at('nonces'), 'utf8'), recordsIn(tap!)),
   };
 }
