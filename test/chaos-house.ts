@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeMemory } from '../device-agent/memory.ts';
+import { MAX_GENERATION } from '../protocol/resumption.ts';
 import { type Tap, tapBroker } from './mqtt-tap.ts';
 import { buildHouse, type Ear, type House, type Party } from './real-house.ts';
 
@@ -45,7 +46,7 @@ export interface ChaosHouse {
   publicKeyOperations(id: Party): Promise<number>;
   /** The newest lines of the devices' and the manager's logs, without those of level debug, for a failure. */
   recently(): string;
-  /** How often its channel has been resumed since the last full login. */
+  /** How often its channel has been resumed since the last full login; MAX_GENERATION when it cannot be any more. */
   resumptions(id: Party): number;
   nonces(): NonceReport;
 }
@@ -165,7 +166,7 @@ export async function buildChaosHouse(after: (end: () => Promise<void>) => void)
       const { publicKeyOperations } = (await house.ask(id, 'status')) as { publicKeyOperations: { all: number } };
       return publicKeyOperations.all;
     },
-    resumptions: (id) => decodeMemory(readFileSync(house.at(id, 'channel.cbor'))).secret?.generation ?? 0,
+    resumptions: (id) => decodeMemory(readFileSync(house.at(id, 'channel.cbor'))).secret?.generation ?? MAX_GENERATION,
     nonces: () => countNonces(readFileSync(house.at('nonces'), 'utf8'), recordsIn(tap!)),
   };
 }
