@@ -1,26 +1,24 @@
 /**
- * The transport seam over MQTT 3.1.1, on TCP or TLS, with WebSocket or without: a fresh random client id and clean session per connection, full
- * jitter between attempts. @spec platform/transport.ts, design §5.1
+ * The transport seam over MQTT 3.1.1, on TCP or TLS, with WebSocket or without: a fresh random client id and clean session
+ * per connection, full jitter between attempts. @spec platform/transport.ts, design §5.1
  */
-import { connect as connectTcp, isIP } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { MqttClient } from 'mqtt';
 import type { Crypto } from '../protocol/crypto.ts';
 import { LinkId, type Topic } from '../protocol/units.ts';
+import { brokerFault } from './broker-fault.ts';
 import { BROKER_URL_FORM, type BrokerAddress, brokerAddress } from './broker-url.ts';
+import { type ClientTrust, clientTls } from './client-tls.ts';
 import type { DeviceTransport, Qos, TransportObserver } from './transport.ts';
-import { connectWebSocket, SUBPROTOCOL } from './web-socket.ts';
+import { connectWebSocket } from './web-socket.ts';
 
-export interface MqttTransportOptions {
+export interface MqttTransportOptions extends ClientTrust {
   /** As platform/broker-url.ts has it. */
   readonly url: string;
-  /** Anchors of the broker's TLS certificate, PEM; without them the system's. */
-  readonly anchorPem?: string | Uint8Array;
   /** Services have them, and devices at an outside broker; at ours a device is known by its channel. */
   readonly service?: { readonly username: string; readonly token: string };
-  /** Chain and key, PEM, for a broker that asks for a client certificate. */
-  readonly clientCertificate?: { readonly chainPem: Uint8Array; readonly keyPem: Uint8Array };
   /** What the broker publishes when the link breaks; our own takes none. */
   readonly will?: { readonly topic: Topic; readonly payload: Uint8Array };
   /** What to read, for the link that was just made; `up` waits for their acknowledgement. */
@@ -172,10 +170,10 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
     ...(will === undefined ? {} : { will: { ...will, payload: Buffer.from(will.payload), qos: 1, retain: false } }),
   });
   socket.on('error', (error) => {
-    reason = reasonOf(error, endpoint);
+    reason = brokerFault(error, endpoint.name);
   });
   client.on('error', (error) => {
-    reason = reasonOf(error, endpoint);
+    reason = brokerFault(error, endpoint.name);
     client.end(true);
   });
   client.on('connect', () => {
@@ -237,66 +235,10 @@ function startAttempt(endpoint: Endpoint, options: MqttTransportOptions, observe
 }
 
 function openSocket({ host, port, tls, webSocket }: Endpoint, options: MqttTransportOptions): Duplex {
-  const { anchorPem, clientCertificate } = options;
-  const settings = {
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...(anchorPem === undefined ? {} : { ca: typeof anchorPem === 'string' ? anchorPem : Buffer.from(anchorPem) }),
-    ...(clientCertificate === undefined
-      ? {}
-      : { cert: Buffer.from(clientCertificate.chainPem), key: Buffer.from(clientCertificate.keyPem) }),
-  };
+  const settings = clientTls(host, options);
   if (webSocket !== null) return connectWebSocket(webSocket, CONNECT_TIMEOUT_MS, tls ? settings : {});
   const socket = tls ? connectTls({ host, port, ...settings }) : connectTcp({ host, port });
   // Without it small packets wait for the acknowledgement of the one before: 40 ms.
   socket.setNoDelay(true);
   return socket;
-}
-
-/** MQTT 3.1.1 §3.2.2.3 */
-const CONNACK_REASONS: Readonly<Record<number, string>> = {
-  1: 'speaks another MQTT version',
-  2: 'refused the client id',
-  3: 'is not available to this client now: a manager may be attached already',
-  4: 'refused user name or token',
-  5: 'answered: not authorised',
-};
-
-const SOCKET_REASONS: Readonly<Record<string, (where: string) => string>> = {
-  ECONNREFUSED: (where) => `connection refused by ${where}: is the broker running?`,
-  ECONNRESET: (where) => `the connection to ${where} was reset`,
-  ENOTFOUND: (where) => `${where}: this name is not known`,
-  EAI_AGAIN: (where) => `${where}: the name cannot be looked up now`,
-  ETIMEDOUT: (where) => `no answer from ${where}`,
-  EHOSTUNREACH: (where) => `${where} cannot be reached from here`,
-  ENETUNREACH: (where) => `${where} cannot be reached from here: no network`,
-  CERT_HAS_EXPIRED: (where) => `TLS: the certificate of ${where} has expired`,
-  DEPTH_ZERO_SELF_SIGNED_CERT: (where) => `TLS: the certificate of ${where} is self-signed and no anchor of ours`,
-  SELF_SIGNED_CERT_IN_CHAIN: (where) => `TLS: the certificate of ${where} ends at an unknown anchor`,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: (where) => `TLS: the certificate of ${where} is under no known anchor`,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: (where) => `TLS: the certificate of ${where} is under no known anchor`,
-  ERR_TLS_CERT_ALTNAME_INVALID: (where) => `TLS: the certificate is not made out to ${where}`,
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: (where) =>
-    `TLS: ${where} wants a client certificate, and none is configured`,
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: (where) => `TLS: ${where} knows no anchor of our client certificate`,
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: (where) => `TLS: our client certificate has expired, says ${where}`,
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: (where) => `TLS: our client certificate is revoked, says ${where}`,
-  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: (where) =>
-    `TLS: our client certificate is not for clients, says ${where}: its extended key usage needs clientAuth`,
-  'connack timeout': (where) => `no answer from ${where} in time`,
-  'Keepalive timeout': (where) => `${where} fell silent`,
-  EPROTO: (where) => `TLS: ${where} does not speak it: is this the plain port?`,
-};
-
-/** What a WebSocket says when the other side is none, or none for MQTT. */
-const NO_UPGRADE = /^Unexpected server response: (\d+)$/;
-const NO_SUBPROTOCOL = /^Server sent (?:no|an invalid) subprotocol$/;
-
-function reasonOf(error: Error, { name }: Endpoint): string {
-  const status = NO_UPGRADE.exec(error.message)?.[1];
-  if (status !== undefined) return `${name} answered HTTP ${status} instead of a WebSocket: is its path right?`;
-  if (NO_SUBPROTOCOL.test(error.message)) return `${name} has a WebSocket, but not for ${SUBPROTOCOL}`;
-  const code = 'code' in error ? error.code : undefined;
-  if (typeof code === 'number' && code in CONNACK_REASONS) return `the broker at ${name} ${CONNACK_REASONS[code]}`;
-  const spell = SOCKET_REASONS[typeof code === 'string' ? code : error.message];
-  return spell === undefined ? `${name}: ${error.message}` : spell(name);
 }

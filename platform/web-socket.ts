@@ -4,6 +4,7 @@
  */
 import { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
+import type { ClientTls } from './client-tls.ts';
 
 /** [MQTT-6.0.0-3] */
 export const SUBPROTOCOL = 'mqtt';
@@ -22,29 +23,22 @@ export const WEB_SOCKET_LIMITS = {
   skipUTF8Validation: false,
 } as const;
 
-/** TLS settings as node:tls takes them. */
-export interface ClientTls {
-  readonly servername?: string;
-  readonly ca?: string | Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
 /** @param url  `ws://…` or `wss://…` with its path */
 export function connectWebSocket(url: string, handshakeTimeout: number, tls: ClientTls = {}): Duplex {
   return webSocketStream(new WebSocket(url, SUBPROTOCOL, { ...WEB_SOCKET_LIMITS, ...tls, handshakeTimeout }));
 }
 
 /**
- * Opens one and closes it again. Whether its certificate is to be trusted is not asked.
- * @throws Error of the network, or `Unexpected server response: <status>`
+ * Opens one and closes it again.
+ * @param tls  null: whether its certificate is to be trusted is not asked
+ * @throws Error of the network or of TLS, or `Unexpected server response: <status>`
  */
-export function tryWebSocket(url: string, handshakeTimeout: number): Promise<void> {
+export function tryWebSocket(url: string, handshakeTimeout: number, tls: ClientTls | null): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, SUBPROTOCOL, {
       ...WEB_SOCKET_LIMITS,
       handshakeTimeout,
-      rejectUnauthorized: false,
+      ...(tls ?? { rejectUnauthorized: false }),
     });
     socket.on('error', reject);
     socket.on('open', () => {

@@ -2,13 +2,14 @@
  * Looks at this machine and at one configuration, and says line by line what is well and what is not.
  */
 import { basename, join } from 'node:path';
+import type { ClientTrust } from '../../platform/client-tls.ts';
 import { forbidCoreDumps } from '../../platform/core-dumps.ts';
 import { activeSwaps } from '../../platform/swap.ts';
 import { outermostKeys, readConfigFile } from '../config-file.ts';
 import { KINDS, type Kind, schemaOf } from '../config-place.ts';
 import { Failure } from '../failure.ts';
 import { type CertificateFiles, checkCertificates } from './certificate-checks.ts';
-import { checkFiles } from './file-checks.ts';
+import { checkFiles, readOrNull } from './file-checks.ts';
 import { type Finding, ill, well } from './finding.ts';
 import { checkCoreDumps, checkSwap } from './memory-checks.ts';
 import { checkBroker, checkControl } from './reach-checks.ts';
@@ -31,7 +32,12 @@ export function examineMachine(): readonly Finding[] {
 
 /** What the kinds have in common, as far as they have it. */
 interface Settings extends CertificateFiles {
-  readonly broker?: { readonly url?: string };
+  readonly broker?: {
+    readonly url?: string;
+    readonly anchorsFile?: string;
+    readonly certificateFile?: string;
+    readonly keyFile?: string;
+  };
   readonly listen?: readonly {
     readonly kind: string;
     readonly host: string;
@@ -57,7 +63,9 @@ export async function examineConfig(path: string, now: number): Promise<readonly
     ...checkFiles(settings),
     ...checkCertificates(kind, settings, now),
   ];
-  for (const url of brokersOf(settings)) findings.push(await checkBroker(url));
+  const { broker } = settings;
+  if (broker?.url !== undefined) findings.push(await checkBroker(broker.url, trustOf(broker)));
+  for (const url of listenersOf(settings)) findings.push(await checkBroker(url, null));
   const start = `kagimori ${kind} run --config ${path}`;
   if (settings.dataDirectory !== undefined) {
     findings.push(...(await checkControl(join(settings.dataDirectory, 'manager.sock'), start)));
@@ -70,11 +78,19 @@ export async function examineConfig(path: string, now: number): Promise<readonly
 
 const SCHEMES: Readonly<Record<string, string>> = { tcp: 'mqtt', tls: 'mqtts' };
 
-function brokersOf({ broker, listen = [] }: Settings): readonly string[] {
-  const own = listen
+function listenersOf({ listen = [] }: Settings): readonly string[] {
+  return listen
     .filter(({ port }) => port !== 0)
     .map(({ kind, host, port, path = '' }) => `${SCHEMES[kind] ?? kind}://${local(host)}:${port}${path}`);
-  return broker?.url === undefined ? own : [broker.url, ...own];
+}
+
+/** What cannot be read is told by the check of the files. */
+function trustOf({ anchorsFile, certificateFile, keyFile }: NonNullable<Settings['broker']>): ClientTrust {
+  const [anchorPem, chainPem, keyPem] = [readOrNull(anchorsFile), readOrNull(certificateFile), readOrNull(keyFile)];
+  return {
+    ...(anchorPem === null ? {} : { anchorPem }),
+    ...(chainPem === null || keyPem === null ? {} : { clientCertificate: { chainPem, keyPem } }),
+  };
 }
 
 /** A listener on every address is reached on this machine's own. */

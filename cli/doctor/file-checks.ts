@@ -11,7 +11,7 @@ import { attempt, type Finding, ill, well } from './finding.ts';
 const MAX_BYTES = 16 * 1024 * 1024;
 const FILE_KEY = /Files?$/;
 const DIRECTORY_KEY = /Directory$/;
-const TOKEN_KEY = /^(?:tokenFile|managerFile|verifierFile)$/;
+const TOKEN_KEY = /^(?:tokenFile|passwordFile|managerFile|verifierFile)$/;
 
 /** @param config  with absolute paths */
 export function checkFiles(config: unknown, key = ''): readonly Finding[] {

@@ -2,7 +2,10 @@
  * What has to answer: the broker's port, the daemon's control socket.
  */
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { brokerFault } from '../../platform/broker-fault.ts';
 import { BROKER_URL_FORM, type BrokerAddress, brokerAddress } from '../../platform/broker-url.ts';
+import { type ClientTls, type ClientTrust, clientTls } from '../../platform/client-tls.ts';
 import { ControlError, callControl } from '../../platform/control-socket.ts';
 import { tryWebSocket } from '../../platform/web-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
@@ -10,19 +13,40 @@ import { checkStore } from './store-checks.ts';
 
 const TIMEOUT_MS = 3_000;
 
-/** A TCP port has to answer, of a WebSocket also the path. @param url  as platform/broker-url.ts has it */
-export async function checkBroker(url: string): Promise<Finding> {
+/**
+ * The port has to answer, of a WebSocket also the path, over TLS with a certificate that counts.
+ * @param url    as platform/broker-url.ts has it
+ * @param trust  null: a listener of our own, whose certificate others have to trust
+ */
+export async function checkBroker(url: string, trust: ClientTrust | null): Promise<Finding> {
   const address = brokerAddress(url);
   if (address === null) return ill(`${url} is no address`, `write ${BROKER_URL_FORM}`);
   const port = await checkPort(url, address);
-  if (address.webSocket === null || !port.ok) return port;
+  const tls = trust === null ? null : clientTls(address.host, trust);
+  if (!port.ok || (address.webSocket === null && (!address.tls || tls === null))) return port;
   try {
-    await tryWebSocket(address.webSocket, TIMEOUT_MS);
+    if (address.webSocket !== null) await tryWebSocket(address.webSocket, TIMEOUT_MS, tls);
+    else await tryTls(address, tls ?? {});
     return port;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = error instanceof Error ? brokerFault(error, `${address.host}:${address.port}`) : String(error);
+    if (address.tls && !why.includes('WebSocket')) return ill(`the broker at ${url} is not used: ${why}`, TLS_REMEDY);
     return ill(`${url} is no WebSocket of a broker (${why})`, 'correct its path, or the proxy in between');
   }
+}
+
+const TLS_REMEDY = 'compare `anchorsFile` and the name in `url` with the certificate of the broker';
+
+function tryTls({ host, port }: BrokerAddress, tls: ClientTls): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ host, port, timeout: TIMEOUT_MS, ...tls });
+    socket.once('secureConnect', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once('timeout', () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })));
+    socket.once('error', reject);
+  });
 }
 
 function checkPort(url: string, { host, port }: BrokerAddress): Promise<Finding> {

@@ -426,18 +426,21 @@ test('[B1] MQTT over WebSocket with TLS: a link comes up with the right anchor; 
 
 test('[B1] the doctor asks a WebSocket for its path, not only for its port', async (t) => {
   const rig = await startWebRig(t);
-  assert.deepEqual(await checkBroker(rig.webUrl), {
+  assert.deepEqual(await checkBroker(rig.webUrl, {}), {
     ok: true,
     what: `the broker at ${rig.webUrl} can be reached`,
     remedy: null,
   });
-  const elsewhere = await checkBroker(rig.webUrl.replace('/mqtt', '/other'));
+  const elsewhere = await checkBroker(rig.webUrl.replace('/mqtt', '/other'), {});
   assert.deepEqual(
     [elsewhere.ok, elsewhere.what],
-    [false, `${rig.webUrl.replace('/mqtt', '/other')} is no WebSocket of a broker (Unexpected server response: 404)`],
+    [
+      false,
+      `${rig.webUrl.replace('/mqtt', '/other')} is no WebSocket of a broker (127.0.0.1:${new URL(rig.webUrl).port} answered HTTP 404 instead of a WebSocket: is its path right?)`,
+    ],
   );
-  assert.equal((await checkBroker('ws://127.0.0.1:1/mqtt')).ok, false);
-  assert.match((await checkBroker('http://127.0.0.1/mqtt')).what, /is no address/);
+  assert.equal((await checkBroker('ws://127.0.0.1:1/mqtt', {})).ok, false);
+  assert.match((await checkBroker('http://127.0.0.1/mqtt', {})).what, /is no address/);
 });
 
 test('[B1] the address of a broker: schemes, their ports, the path of a WebSocket', () => {

@@ -3,11 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 
 const ROOT = join(import.meta.dirname, '../..');
 const COMMAND = join(ROOT, 'cli/kagimori.js');
@@ -209,6 +211,34 @@ test('doctor: a good file, a key that others may read, a broker that is away, ea
   assert.match(stdout, /^✓ .*v\.chain\.pem is under the trust anchors, for verifier$/m);
   assert.match(stdout, /^✗ .*v\.key\.pem: mode 0644 lets others at a secret; run `chmod 600 /m);
   assert.match(stdout, /^✗ the broker at mqtt:\/\/127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\): start it/m);
+});
+
+test("doctor: a broker's TLS certificate counts as it does for the agent; a password lies open to nobody else", async (t) => {
+  const folder = folderFor(t);
+  await run(folder, 'ca', 'init');
+  await run(folder, 'ca', 'init', '--dir', 'other');
+  await run(folder, 'ca', 'issue', 'localhost', '--kind', 'server');
+  const pem = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const server = createTlsServer({ cert: pem('localhost.chain.pem'), key: pem('localhost.key.pem') });
+  server.on('tlsClientError', () => {}); // whoever does not trust us goes away
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  writeFileSync(join(folder, 'password'), 'sixteen characters', { mode: 0o644 });
+  const findings = async (anchors: string, host = 'localhost'): Promise<string> => {
+    const broker = `broker: {url: "mqtts://${host}:${port}", kind: outside, anchorsFile: ${anchors}, passwordFile: password}`;
+    const rest = 'manager: m\nstateDirectory: s\ncertificateFile: c\nkeyFile: k\ntrustAnchorFiles: [ca/root.pem]';
+    writeFileSync(join(folder, 'agent.yaml'), `${broker}\n${rest}\n`);
+    return (await run(folder, 'doctor', 'agent.yaml')).stdout;
+  };
+  const good = await findings('ca/root.pem');
+  assert.match(good, /^✓ the broker at mqtts:\/\/localhost:\d+ can be reached$/m);
+  assert.match(good, /^✗ .*password: mode 0644 lets others at a secret; run `chmod 600 /m);
+  const remedy = /: compare `anchorsFile` and the name in `url` with the certificate of the broker$/m;
+  const unknown = await findings('other/root.pem');
+  assert.match(unknown, /^✗ the broker at mqtts:\/\/localhost:\d+ is not used: TLS: .* is under no known anchor/m);
+  assert.match(unknown, remedy);
+  assert.match(await findings('ca/root.pem', '127.0.0.1'), /is not used: TLS: the certificate is not made out to 127/);
 });
 
 test('doctor: without a configuration it says what it looked for, and fails', async (t) => {

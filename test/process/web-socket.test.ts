@@ -2,6 +2,7 @@
  * Real processes over WebSocket: manager and verifier there, one device over wss, the other over TCP.
  */
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { certifyByOpenssl } from '../openssl-house.ts';
 import { buildHouse } from '../real-house.ts';
@@ -52,4 +53,10 @@ test('[B1] a device over wss makes a session with one over TCP, manager and veri
 
   const doctor = await runCommand(['doctor', house.at('lamp.yaml')]);
   assert.match(doctor.stdout, /^✓ the broker at wss:\/\/127\.0\.0\.1:\d+\/of\/the\/house can be reached/m);
+
+  const path = house.at('without-anchor.yaml');
+  const config = readFileSync(house.at('lamp.yaml'), 'utf8');
+  writeFileSync(path, config.replace(/, anchorsFile: [^ }]+/, ''));
+  const untrusting = await runCommand(['doctor', path]);
+  assert.match(untrusting.stdout, /^✗ the broker at wss:.* is not used: TLS: .*: compare `anchorsFile` and the name/m);
 });
