@@ -27,6 +27,7 @@ import {
   questionTimedOut,
   type Ruling,
   receiveJudgement,
+  repeatQuestion,
 } from './questions.ts';
 import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
@@ -289,6 +290,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       if (subject !== null) rule(state, subject, { outcome: 'away' }, world);
       return;
     }
+    case 'repeat':
+      return repeatQuestion(state, rest);
     case 'session':
       return stepSession(state, rest, { type: 'deadline' }, world);
     case 'close':

@@ -37,10 +37,24 @@ export function askVerifier(
   // exchanges are limited in number and have one question each, devices have one; so these are limited too
   if ('handshake' in subject) state.questionOf.set(subject.handshake, key);
   const leaf = world.crypto.hash('sha-256', chain[0]!);
-  state.questions.set(key, { subject, purpose, leaf, nonce, refused: null });
+  const payload = Question.encode({ requestId, purpose, chain, nonce });
+  state.questions.set(key, { subject, purpose, leaf, nonce, payload, refused: null });
   schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
-  const question = Question.encode({ requestId, purpose, chain, nonce });
-  publish(state, state.settings.topics.verifierQuestion(MANAGER), question);
+  if (subject.for === 'self') schedule(state.deadlines, `repeat:${key}`, later(world.now, REPEAT_AFTER));
+  publish(state, state.settings.topics.verifierQuestion(MANAGER), payload);
+}
+
+/**
+ * After a restart of the broker the manager may be there before the verifier, and its first question then reaches nobody:
+ * that is no reason to call the verifier away. It is the only one that is repeated, for a verifier with much to do shall
+ * not get everything twice.
+ */
+const REPEAT_AFTER = seconds(1);
+
+export function repeatQuestion(state: ManagerState, key: string): void {
+  const question = state.questions.get(key);
+  if (question === undefined) return;
+  publish(state, state.settings.topics.verifierQuestion(MANAGER), question.payload);
 }
 
 /**
@@ -92,6 +106,7 @@ function closeQuestion(state: ManagerState, key: string, subject: Subject): void
   state.questions.delete(key);
   if ('handshake' in subject) state.questionOf.delete(subject.handshake);
   cancel(state.deadlines, `question:${key}`);
+  cancel(state.deadlines, `repeat:${key}`);
 }
 
 /** @returns what the question was for, whose time is up */

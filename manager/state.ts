@@ -107,6 +107,8 @@ export interface PendingQuestion {
   readonly purpose: Purpose;
   readonly leaf: Uint8Array;
   readonly nonce: Uint8Array;
+  /** As it was sent. */
+  readonly payload: Uint8Array;
   /** Why an answer to it was not believed. */
   refused: string | null;
 }

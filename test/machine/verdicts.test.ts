@@ -280,3 +280,17 @@ test('a verifier that is away is said once a minute, and its return once', () =>
   assert.equal(said('verifier.away'), 2);
   assert.equal(said('verifier.back'), 1);
 });
+
+test('[P5] a question about the manager itself that reaches nobody is repeated: the verifier is not called away', () => {
+  for (const [lost, away] of [
+    [1, 0],
+    [2, 1],
+  ] as const) {
+    const t = town();
+    let seen = 0;
+    t.meddler = ({ topic }) => (topic === 'km1/v/q/~manager' && seen++ < lost ? [] : 'pass');
+    t.advance(1_810_000); // the verdict of the start is renewed when half its age is over
+    assert.equal(seen, lost + 1);
+    assert.equal(t.managerLogs.filter((line) => line.includes('verifier.away')).length, away);
+  }
+});
