@@ -46,6 +46,7 @@ export async function benchMemory(quick: boolean, { at }: Progress): Promise<Rep
           'The services are processes of their own, the devices real agents with an open channel and a registration, on',
           'MQTT over TCP. Bare Aedes: clients with as many subscriptions, no policy. The smallest resident set (VmRSS) of',
           `${scale.restMs / 1000} s at rest; nothing was collected by force.`,
+          ...(quick ? ['With so few devices the slope is mostly that of young processes that grow warm.'] : []),
         ],
         figures: [
           figure('bare Aedes', 'KiB', yardstick.rounds),
