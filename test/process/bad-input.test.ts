@@ -163,7 +163,7 @@ test('[P9] [B7] a truncated database: named, not opened, no stack; with the whol
   const database = house.at('manager', 'store.mdb');
   copyFileSync(database, house.at('whole.mdb'));
   truncateSync(database, 3 * 4096); // the pages behind its headers; at its end lies room that nobody uses yet
-  const { message, code } = failureOf(await managerRun('manager.yaml'), 'refused');
+  const { message, code } = failureOf(await managerRun('manager.yaml'), 'damaged');
   assert.equal(code, 'truncated');
   assert.match(message, /store\.mdb/);
   copyFileSync(house.at('whole.mdb'), database);
