@@ -51,7 +51,7 @@ export function managerOutOfReach(state: AgentState, key: string): void {
   if (state.calls.get(key)?.sentOn !== null) return;
   const why =
     state.link === null
-      ? 'the broker is away: it is tried again'
+      ? 'no link to the broker: kagimori agent status says why; it is tried again'
       : state.denied === null
         ? 'the manager does not answer: it is tried again'
         : `this device is not let in: ${state.denied}`;
@@ -92,7 +92,7 @@ export function receiveDenied(state: AgentState, message: MessageOf<'Denied'>, b
 }
 
 export function callTimedOut(state: AgentState, key: string): void {
-  callFailed(state, key, 'timeout', 'no decision in time');
+  callFailed(state, key, 'timeout', 'no decision in time: the callee still thinks, or the manager is away');
 }
 
 function callFailed(state: AgentState, key: string, reason: Reason, detail: string | null): void {

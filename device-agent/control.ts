@@ -27,6 +27,8 @@ export interface ControlParts {
   readonly wish: (act: () => void) => void;
   readonly listeners: Set<(news: News) => void>;
   readonly traffic: Transport['traffic'];
+  /** Why there is no link, or null. */
+  readonly linkReason: () => string | null;
 }
 
 type Args = { readonly [key: string]: JsonValue };
@@ -35,7 +37,7 @@ const SEND_FAULTS: Readonly<Record<SendFault, string>> = {
   'no-session': 'no such session: kagimori agent status lists them',
   'not-open': 'the session is not open: it is being opened, renewed or ended',
   'too-large': 'the message is longer than a record of this suite carries',
-  'no-link': 'the broker is away: it is tried again',
+  'no-link': 'no link to the broker: kagimori agent status says why; it is tried again',
 };
 
 /** What each refusal means to the person who asked. */
@@ -201,7 +203,7 @@ function listen(
 
 /** Waits for news. @throws what `take` throws; ControlError `timeout` */
 function waitFor(
-  { listeners }: ControlParts,
+  { listeners, linkReason }: ControlParts,
   signal: AbortSignal,
   seconds: number,
   take: (news: News) => JsonValue | null,
@@ -220,10 +222,10 @@ function waitFor(
         end(() => reject(error));
       }
     };
-    const timer = setTimeout(
-      () => end(() => reject(new ControlError('timeout', `no answer in ${seconds} s`))),
-      seconds * 1000,
-    );
+    const timer = setTimeout(() => {
+      const why = linkReason() ?? 'does the manager run?';
+      end(() => reject(new ControlError('timeout', `no answer in ${seconds} s: ${why}`)));
+    }, seconds * 1000);
     signal.addEventListener('abort', () => end(() => reject(new ControlError('closed', 'the caller has gone'))));
     listeners.add(listener);
   });
@@ -231,12 +233,14 @@ function waitFor(
 
 // ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-function showStatus({ state, crypto, traffic }: ControlParts): JsonValue {
+function showStatus({ state, crypto, traffic, linkReason }: ControlParts): JsonValue {
   const { channel, registration } = state;
+  const down = state.link === null ? { linkReason: linkReason() } : {};
   return {
     id: state.id,
     manager: state.settings.manager,
     link: state.link === null ? 'down' : 'up',
+    ...down,
     channel:
       channel === null
         ? null

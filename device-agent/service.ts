@@ -7,6 +7,7 @@ import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
+import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
 import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
@@ -154,6 +155,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     time: { type: 'time' },
   });
   const { topics } = settings;
+  const links = linkLog(log, () => clock.now());
+  let linkReason: string | null = 'not there yet';
   const transport = openTransport({
     device: id,
     // D0: the manager looks for this device, as our own broker's report of the broken link would make it do
@@ -163,7 +166,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     subscriptions: (link) => inboxes(settings, id, link),
     observer: {
       up: (link) => {
-        log.info('broker.up', { link });
+        linkReason = null;
+        links.up({ link });
         loop.feed({ type: 'linked', link });
       },
       down: (reason) => {
@@ -171,7 +175,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         const hint = outside
           ? 'no login was completed on this link: the manager or the verifier may be away'
           : undefined;
-        log.warn('broker.down', { reason, hint });
+        linkReason = reason;
+        links.down(reason, hint);
         loop.feed({ type: 'unlinked' });
       },
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
@@ -186,6 +191,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       wish: (act) => loop.run(() => wish(act)),
       listeners,
       traffic: transport.traffic,
+      linkReason: () => linkReason,
     }),
     async close() {
       network.stop();

@@ -291,7 +291,7 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return;
     }
     case 'repeat':
-      return repeatQuestion(state, rest);
+      return repeatQuestion(state, rest, world);
     case 'session':
       return stepSession(state, rest, { type: 'deadline' }, world);
     case 'close':

@@ -51,9 +51,10 @@ export function askVerifier(
  */
 const REPEAT_AFTER = seconds(1);
 
-export function repeatQuestion(state: ManagerState, key: string): void {
+export function repeatQuestion(state: ManagerState, key: string, world: World): void {
   const question = state.questions.get(key);
   if (question === undefined) return;
+  schedule(state.deadlines, `repeat:${key}`, later(world.now, REPEAT_AFTER));
   publish(state, state.settings.topics.verifierQuestion(MANAGER), question.payload);
 }
 

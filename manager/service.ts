@@ -5,6 +5,7 @@ import { readCertificateFile, readPinnedKey } from '../platform/certificate-file
 import { certificateReader } from '../platform/certificates.ts';
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
+import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
 import { type Change, type Store, StoreError } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
@@ -122,6 +123,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     reason: 'not there yet',
   };
   const { topics } = settings;
+  const links = linkLog(log, () => clock.now());
   const transport = openTransport({
     subscriptions: () => [
       Topic(`${topics.root}/m/+`),
@@ -131,12 +133,12 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     observer: {
       up: () => {
         link = { state: 'up', reason: null };
-        log.info('broker.up');
+        links.up();
         loop.feed({ type: 'linked' });
       },
       down: (reason) => {
         link = { state: 'down', reason };
-        log.warn('broker.down', { reason });
+        links.down(reason);
       },
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
     },
@@ -261,8 +263,11 @@ function controlOf(
     if (found === undefined) throw new ControlError('not-found', `no session ${sid}: kagimori session list`);
     return found;
   };
+  /** Without a link of its own the manager does not know who has one. */
+  const heard = (shown: { readonly [key: string]: JsonValue }): { readonly [key: string]: JsonValue } =>
+    counters().link.state === 'up' ? shown : { ...shown, linked: null };
   return {
-    status: async () => ({ ...showStatus(state, settings), ...counters(), rollback: showRollback(state) }),
+    status: async () => ({ ...heard(showStatus(state, settings)), ...counters(), rollback: showRollback(state) }),
     'store.acknowledge': async () => {
       const known = showRollback(state);
       run(() => {
@@ -272,11 +277,11 @@ function controlOf(
       });
       return known;
     },
-    'device.list': async () => [...state.devices.keys()].sort().map((id) => showDevice(state, id)),
+    'device.list': async () => [...state.devices.keys()].sort().map((id) => heard(showDevice(state, id))),
     'device.show': async (args) => {
       const id = text(args, 'id') as DeviceId;
       if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
-      return showDevice(state, id);
+      return heard(showDevice(state, id));
     },
     'device.remove': async (args) => {
       const id = text(args, 'id') as DeviceId;

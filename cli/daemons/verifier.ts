@@ -3,6 +3,7 @@
  */
 import { systemClock } from '../../platform/clock.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
+import { type LinkLog, linkLog } from '../../platform/link-log.ts';
 import type { Log } from '../../platform/log.ts';
 import { verifierConfig } from '../../verifier/config.ts';
 import { startVerifier, type VerifierEvent } from '../../verifier/service.ts';
@@ -13,11 +14,13 @@ import { brokerLink } from './broker-link.ts';
 export async function startVerifierDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, verifierConfig);
   const crypto = nodeCrypto();
+  const clock = systemClock();
+  const links = linkLog(log, () => clock.now());
   const verifier = startVerifier(config, {
     crypto,
-    clock: systemClock(),
+    clock,
     openTransport: brokerLink(config.broker, 'verifier', crypto),
-    observe: (event) => logVerifier(log, event),
+    observe: (event) => logVerifier(log, links, event),
   });
   return {
     ready: {
@@ -30,12 +33,12 @@ export async function startVerifierDaemon(configPath: string, log: Log): Promise
   };
 }
 
-function logVerifier(log: Log, event: VerifierEvent): void {
+function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
   switch (event.kind) {
     case 'up':
-      return log.info('broker.up');
+      return links.up();
     case 'down':
-      return log.warn('broker.down', { reason: event.reason });
+      return links.down(event.reason);
     case 'answered':
       return log.debug('question.answered', { asker: event.asker, outcome: event.answer.kind });
     case 'adopted':

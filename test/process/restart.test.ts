@@ -98,7 +98,8 @@ for (const party of ['manager', 'broker', 'verifier'] satisfies Party[]) {
     const sid = await connect();
     const [before, operations] = [await registrations(), await Promise.all(['lamp', 'switch'].map(statusOf))];
     await house.stop(party);
-    if (party !== 'broker') await carries('switch', lamp, sid, `while the ${party} is away`);
+    if (party === 'broker') await toldWithoutBroker();
+    else await carries('switch', lamp, sid, `while the ${party} is away`);
     await house.start(party);
     await carries('switch', lamp, sid, `there after the ${party}`);
     await carries('lamp', button, sid, `and back after the ${party}`);
@@ -121,6 +122,22 @@ for (const party of ['manager', 'broker', 'verifier'] satisfies Party[]) {
     await lamp.until('the end', (news) => news.event === 'session.closed' && news.sid === sid);
     await connectAndClose();
   });
+}
+
+/** Everybody says why there is no link; nobody says of another what cannot be known now. */
+async function toldWithoutBroker(): Promise<void> {
+  for (const name of ['manager', 'switch'] as const) {
+    await house
+      .running(name)
+      .logged('why', ({ event, reason }) => event === 'broker.down' && /refused by|closed|reset/.test(String(reason)));
+  }
+  const { linkReason } = (await house.ask('switch', 'status')) as { linkReason: string };
+  assert.match(linkReason, /^connection refused by |^the broker at .* closed the connection$|was reset$/);
+  const devices = (await house.ask('manager', 'device.list')) as { linked: boolean | null }[];
+  assert.deepEqual(
+    devices.map(({ linked }) => linked),
+    [null, null],
+  );
 }
 
 /** A new session, as proof that nothing is half way. */
