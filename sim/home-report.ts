@@ -116,7 +116,7 @@ export function homeReportText(report: HomeReport): string {
     ['connects', `${connects.opened} of ${connects.asked}${failed.length > 0 ? `; failed: ${failed.join(', ')}` : ''}`],
     ['data', `${data.received} of ${data.sent} messages arrived`],
     ['ended', `${ended.throughManager} through the manager, ${ended.toPeer} peer to peer`],
-    ['a device', `${perDevice.messages} messages, ${perDevice.bytes} bytes`],
+    ['a device', `${perDevice.messages.toFixed(1)} messages, ${Math.round(perDevice.bytes)} bytes`],
     [
       'public-key operations',
       `${operations.logins} in logins, ${operations.perSession} in a session, ${operations.elsewhere} elsewhere`,

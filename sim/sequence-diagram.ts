@@ -75,7 +75,7 @@ export function ladder(entries: readonly TraceEntry[], call: CallRecord): string
     const right = sinceStart(at, call).padStart(TIME_WIDTH);
     return `${left}${right}  ${line.join('').trimEnd()}${arrived ? '' : `  ${outcome}`}`;
   });
-  const title = `call ${call.number}: ${call.caller} → ${call.callee}, ${resultOf(call)}`;
+  const title = `call ${call.number}: ${call.caller} → ${call.callee}, ${resultOf(call)}; times in ms, sizes in bytes`;
   const header = `${'sent'.padStart(TIME_WIDTH)}${'arrived'.padStart(TIME_WIDTH)}  ${head}`.trimEnd();
   return [title, '', header, ...rows].join('\n');
 }

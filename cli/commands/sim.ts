@@ -47,8 +47,10 @@ function runCommand(): Command {
       progress.end();
       const drawn = diagram === undefined ? null : findCall(result.run, diagram);
       if (diagram !== undefined && drawn === null) {
-        const last = result.run.calls.length;
-        const remedy = `give a number from 1 to ${last}, or caller:callee with the names of two devices of which one called the other`;
+        const { calls } = result.run;
+        const some = calls.slice(0, CALLS_NAMED).map(({ caller, callee }) => `${caller}:${callee}`);
+        const rest = calls.length > some.length ? ', …' : '';
+        const remedy = `give a number from 1 to ${calls.length}, or caller:callee: ${some.join(', ')}${rest}`;
         throw new Failure('notFound', 'unknown-call', `there was no call ${diagram}: ${remedy}`);
       }
       const output = createOutput(json === true);
@@ -62,6 +64,8 @@ function cryptoKind(text: string): 'real' | 'model' {
   throw new InvalidArgumentError('It has to be real or model.');
 }
 
+/** Of the calls that there were, in what is said of one that there was not. */
+const CALLS_NAMED = 12;
 const SHOW_AFTER_MS = 1000;
 const SHOW_EVERY_MS = 250;
 

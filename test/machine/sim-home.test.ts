@@ -74,7 +74,7 @@ test('a connect as a diagram is its eight messages, in order', () => {
   const [title, , head, ...rows] = drawn.text.split('\n');
   assert.equal(
     title,
-    `call ${call.number}: ${caller} → ${callee}, session ${call.sid} open after ${(call.openedAt! - call.at).toFixed(3)} ms`,
+    `call ${call.number}: ${caller} → ${callee}, session ${call.sid} open after ${(call.openedAt! - call.at).toFixed(3)} ms; times in ms, sizes in bytes`,
   );
   assert.deepEqual(head!.trim().split(/\s+/), ['sent', 'arrived', caller, 'manager', callee, 'broker']);
   assert.equal(rows.length, 8);

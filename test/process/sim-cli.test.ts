@@ -57,7 +57,7 @@ for (const [what, args, status, line] of [
     'a call that there was not',
     ['home', '--diagram', '99'],
     4,
-    /no call 99: give a number from 1 to 12, or caller:callee/,
+    /no call 99: give a number from 1 to 12, or caller:callee: [a-z]+-\d:[a-z]+-\d, /,
   ],
   ['no scenario', [], 2, /missing required argument 'scenario'/],
 ] as const) {
@@ -86,6 +86,14 @@ test('no daemon loads the simulator', () => {
   const [all, simulator] = loaded.stdout.trim().split(' ').map(Number);
   assert.ok(all! > 100, loaded.stdout);
   assert.equal(simulator, 0);
+});
+
+test('the call that docs/simulator.md draws is there', () => {
+  const shown = readFileSync(join(ROOT, 'docs/simulator.md'), 'utf8');
+  const args = /^kagimori sim run (.* --diagram .*)$/m.exec(shown)![1]!;
+  const { status, stdout, stderr } = sim(...args.split(' '));
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^call \d+: .* → .*, session [0-9a-f]{16} open after /m);
 });
 
 test('the program in docs/simulator.md runs', (t) => {
