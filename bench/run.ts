@@ -30,15 +30,22 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 const RESULTS = join(import.meta.dirname, 'results');
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
-});
-const unknown = positionals.find((name) => BENCHMARKS[name] === undefined);
-if (unknown !== undefined) {
-  process.stderr.write(`no benchmark ${unknown}: there are ${Object.keys(BENCHMARKS).join(', ')}\n`);
-  process.exit(2);
+const USAGE = `Usage: npm run bench -- [name...] [--quick] [--json]
+
+Benchmarks: ${Object.keys(BENCHMARKS).join(', ')}; all of them, one after the other, when none is named.
+Results replace those in bench/results/.
+
+  --quick  less of each, at most 3 minutes; judges no aim; kept apart, as <name>.quick.json
+  --json   one JSON object instead of tables
+`;
+
+const { values, positionals } = wished();
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
 }
+const unknown = positionals.find((name) => !Object.hasOwn(BENCHMARKS, name));
+if (unknown !== undefined) refuse(`no benchmark ${unknown}: there are ${Object.keys(BENCHMARKS).join(', ')}`);
 
 const all: Record<string, unknown> = {};
 for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)) {
@@ -54,3 +61,17 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHMARKS
   if (!values.json) process.stdout.write(reportTable(name, where, report));
 }
 if (values.json) process.stdout.write(`${JSON.stringify(all)}\n`);
+
+function wished() {
+  const flag = { type: 'boolean', default: false } as const;
+  try {
+    return parseArgs({ allowPositionals: true, options: { quick: flag, json: flag, help: { ...flag, short: 'h' } } });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function refuse(why: string): never {
+  process.stderr.write(`${why}: add --help to see what can stand there\n`);
+  process.exit(2);
+}
