@@ -157,7 +157,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
     denied(state, reason);
     log(state, 'error', 'login.denied', { reason, remedy: remedyFor(reason) });
     state.joining = null;
-    return retryLater(state, world);
+    return retryLater(state, world, reason === 'verifier-away' ? UNJUDGED_RETRY_MS : LAST_RETRY_MS);
   }
   const answers = answer.messages === undefined ? [] : channelMessages.decodeAll(answer.messages);
   keepSecret(state, keys.resumptionSecret, keys.channel, manager, world);
@@ -344,10 +344,13 @@ export function abandon(state: AgentState, why: string, world: World): void {
   retryLater(state, world);
 }
 
-/** Full jitter: 0 to min(60 s, 0.5 s · 2^n). */
-function retryLater(state: AgentState, world: World): void {
+/** Nothing is wrong with this device: it is to be back soon after the verifier. */
+const UNJUDGED_RETRY_MS = 4000;
+
+/** Full jitter: 0 to min(longest, 0.5 s · 2^n). */
+function retryLater(state: AgentState, world: World, longest = LAST_RETRY_MS): void {
   cancel(state.deadlines, 'exchange');
-  const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(20, state.failures++));
+  const most = Math.min(longest, FIRST_RETRY_MS * 2 ** Math.min(20, state.failures++));
   schedule(state.deadlines, 'join', later(world.now, Millis(FIRST_RETRY_MS / 2 + randomShare(world) * most)));
 }
 

@@ -49,6 +49,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     commits: new Map(),
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
+    verifierHeardAt: null,
     verifierAway: null,
     verdictEnds: new Map(),
     replaced: new Map(),

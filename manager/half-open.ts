@@ -58,6 +58,14 @@ export function turnAwayFull(state: ManagerState, party: Party, exchange: Uint8A
 
 const FULL_WAIT = seconds(5);
 
+/** The verifier is away, and this device needs its verdict: it comes soon again, and soon after the verifier is back. */
+export function turnAwayUnjudged(state: ManagerState, { party, exchange }: Handshake, world: World): void {
+  endHandshake(state, party);
+  turnAway(state, party, exchange, UNJUDGED_WAIT * (0.5 + randomShare(world) / 2));
+}
+
+const UNJUDGED_WAIT = seconds(3);
+
 /** @returns the exchanges whose turn has come */
 export function nextInLine(state: ManagerState, world: World): Handshake[] {
   const next = takeNext(state.admission, world.now).flatMap(({ exchange, party }) => {

@@ -186,6 +186,8 @@ function brokerKnown(state: ManagerState, world: World): void {
 }
 
 function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: World): void {
+  if (subject.for !== 'self' && ruling.outcome === 'away')
+    schedule(state.deadlines, 'self', later(world.now, ASK_AWAY_AGAIN));
   // the verifier has come: our own certificate need not wait for its next turn
   if (subject.for !== 'self' && ruling.outcome !== 'away' && !judgedGood(state, world)) askAboutSelf(state, world);
   switch (subject.for) {

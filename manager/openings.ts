@@ -21,7 +21,7 @@ import type { Party } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { adoptChannel, evict, noteVerdict } from './channels.ts';
-import { beginHandshake, endHandshake, mayGoOn, turnAwayFull } from './half-open.ts';
+import { beginHandshake, endHandshake, mayGoOn, turnAwayFull, turnAwayUnjudged } from './half-open.ts';
 import { type Handshake, partyKey } from './handshake.ts';
 import { admission, admit, chainOf, readLeaf } from './logins.ts';
 import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
@@ -73,6 +73,8 @@ export function resumeInTurn(state: ManagerState, handshake: Handshake, world: W
   const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
   if (verdictSecondsLeft(state, step.device, world) > 0) return sendResumed(state, handshake, world);
+  // that it is away is known: the question about ourselves finds out when it is back
+  if (state.verifierAway !== null) return turnAwayUnjudged(state, handshake, world);
   askVerifier(
     state,
     { for: 'exchange', party: partyKey(party), handshake: handshake.id },
@@ -89,6 +91,7 @@ export function verdictForResumption(state: ManagerState, handshake: Handshake, 
     noteVerdict(state, step.device, ruling.until, world);
     return sendResumed(state, handshake, world);
   }
+  if (ruling.outcome === 'away') return turnAwayUnjudged(state, handshake, world);
   endHandshake(state, party);
   if (ruling.outcome === 'bad')
     evict(state, step.device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);

@@ -38,7 +38,7 @@ export function askVerifier(
   if ('handshake' in subject) state.questionOf.set(subject.handshake, key);
   const leaf = world.crypto.hash('sha-256', chain[0]!);
   const payload = Question.encode({ requestId, purpose, chain, nonce });
-  state.questions.set(key, { subject, purpose, leaf, nonce, payload, refused: null });
+  state.questions.set(key, { at: world.now, subject, purpose, leaf, nonce, payload, refused: null });
   schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
   if (subject.for === 'self') schedule(state.deadlines, `repeat:${key}`, later(world.now, REPEAT_AFTER));
   publish(state, state.settings.topics.verifierQuestion(MANAGER), payload);
@@ -98,6 +98,7 @@ export function receiveJudgement(
 const SAY_AGAIN = seconds(60);
 
 function verifierBack(state: ManagerState, world: World): void {
+  state.verifierHeardAt = world.now;
   if (state.verifierAway === null) return;
   log(state, 'info', 'verifier.back', { afterSeconds: Math.round((world.now - state.verifierAway.since) / 1000) });
   state.verifierAway = null;
@@ -115,6 +116,8 @@ export function questionTimedOut(state: ManagerState, key: string, world: World)
   const question = state.questions.get(key);
   if (question === undefined) return null;
   closeQuestion(state, key, question.subject);
+  // one question was lost, and a later one answered: it is there
+  if (state.verifierHeardAt !== null && state.verifierHeardAt > question.at) return question.subject;
   const away = state.verifierAway;
   if (away === null || world.now - away.saidAt >= SAY_AGAIN) {
     const since = away?.since ?? world.now;

@@ -103,6 +103,7 @@ export type Subject =
   | { readonly for: 'selfForExchange'; readonly party: string; readonly handshake: number };
 
 export interface PendingQuestion {
+  readonly at: Millis;
   readonly subject: Subject;
   readonly purpose: Purpose;
   readonly leaf: Uint8Array;
@@ -167,7 +168,9 @@ export interface ManagerState {
   readonly deadlines: Deadlines;
   /** Verdicts on our own certificates, by SHA-256 of the leaf in hex. */
   readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
-  /** The verifier leaves questions unanswered: since when, and when it was last said. */
+  /** When the verifier last answered. */
+  verifierHeardAt: Millis | null;
+  /** It leaves questions unanswered: since when, and when that was last said. */
   verifierAway: { readonly since: Millis; saidAt: Millis } | null;
   /** When the last good verdict on a device runs out, as heard in this process. */
   readonly verdictEnds: Map<DeviceId, Millis>;

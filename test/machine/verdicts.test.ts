@@ -268,6 +268,22 @@ function closeNow(state: TownDevice['state'], device: TownDevice): void {
   closeChannel(state, 'done', device.world());
 }
 
+test('[P4] [B7] devices whose verdict ran out while the verifier was away are back within 5 s of it, by resumption', () => {
+  const t = town({ verdictMaxAge: 30 });
+  const routers = ['router-1', 'router-2', 'router-3'].map((name) => t.add(name));
+  const before = routers.map((router) => router.operations());
+  t.verifierAway = true;
+  t.advance(10 * 60_000);
+  assert.ok(routers.every((router) => !isIn(t, router)));
+  t.verifierAway = false;
+  t.advance(5_000);
+  assert.ok(routers.every((router) => isIn(t, router)));
+  assert.deepEqual(
+    routers.map((router) => router.operations()),
+    before,
+  );
+});
+
 test('a verifier that is away is said once a minute, and its return once', () => {
   const t = town();
   t.verifierAway = true;
