@@ -123,7 +123,7 @@ export function cpuMicros(pid: number): number {
  */
 const brokerYaml = (port: number): string => `listen: [{ kind: tcp, host: 127.0.0.1, port: ${port} }]
 tokens: { managerFile: manager.token, verifierFile: verifier.token }
-limits: { newPerAddress: 100000, newPerSecondPerAddress: 100000, loginMessagesPerSecond: 2000, managerBehind: 1000 }
+limits: { newPerAddress: 100000, newPerSecondPerAddress: 100000, newAltogether: 10000, loginMessagesPerSecond: 2000, managerBehind: 1000 }
 `;
 
 const managerYaml = ({ directory }: Papers, broker: string, more: string): string => `name: ${MANAGER_NAME}
