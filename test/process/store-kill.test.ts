@@ -11,7 +11,7 @@ import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { openLmdbStore } from '../../platform/store-lmdb.ts';
 import { decodeUtf8 } from '../../protocol/bytes.ts';
 
-const KILLS = process.env.KAGIMORI_LONG === '1' ? 1000 : 100;
+const KILLS = process.env.KAGIMORI_LONG === '1' ? 1000 : 40;
 const SEED = Number(process.env.KAGIMORI_SEED ?? 1);
 const LANES = 2;
 const COMMITTER = join(import.meta.dirname, 'store-committer.ts');
