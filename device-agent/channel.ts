@@ -15,6 +15,7 @@ import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
 
 const CLOSE_TIMEOUT = seconds(3);
+const REJOIN_AFTER = seconds(1);
 const MAX_OPENINGS = 100;
 /** A new epoch at the latest (design §5.3). */
 const RENEW_AFTER = seconds(24 * 3600);
@@ -101,6 +102,12 @@ export function closeChannel(state: AgentState, reason: Reason, world: World): b
 export function receiveCloseMessage(state: AgentState, message: ChannelMessage, world: World): void {
   const channel = state.channel?.channel;
   if (channel === undefined) return;
+  if (message.kind === 'Close' && message.reason === 'verifier-away') {
+    // nobody has closed it on purpose, and nobody waits for an answer: it is opened again as soon as that is possible
+    closed(state, message.reason);
+    schedule(state.deadlines, 'join', later(world.now, REJOIN_AFTER));
+    return;
+  }
   sendOnChannel(state, receiveClose(channel, message), null, world);
   if (channel.state.name === 'closed') return closed(state, channel.state.reason);
   schedule(state.deadlines, 'close', later(world.now, CLOSE_TIMEOUT));

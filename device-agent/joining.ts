@@ -345,7 +345,7 @@ export function abandon(state: AgentState, why: string, world: World): void {
 }
 
 /** Nothing is wrong with this device: it is to be back soon after the verifier. */
-const UNJUDGED_RETRY_MS = 4000;
+const UNJUDGED_RETRY_MS = 2500;
 
 /** Full jitter: 0 to min(longest, 0.5 s · 2^n). */
 function retryLater(state: AgentState, world: World, longest = LAST_RETRY_MS): void {

@@ -224,7 +224,8 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
   const link = state.links.get(device);
-  if (link !== undefined) {
+  // on the link of one that waits for a verdict nothing passes but its next resumption
+  if (link !== undefined && reason !== 'verifier-away') {
     tellBroker(state, { kind: 'Drop', link });
     state.links.delete(device);
     state.linkDevices.delete(link);

@@ -4,7 +4,7 @@
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { Busy } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
-import { type DeviceId, later, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { ask, type LineName, leave, takeNext } from './admission.ts';
 import { deviceOf, type Handshake, type HandshakeStep, partyKey } from './handshake.ts';
@@ -64,7 +64,7 @@ export function turnAwayUnjudged(state: ManagerState, { party, exchange }: Hands
   turnAway(state, party, exchange, UNJUDGED_WAIT * (0.5 + randomShare(world) / 2));
 }
 
-const UNJUDGED_WAIT = seconds(3);
+const UNJUDGED_WAIT = Millis(1500);
 
 /** @returns the exchanges whose turn has come */
 export function nextInLine(state: ManagerState, world: World): Handshake[] {
