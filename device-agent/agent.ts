@@ -11,10 +11,9 @@ import { recordContextState, wipeContext } from '../protocol/record.ts';
 import type { Registration } from '../protocol/registration.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { forgetAsk, holdEarly } from './asks.ts';
 import {
   callTimedOut,
-  forgetAsk,
-  holdEarly,
   managerOutOfReach,
   receiveAsk,
   receiveDenied,

@@ -10,6 +10,7 @@ import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { decideAsk } from './approval.ts';
+import { forgetAsk, holdEarly } from './asks.ts';
 import { writeConsent } from './consent.ts';
 import { noCost } from './cost.ts';
 import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
@@ -18,8 +19,6 @@ import { chargeReceived, log, sendOnChannel, sendWhenOpen, tell } from './outbox
 import { installSession, noteOver, receiveRecordFrom } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
-
-const EARLY_RECORD_TIME = seconds(2);
 
 export interface CallWish {
   readonly callee: string;
@@ -164,11 +163,6 @@ export function refuseAsk(state: AgentState, sid: string, reason: Reason, world:
   answerAsk(state, asked, reason, world);
 }
 
-export function forgetAsk(state: AgentState, sid: string): void {
-  state.asked.delete(sid);
-  for (const kind of ['ask', 'grant', 'early']) cancel(state.deadlines, `${kind}:${sid}`);
-}
-
 function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, world: World): void {
   const { ask, cost, nonceB } = asked;
   state.charged = cost;
@@ -189,19 +183,6 @@ function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, worl
 function consentTo(state: AgentState, { from, sid, lifetime }: MessageOf<'Ask'>, world: World): Uint8Array {
   return writeConsent(state.consentKey, { role: 'callee', from, sid }, { lifetime, allowUnencrypted: true }, world);
 }
-
-/** A record of a caller that was approved and whose grant is still on its way: held, 4 records, 2 s. */
-export function holdEarly(state: AgentState, from: string, record: Uint8Array, world: World): boolean {
-  for (const [sid, asked] of state.asked) {
-    if (asked.ask.from !== from || asked.nonceB === null || asked.early.length >= MAX_EARLY_RECORDS) continue;
-    asked.early.push(record.slice());
-    if (asked.early.length === 1) schedule(state.deadlines, `early:${sid}`, later(world.now, EARLY_RECORD_TIME));
-    return true;
-  }
-  return false;
-}
-
-const MAX_EARLY_RECORDS = 4;
 
 // ── Both: the grant ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { decideAsk } from './approval.ts';
+import { forgetAsk } from './asks.ts';
 import { readConsent } from './consent.ts';
 import { noCost } from './cost.ts';
 import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
@@ -177,6 +178,7 @@ function install(
   const agreement = { ...agreementOf(grant), caller, callee, name, nonceA: grant.nonceA.slice() };
   const records = sessionContext(world.crypto, agreement, grant.secret, role, grant.route ?? null);
   forgetRenewal(state, sid); // the nonce is used up
+  forgetAsk(state, sid); // its first grant never came
   renewSession(state, { grant, agreement, records, cost, call: answered(state, renew) }, world);
   for (const record of early) takeHeld(state, grant.peer, record, world);
 }

@@ -57,6 +57,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     nextCommit: 1,
     nextHandshake: 1,
     toOpen: [],
+    undelivered: [],
     out: [],
   };
   for (const [id, record] of loaded.devices) {

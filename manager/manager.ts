@@ -54,6 +54,7 @@ export function stepManager(state: ManagerState, event: ManagerEvent, world: Wor
   const isReceived = event.type === 'received';
   guard(state, isReceived ? event.topic : event.type, isReceived, () => {
     take(state, event, world);
+    renewUndelivered(state, world);
     openRequested(state, world);
   });
   goOnInTurn(state, world);
@@ -71,6 +72,14 @@ function guard(state: ManagerState, from: string, ofPeer: boolean, act: () => vo
       // a fault of ours that a peer's bytes brought out: it may cost that peer its exchange, never everybody the manager
       log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
     } else throw error;
+  }
+}
+
+/** A channel was closed between the approval and the grant: it is opened again, and both get another grant. */
+function renewUndelivered(state: ManagerState, world: World): void {
+  for (const { sid, device } of state.undelivered.splice(0)) {
+    stepSession(state, sid, { type: 'keysLost', device }, world);
+    state.toOpen.push({ sid, device });
   }
 }
 

@@ -150,8 +150,12 @@ function sealGrant(
 ): void {
   const record = sendTo(state, to, messages, world);
   const channel = state.channels.get(to)?.channel;
-  if (record === null || channel === undefined) session.sealed.delete(to);
-  else session.sealed.set(to, { channel, record });
+  if (record !== null && channel !== undefined) {
+    session.sealed.set(to, { channel, record });
+    return;
+  }
+  session.sealed.delete(to);
+  state.undelivered.push({ sid: toHex(session.flow.terms.sid), device: to });
 }
 
 /**

@@ -182,6 +182,8 @@ export interface ManagerState {
   nextHandshake: number;
   /** Channels that sessions of the step under way wait for. */
   toOpen: { readonly sid: string; readonly device: DeviceId }[];
+  /** Grants of the step under way that found no channel. */
+  undelivered: { readonly sid: string; readonly device: DeviceId }[];
   /** Effects of the step under way. */
   out: Effect[];
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { approveAsk } from '../../device-agent/calling.ts';
+import { closeChannel } from '../../device-agent/channel.ts';
 import { writeConsent } from '../../device-agent/consent.ts';
 import { decodeMemory, encodeMemory } from '../../device-agent/memory.ts';
 import { equal, fromHex, toHex } from '../../protocol/bytes.ts';
@@ -246,6 +247,26 @@ test('[B7] the peer is off: the session waits for it, within the grace, and no l
   pair.town.advance(WITHIN_MS);
   assertTalks(pair, pair.sid);
 });
+
+for (const who of ['callee', 'caller'] as const) {
+  test(`[B7] [5.6 crossed handshakes] the ${who} closes its channel while the callee is asked: the session comes all the same`, () => {
+    const pair = couple();
+    let closed = 0;
+    pair.town.meddler = ({ from, topic }) => {
+      if (from === 'manager' && topic.endsWith('/d/tv') && closed++ === 0)
+        pair[who].run((state, world) => closeChannel(state, 'done', world));
+      return 'pass';
+    };
+    const before = operations(pair);
+    pair.caller.call('tv');
+    pair.town.advance(WITHIN_MS);
+    assert.ok(closed > 0);
+    const sid = pair.caller.latest('sessionOpened')?.sid;
+    assert.ok(sid !== undefined, `no session: ${JSON.stringify(pair.caller.news.at(-1))}`);
+    assertTalks(pair, sid);
+    assert.deepEqual([pair.callee.state.asked.size, operations(pair)], [0, before]);
+  });
+}
 
 // ── Consent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
