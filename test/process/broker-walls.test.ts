@@ -184,8 +184,8 @@ const TEETH: readonly { name: AttackName; says: string; harm: (endured: Endured)
   { name: 'frozen', says: 'a frozen device fills the memory', harm: ({ growth }) => grown(growth.broker) },
   {
     name: 'flood',
-    says: 'a flood of new links delays everybody',
-    harm: ({ latencies, arrived }) => arrived < MESSAGES || latencies.at(-1)! > 100,
+    says: 'a flood of new links delays everybody, or fills the memory',
+    harm: ({ latencies, arrived, growth }) => arrived < MESSAGES || latencies.at(-1)! > 100 || grown(growth.broker),
   },
 ];
 const grown = (bytes: number): boolean => bytes > GROWTH_BYTES;
