@@ -217,6 +217,7 @@ export function endSession(state: AgentState, sid: string, reason: Reason, world
   const session = state.sessions.get(sid);
   if (session === undefined || session.state.name === 'ending') return;
   session.state = { name: 'ending', reason };
+  dropRenewal(state, sid); // a grant that is on its way does not bring it back
   sendWhenOpen(state, { kind: 'End', sid: session.sid, reason }, null, world);
   schedule(state.deadlines, `end:${sid}`, later(world.now, END_TIMEOUT));
 }
@@ -327,6 +328,11 @@ export function noteOver({ over }: AgentState, key: string): void {
   }
 }
 
+function dropRenewal(state: AgentState, sid: string): void {
+  state.renewals.delete(sid);
+  for (const kind of ['renewal', 'earlyRenewal']) cancel(state.deadlines, `${kind}:${sid}`);
+}
+
 function closed(state: AgentState, sid: string, reason: Reason, closedBy: ClosedBy): void {
   const session = state.sessions.get(sid);
   if (session === undefined) return;
@@ -335,8 +341,8 @@ function closed(state: AgentState, sid: string, reason: Reason, closedBy: Closed
   noteOver(state, sid);
   if (session.call !== null) noteOver(state, session.call);
   leaveOutOfUp(state, session.sid);
-  state.renewals.delete(sid);
-  for (const kind of ['life', 'hello', 'end', 'renewal', 'earlyRenewal']) cancel(state.deadlines, `${kind}:${sid}`);
+  dropRenewal(state, sid);
+  for (const kind of ['life', 'hello', 'end']) cancel(state.deadlines, `${kind}:${sid}`);
   log(state, 'info', 'session.closed', { sid, peer: session.peer, reason, closedBy });
   tell(state, { news: 'sessionClosed', sid, call: session.call, peer: session.peer, reason, closedBy });
 }

@@ -268,6 +268,25 @@ for (const who of ['callee', 'caller'] as const) {
   });
 }
 
+test('[P17] [B7] a session that is ended while its new grant is on the way stays ended, on both sides', () => {
+  const pair = approvedOnce();
+  let ended = false;
+  pair.town.meddler = ({ from }) => {
+    if (!ended && from === 'manager' && pair.town.manager.sessions.get(pair.sid)?.flow.state === 'granted') {
+      if (pair.caller.state.renewals.has(pair.sid)) {
+        ended = true;
+        end(pair.caller, pair.sid);
+      }
+    }
+    return 'pass';
+  };
+  pair.callee.restart();
+  pair.town.advance(60_000);
+  assert.ok(ended, 'it was ended between its answer and its grant');
+  assert.deepEqual([pair.caller.state.sessions.size, pair.callee.state.sessions.size], [0, 0]);
+  assert.equal(pair.town.manager.sessions.size, 0);
+});
+
 // ── Consent ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Both restart, and the callee's Renew is put before it once more, changed. @returns what it answered */
