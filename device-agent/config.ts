@@ -6,14 +6,22 @@ import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
 
 const file = z.string().min(1);
 const device = z.string().min(1).max(64);
-const cipher = z.enum(['aes-gcm', 'aes-ccm', 'chacha20-poly1305', 'hmac']);
+const cipher = z.enum(['aes-gcm', 'aes-ccm', 'chacha20-poly1305', 'aes-ctr-hmac', 'hmac']);
+const hash = z.enum(['sha-256', 'sha-384', 'sha-512']);
+const keyBits = z.int().min(64).max(4096);
 const decision = z.enum(['allow', 'refuse', 'ask']);
 
 const proposal = z.strictObject({
   /** `hmac` authenticates and does not encrypt; used only with callers who ask for that too. */
   cipher,
-  keyBits: z.int().min(128).max(512),
-  hash: z.enum(['sha-256', 'sha-384', 'sha-512']).default('sha-256'),
+  /** One length, a list of them, or a range: `{ min: 128 }`, `{ min: 128, max: 192 }`. */
+  keyBits: z.union([
+    keyBits,
+    z.array(keyBits).min(1).max(16),
+    z.strictObject({ min: keyBits.optional(), max: keyBits.optional() }),
+  ]),
+  /** One, or those that will do with the preferred one first: of the key derivation, for `hmac` of the MAC. */
+  hash: z.union([hash, z.array(hash).min(1).max(8)]).default('sha-256'),
   /** Absent: the cipher's longest. */
   tagBits: z.int().min(64).max(256).optional(),
   /** `seed`: both devices derive the keys; `key`: they come as they are. */
@@ -65,7 +73,7 @@ export const agentConfig = z.strictObject({
     .min(1)
     .max(64)
     .default([
-      { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', keyMode: 'seed', priority: 1 },
+      { cipher: 'aes-gcm', keyBits: { min: 128 }, hash: 'sha-256', keyMode: 'seed', priority: 1 },
       { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', keyMode: 'seed', priority: 2 },
     ]),
   /** Who may open sessions with this device; the first rule that matches decides. */

@@ -6,6 +6,7 @@ import type { Transport } from '../platform/transport.ts';
 import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import type { Reason } from '../protocol/messages.ts';
+import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -254,10 +255,11 @@ function showStatus({ state, crypto, traffic, linkReason }: ControlParts): JsonV
     registration: {
       version: registration.acknowledged?.version ?? null,
       addresses: registration.wanted.addresses,
-      proposals: registration.wanted.proposals.map(({ suite, keyMode, priority }) => ({
-        suite: suiteName(suite),
-        keyMode,
-        priority: priority ?? null,
+      proposals: registration.wanted.proposals.map((proposal) => ({
+        suite: describeProposal(proposal),
+        priority: proposal.priority ?? null,
+        nsPerOp: proposal.cost === undefined ? null : proposal.cost.picosPerOp / 1000,
+        nsPerByte: proposal.cost === undefined ? null : proposal.cost.picosPerByte / 1000,
       })),
     },
     asked: [...state.asked]

@@ -4,8 +4,8 @@
  */
 import { ProtocolError } from '../protocol/errors.ts';
 import type { MessageOf, Reason } from '../protocol/messages.ts';
+import { allows } from '../protocol/proposal.ts';
 import type { Identity } from '../protocol/session-key.ts';
-import { sameSuite } from '../protocol/suites.ts';
 import type { World } from '../protocol/world.ts';
 import { ownHash, register } from './registration.ts';
 import type { AgentState } from './state.ts';
@@ -13,9 +13,7 @@ import type { AgentState } from './state.ts';
 /** A device refuses a suite outside its own list, and an integrity-only one that it did not register. */
 export function unacceptable(state: AgentState, offer: Pick<MessageOf<'Ask'>, 'suite' | 'keyMode'>): Reason | null {
   const lists = [state.registration.acknowledged?.content, state.registration.pending?.content];
-  const mine = lists.some((list) =>
-    list?.proposals.some((own) => own.keyMode === offer.keyMode && sameSuite(own.suite, offer.suite)),
-  );
+  const mine = lists.some((list) => list !== undefined && allows(list.proposals, offer.suite, offer.keyMode));
   return mine ? null : 'no-common-suite';
 }
 

@@ -19,7 +19,8 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { HINT_FRAME } from '../protocol/frame.ts';
 import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
-import { CHANNEL_SUITES, CIPHERS, resolveSuite } from '../protocol/suites.ts';
+import { describeProposal, faultOf, offersOf, proposalOf } from '../protocol/proposal.ts';
+import { CHANNEL_SUITES, CIPHERS } from '../protocol/suites.ts';
 import { deviceId, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
@@ -93,7 +94,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       loop.run(() => wish(() => announceAddresses(state, reachableAt(config, addresses), world())));
   });
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
-  const wanted = { addresses: reachableAt(config, network.addresses()), proposals: config.proposals.map(proposalOf) };
+  const wanted = { addresses: reachableAt(config, network.addresses()), proposals: registrable(config.proposals) };
   const memoryFile = join(config.stateDirectory, 'channel.cbor');
   const state = createAgent(
     settings,
@@ -242,17 +243,20 @@ function reachableAt(config: AgentConfig, found: readonly string[]): string[] {
   return [`mqtt:${config.root}`, ...direct].slice(0, MAX_ADDRESSES);
 }
 
-/** @throws AgentError for a combination that the suite registry does not have */
-function proposalOf(given: AgentConfig['proposals'][number]): Proposal {
-  const { cipher, keyBits, hash, keyMode, priority } = given;
-  const row = CIPHERS[cipher];
-  const suite = { cipher, keyBits, hash, tagBits: given.tagBits ?? Math.max(...row.tagBits) };
-  if (resolveSuite(suite) === null) {
-    throw new AgentError(
-      `proposals: ${cipher} has keys of ${row.keyBits.join(', ')} bits and tags of ${row.tagBits.join(', ')} bits; given are ${keyBits} and ${suite.tagBits}`,
-    );
+/** @throws AgentError for one that contradicts itself, or of which the suite registry has nothing */
+function registrable(proposals: AgentConfig['proposals']): Proposal[] {
+  const wanted = proposals.map(proposalOf);
+  for (const [index, proposal] of wanted.entries()) {
+    const fault = faultOf(proposal);
+    if (fault !== null) throw new AgentError(`proposals.${index}: ${fault}`);
   }
-  return { suite, keyMode, priority };
+  const [empty] = offersOf(wanted).passedOver;
+  if (empty === undefined) return wanted;
+  const { cipher } = proposals[empty.index]!;
+  const row = CIPHERS[cipher];
+  throw new AgentError(
+    `proposals.${empty.index}: ${cipher} has keys of ${row.keyBits.join(', ')} bits and tags of ${row.tagBits.join(', ')} bits; given is ${describeProposal(wanted[empty.index]!)}`,
+  );
 }
 
 /** A memory that cannot be used costs a full login, nothing else. */

@@ -56,6 +56,8 @@ export const managerConfig = z.strictObject({
       z.strictObject({
         class: z.string().min(1).max(64).nullable().default(null),
         groups: z.array(z.string().min(1).max(64)).max(64).default([]),
+        /** Whose device it is, for rules. */
+        user: z.string().min(1).max(255).nullable().default(null),
       }),
     )
     .default({}),
@@ -69,7 +71,9 @@ export const managerConfig = z.strictObject({
       otherwise: z.enum(['allow', 'deny']).default('allow'),
     })
     .prefault({}),
-  /** Whose priorities decide when several suites match. */
+  /** Rules for the choice of suites: `kagimori rules check` reads it, a change is taken up at once. */
+  rulesFile: file.optional(),
+  /** Without rules: whose priorities decide when several suites match. */
   precedence: z.enum(['callee', 'caller']).default('callee'),
   /** Whether a device may choose a channel that authenticates and does not encrypt. */
   authenticateOnly: z.boolean().default(false),

@@ -3,16 +3,18 @@
  * devices say of a session later.
  */
 import { toHex } from '../protocol/bytes.ts';
-import { match, type Setting } from '../protocol/matching.ts';
+import type { Match, Setting } from '../protocol/matching.ts';
 import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
 import { namesMeant } from '../protocol/names.ts';
+import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
+import { chooseSuite, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
-import { listingOf, type ManagerState, mayBeLinked } from './state.ts';
+import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
 import { verdictSecondsLeft } from './verdict-age.ts';
 
@@ -35,10 +37,23 @@ export function receiveConnect(
     sendTo(state, caller, [denied], world);
     return;
   }
+  if (decision.retiring) {
+    const { rule, suite } = decision.terms;
+    const remedy = 'kagimori rules retire tells who depends on it';
+    log(state, 'warn', 'connect.retiring-suite', {
+      caller,
+      callee: message.callee,
+      suite: suiteName(suite),
+      rule,
+      remedy,
+    });
+  }
   startSession(state, decision.terms, takeStandingNonce(state, decision.terms), world);
 }
 
-type Decision = { readonly terms: Terms } | { readonly refused: Reason; readonly detail?: string | undefined };
+type Decision =
+  | { readonly terms: Terms; readonly retiring: boolean }
+  | { readonly refused: Reason; readonly detail?: string | undefined };
 
 const NOT_FOR_YOU = 'no such device, or this device may not connect to it';
 const FAILED_ON: Readonly<Record<Setting, string>> = {
@@ -48,7 +63,12 @@ const FAILED_ON: Readonly<Record<Setting, string>> = {
   tagBits: 'same cipher, key length and hash, but no tag length in common',
   keyMode: 'same suite, but one wants the key and the other a seed',
   encryption: 'only integrity-only suites are common, and they were not asked for',
+  rule: 'suites are common, and none is as the rule requires',
+  retired: 'the suites in common are retired',
 };
+
+const refusalOf = ({ failedOn, rule }: Extract<Match, { matched: false }>): string =>
+  failedOn === 'rule' ? `${FAILED_ON.rule}: ${rule}` : FAILED_ON[failedOn];
 
 /** Policy before existence, so that an unknown and a forbidden callee look the same; then reach, then the match. */
 function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Connect'>, world: World): Decision {
@@ -57,7 +77,9 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const callee = meant.map((name) => state.names.get(name)).find((id) => id !== undefined) ?? null;
   if (callee === caller) return { refused: 'self' };
   const subject: Subject =
-    callee === null ? { id: message.callee as DeviceId, class: null, groups: [] } : subjectOf(state, callee);
+    callee === null
+      ? { id: message.callee as DeviceId, class: null, groups: [], user: null }
+      : subjectOf(state, callee);
   const allowed = mayConnect(settings.connectPolicy, subjectOf(state, caller), subject);
   if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
 
@@ -72,14 +94,16 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   const stale = (id: DeviceId): boolean => verdictSecondsLeft(state, id, world) <= 0;
   if (stale(caller) || (state.channels.has(callee) && stale(callee))) return { refused: 'verifier-away' };
 
-  const rule = { ...settings.rule, allowUnencrypted: message.allowUnencrypted === true };
-  const matched = match(ours.proposals, theirs.proposals, rule);
-  if (!matched.matched) return { refused: 'no-common-suite', detail: FAILED_ON[matched.failedOn] };
+  const wishes = { allowUnencrypted: message.allowUnencrypted === true, messageBytes: message.messageBytes ?? null };
+  const choice = chooseSuite(state, caller, callee, wishes, world);
+  if (!choice.match.matched) return { refused: 'no-common-suite', detail: refusalOf(choice.match) };
+  const matched = choice.match;
 
   const route = freeRoute(state, caller, callee);
   if (route === null) return { refused: 'too-many', detail: 'end some sessions first' };
   const { byDefault, atMost } = settings.lifetimeSeconds;
   return {
+    retiring: matched.retiring,
     terms: {
       sid: world.crypto.random(SID_BYTES),
       caller: partyOf(state, caller, message.consent?.slice() ?? null),
@@ -90,13 +114,12 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
       suite: matched.suite,
       keyMode: matched.keyMode,
       rule: matched.rule,
+      decision: choice.decision,
       lifetimeSeconds: Math.min(message.lifetime ?? byDefault, atMost),
       route,
     },
   };
 }
-
-const subjectOf = (state: ManagerState, id: DeviceId): Subject => ({ id, ...listingOf(state, id) });
 
 /** Whether the policy of today lets a session go on that was begun under another. */
 export const mayGoOn = (state: ManagerState, { caller, callee }: Terms): boolean =>

@@ -5,7 +5,7 @@ import { EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import { noDeadlines, schedule } from '../protocol/deadlines.ts';
 import { INSTANCE_BYTES } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
-import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { newAdmission } from './admission.ts';
 import type { Flow } from './flow.ts';
@@ -14,7 +14,7 @@ import type { Loaded, SessionRecord } from './registry.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { addSession } from './sessions.ts';
 import { isWelcome, type ManagerState } from './state.ts';
-import type { Party, Terms } from './terms.ts';
+import type { Decision, Party, Terms } from './terms.ts';
 
 type Identity = Pick<
   ManagerState,
@@ -28,6 +28,9 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     instance: world.crypto.random(INSTANCE_BYTES),
     devices: loaded.devices,
     registrations: loaded.registrations,
+    offers: new WeakMap(),
+    rules: identity.settings.rules,
+    retirements: loaded.retirements,
     resumption: loaded.resumption,
     names: new Map(),
     leaves: new Map(),
@@ -89,6 +92,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
     suite: record.suite,
     keyMode: record.keyMode,
     rule: record.rule,
+    decision: readDecision(record.decision),
     lifetimeSeconds: left,
     route: record.route,
   };
@@ -104,6 +108,12 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
       : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0 };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
+}
+
+function readDecision(record: SessionRecord['decision']): Decision | null {
+  if (record === undefined) return null;
+  const { at, rules, messageBytes } = record;
+  return { ...record, at: EpochSeconds(at), rules: rules ?? null, messageBytes: messageBytes ?? null };
 }
 
 function restoreParty(

@@ -9,6 +9,8 @@ export interface Subject {
   readonly id: DeviceId;
   readonly class: string | null;
   readonly groups: readonly string[];
+  /** Whose device it is. */
+  readonly user: string | null;
 }
 
 /** `*`, an id pattern with `*`, `class:NAME` or `group:NAME`. */
@@ -44,7 +46,7 @@ function matches(pattern: Pattern, subject: Subject): boolean {
 }
 
 /** `*` stands for any run of characters; linear in the text for each star. */
-function matchesGlob(pattern: string, text: string): boolean {
+export function matchesGlob(pattern: string, text: string): boolean {
   const parts = pattern.split('*');
   const first = parts[0]!;
   if (parts.length === 1) return pattern === text;

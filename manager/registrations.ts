@@ -5,6 +5,7 @@
 import type { Change } from '../platform/store.ts';
 import { equal } from '../protocol/bytes.ts';
 import type { MessageOf } from '../protocol/messages.ts';
+import { checkProposals } from '../protocol/proposal.ts';
 import { registrationHash } from '../protocol/registration.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -25,6 +26,7 @@ export function prepareRegistration(
   world: World,
 ): { readonly reply: MessageOf<'Registered'>; readonly changes: readonly Change[] } {
   const { requestId, addresses, proposals } = message;
+  checkProposals(proposals);
   const before = state.registrations.get(device);
   const hash = registrationHash(world.crypto, { addresses, proposals });
   // the same content is the same version, and a grant made from it stays good; written all the same: the disk may have

@@ -11,6 +11,7 @@ import {
   INSTANCE_BYTES,
   MAX_CERTIFICATE_BYTES,
   MAX_CHAIN,
+  MAX_MESSAGE_BYTES,
   MAX_PROPOSALS,
   NONCE_BYTES,
   Proposal,
@@ -19,6 +20,7 @@ import type { ResumptionSecret } from '../protocol/resumption.ts';
 import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';
 import { type KeyMode, SuiteSchema } from '../protocol/suites.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
+import { type Retirement, readRetirement } from './retirement.ts';
 
 const device = text<DeviceId>(1, 64);
 const epochSeconds = uint(0, 0xffff_ffff);
@@ -55,6 +57,19 @@ const ResumptionRecord = message('ResumptionRecord', null, 'one secret of the ch
   until: required(6, epochSeconds, 'end of the chain'),
 });
 
+const DecisionRecord = message('DecisionRecord', null, 'on what the choice of a suite was made', {
+  at: required(1, epochSeconds, 'when'),
+  rules: optional(2, text(64, 64), 'SHA-256 of the rules file, in hex; absent: the built-in rule'),
+  allowUnencrypted: required(3, bool, 'the caller wished for suites that do not encrypt too'),
+  messageBytes: optional(4, uint(1, MAX_MESSAGE_BYTES), 'as the caller wished'),
+  callerRegistration: required(5, bytes(32), 'SHA-256 of what the caller had registered'),
+  calleeRegistration: required(6, bytes(32), 'SHA-256 of what the callee had registered'),
+});
+
+const RetirementRecord = message('RetirementRecord', null, 'a suite that is to go; its key is its spelling', {
+  by: required(1, epochSeconds, 'from when on it is not taken any more'),
+});
+
 const SessionRecord = message('SessionRecord', null, 'a granted session; never its secret', {
   caller: required(1, device, 'who asked'),
   callee: required(2, device, 'who approved'),
@@ -70,6 +85,7 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
   callerConsent: optional(12, bytes(1, 64), 'opaque: given back to the device'),
   calleeConsent: optional(13, bytes(1, 64), 'opaque: given back to the device'),
   call: optional(14, bytes(NONCE_BYTES), 'nonce of the Connect that it began with'),
+  decision: optional(15, DecisionRecord.type, 'on what the suite was chosen'),
 });
 export type SessionRecord = Value<typeof SessionRecord>;
 
@@ -80,6 +96,7 @@ export const TABLES = {
   registrations: 'registrations',
   resumption: 'resumption',
   sessions: 'sessions',
+  retirements: 'retirements',
 };
 
 export interface Loaded {
@@ -88,6 +105,8 @@ export interface Loaded {
   /** Still sealed. */
   readonly resumption: Map<DeviceId, Uint8Array>;
   readonly sessions: Map<string, SessionRecord>;
+  /** By the spelling of the suite. */
+  readonly retirements: Map<string, Retirement>;
 }
 
 /** Reads everything; secrets stay sealed. @throws StoreError altered; ProtocolError malformed for a record of another version */
@@ -102,6 +121,9 @@ export function loadRegistry(store: Store): Loaded {
     registrations: new Map(read(TABLES.registrations, RegistrationRecord) as [DeviceId, RegistrationRecord][]),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
+    retirements: new Map(
+      read(TABLES.retirements, RetirementRecord).map(([suite, record]) => [suite, readRetirement(suite, record.by)]),
+    ),
   };
 }
 
@@ -121,6 +143,12 @@ export const sessionChange = (sidHex: string, record: SessionRecord | null): Cha
   table: TABLES.sessions,
   key: sidHex,
   value: record === null ? null : SessionRecord.encode(record),
+});
+
+export const retirementChange = (suite: string, by: EpochSeconds | null): Change => ({
+  table: TABLES.retirements,
+  key: suite,
+  value: by === null ? null : RetirementRecord.encode({ by }),
 });
 
 /** @param sealingKey 32 bytes, kept beside the store in a file of mode 0600 */
@@ -177,7 +205,7 @@ export interface RefusedChange {
  * Memory follows the disk again where a commit failed: what was refused is replaced by what is held, unless something
  * newer has taken its place meanwhile.
  */
-export function takeBack(memory: Omit<Loaded, 'sessions'>, refused: readonly RefusedChange[]): void {
+export function takeBack(memory: Omit<Loaded, 'sessions' | 'retirements'>, refused: readonly RefusedChange[]): void {
   for (const { change, held } of refused) {
     const id = change.key as DeviceId;
     if (change.table === TABLES.devices) follow(memory.devices, id, change.value, held, DeviceRecord);

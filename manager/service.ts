@@ -3,7 +3,7 @@
  */
 import { readCertificateFile, readPinnedKey } from '../platform/certificate-file.ts';
 import { certificateReader } from '../platform/certificates.ts';
-import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
+import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
@@ -14,20 +14,19 @@ import { roleFault } from '../protocol/certificate-role.ts';
 import type { Crypto, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
-import { DEFAULT_RULE } from '../protocol/matching.ts';
+import { CALLEE_FIRST, CALLER_FIRST, DEFAULT_SELECTION } from '../protocol/matching.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { deviceId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
-import { removeDevice } from './channels.ts';
 import type { ManagerConfig } from './config.ts';
+import { controlOf } from './control.ts';
 import { createManager } from './creation.ts';
 import type { Effect } from './effects.ts';
 import { type ManagerEvent, stepManager } from './manager.ts';
 import { loadRegistry } from './registry.ts';
-import { acknowledge, showRollback, tellHistory } from './rollback.ts';
+import { tellHistory } from './rollback.ts';
 import { loadRollback, type StoreHistory } from './rollback-record.ts';
-import { stepSession } from './sessions.ts';
-import { showDevice, showSession, showStatus } from './show.ts';
+import { BUILT_IN_RULES, type Rules } from './rules.ts';
 import type { Listing, ManagerState, Settings } from './state.ts';
 
 export interface ManagerParts {
@@ -41,6 +40,8 @@ export interface ManagerParts {
   readonly sealingKey: Uint8Array;
   /** What is known of the store from before this process. */
   readonly history?: StoreHistory;
+  /** Of the operator's file; absent: the built-in default. */
+  readonly rules?: Rules;
   readonly openTransport: (options: {
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
@@ -63,7 +64,8 @@ export class ManagerError extends Error {
 /** @throws ManagerError, FileFault, StoreError */
 export function startManager(config: ManagerConfig, parts: ManagerParts): ManagerService {
   const { crypto, clock, log, store, openKey, sealingKey, openTransport } = parts;
-  const settings = settingsOf(config);
+  const builtIn = { ...DEFAULT_SELECTION, prefer: config.precedence === 'callee' ? CALLEE_FIRST : CALLER_FIRST };
+  const settings = settingsOf(config, parts.rules ?? { ...BUILT_IN_RULES, otherwise: builtIn });
   const [identity, ...otherIdentities] = [config, ...config.otherCertificates].map((files) =>
     readIdentity(files, config.name, openKey),
   );
@@ -149,13 +151,12 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     return state.out;
   });
   return {
-    control: controlOf(
+    control: controlOf({
       state,
-      settings,
-      () => ({ link, steps, cpuMicros, traffic: transport.traffic }),
-      loop.run,
+      counters: () => ({ link, steps, cpuMicros, traffic: transport.traffic }),
+      run: loop.run,
       world,
-    ),
+    }),
     async close() {
       loop.close();
       await transport.close();
@@ -197,7 +198,7 @@ function readIdentity(
   return { chain: chain.map(({ der }) => der), signingKey, cipherSuites, channelSuites };
 }
 
-function settingsOf(config: ManagerConfig): Settings {
+function settingsOf(config: ManagerConfig, rules: Rules): Settings {
   const listings = new Map<DeviceId, Listing>();
   for (const [name, listing] of Object.entries(config.devices)) {
     const id = deviceId(name);
@@ -213,7 +214,7 @@ function settingsOf(config: ManagerConfig): Settings {
     listings,
     admit: config.admit,
     connectPolicy: config.connect,
-    rule: { ...DEFAULT_RULE, precedence: config.precedence },
+    rules,
     authenticateOnly: config.authenticateOnly,
     lifetimeSeconds: {
       byDefault: Math.round(sessions.lifetimeSeconds),
@@ -233,77 +234,6 @@ function settingsOf(config: ManagerConfig): Settings {
       linkGrace: seconds(sessions.linkGraceSeconds),
       sessionsPerDevice: limits.sessionsPerDevice,
       pendingPerDevice: limits.pendingPerDevice,
-    },
-  };
-}
-
-/** What operators ask over the control socket. */
-function controlOf(
-  state: ManagerState,
-  settings: Settings,
-  counters: () => {
-    link: { state: 'up' | 'down'; reason: string | null };
-    steps: number;
-    cpuMicros: number;
-    traffic: Transport['traffic'];
-  },
-  run: (act: () => readonly Effect[]) => void,
-  world: () => Parameters<typeof stepManager>[2],
-): Readonly<Record<string, ControlHandler>> {
-  const text = (args: JsonValue, key: string): string => {
-    const value =
-      args !== null && typeof args === 'object' && !Array.isArray(args)
-        ? (args as Record<string, JsonValue>)[key]
-        : undefined;
-    if (typeof value !== 'string') throw new ControlError('usage', `${key} is missing`);
-    return value;
-  };
-  const session = (sid: string) => {
-    const found = state.sessions.get(sid);
-    if (found === undefined) throw new ControlError('not-found', `no session ${sid}: kagimori session list`);
-    return found;
-  };
-  /** Without a link of its own the manager does not know who has one. */
-  const heard = (shown: { readonly [key: string]: JsonValue }): { readonly [key: string]: JsonValue } =>
-    counters().link.state === 'up' ? shown : { ...shown, linked: null };
-  return {
-    status: async () => ({ ...heard(showStatus(state, settings)), ...counters(), rollback: showRollback(state) }),
-    'store.acknowledge': async () => {
-      const known = showRollback(state);
-      run(() => {
-        state.out = [];
-        acknowledge(state);
-        return state.out;
-      });
-      return known;
-    },
-    'device.list': async () => [...state.devices.keys()].sort().map((id) => heard(showDevice(state, id))),
-    'device.show': async (args) => {
-      const id = text(args, 'id') as DeviceId;
-      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
-      return heard(showDevice(state, id));
-    },
-    'device.remove': async (args) => {
-      const id = text(args, 'id') as DeviceId;
-      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
-      run(() => {
-        state.out = [];
-        removeDevice(state, id, world());
-        return state.out;
-      });
-      return { id };
-    },
-    'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
-    'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),
-    'session.end': async (args) => {
-      const sid = text(args, 'sid');
-      session(sid);
-      run(() => {
-        state.out = [];
-        stepSession(state, sid, { type: 'endAsked', by: null, reason: 'withdrawn' }, world());
-        return state.out;
-      });
-      return { sid };
     },
   };
 }

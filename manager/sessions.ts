@@ -202,6 +202,12 @@ const isOver = ({ state }: Flow): boolean => state === 'ending' || state === 'ov
 
 export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller.id, flow.terms.callee.id];
 
+function decisionRecord({ decision }: Terms): SessionRecord['decision'] {
+  if (decision === null) return undefined;
+  const { rules, messageBytes, ...rest } = decision;
+  return { ...rest, rules: rules ?? undefined, messageBytes: messageBytes ?? undefined };
+}
+
 function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRecord {
   const { caller, callee, name, suite, keyMode, rule, route, call } = terms;
   return {
@@ -219,5 +225,6 @@ function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRe
     callerConsent: caller.consent ?? undefined,
     calleeConsent: callee.consent ?? undefined,
     call: call.length === 0 ? undefined : call,
+    decision: decisionRecord(terms),
   };
 }

@@ -3,6 +3,7 @@
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import { toHex } from '../protocol/bytes.ts';
+import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import { showLine } from './admission.ts';
@@ -50,10 +51,11 @@ export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: 
         : {
             version: registration.version,
             addresses: registration.addresses,
-            proposals: registration.proposals.map(({ suite, keyMode, priority }) => ({
-              suite: suiteName(suite),
-              keyMode,
-              priority: priority ?? null,
+            proposals: registration.proposals.map((proposal) => ({
+              suite: describeProposal(proposal),
+              priority: proposal.priority ?? null,
+              nsPerOp: proposal.cost === undefined ? null : proposal.cost.picosPerOp / 1000,
+              nsPerByte: proposal.cost === undefined ? null : proposal.cost.picosPerByte / 1000,
             })),
           },
     sessions: [...(state.sessionsOf.get(id) ?? [])],

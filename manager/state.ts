@@ -7,9 +7,9 @@ import type { Channel } from '../protocol/channel.ts';
 import type { PublicKey } from '../protocol/crypto.ts';
 import type { Deadlines } from '../protocol/deadlines.ts';
 import type { LoginIdentity } from '../protocol/login.ts';
-import type { Rule } from '../protocol/matching.ts';
 import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
+import type { OfferList } from '../protocol/proposal.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
 import type { Admission, Pace } from './admission.ts';
@@ -18,12 +18,15 @@ import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
+import type { Retirement } from './retirement.ts';
 import type { RollbackWatch } from './rollback-record.ts';
+import type { Rules } from './rules.ts';
 
 /** What the operator says of a device; steers policy and rules. */
 export interface Listing {
   readonly class: string | null;
   readonly groups: readonly string[];
+  readonly user: string | null;
 }
 
 export interface Settings {
@@ -36,7 +39,8 @@ export interface Settings {
   /** `certified`: every good certificate; `listed`: only devices that the operator lists. */
   readonly admit: 'certified' | 'listed';
   readonly connectPolicy: ConnectPolicy;
-  readonly rule: Rule;
+  /** At the start. */
+  readonly rules: Rules;
   readonly authenticateOnly: boolean;
   readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
   readonly flowLimits: FlowLimits;
@@ -138,6 +142,12 @@ export interface ManagerState {
 
   readonly devices: Map<DeviceId, DeviceRecord>;
   readonly registrations: Map<DeviceId, RegistrationRecord>;
+  /** What registrations offer, each read once. */
+  readonly offers: WeakMap<RegistrationRecord, OfferList>;
+  /** Those of the present file. */
+  rules: Rules;
+  /** Suites that are to go, by their spelling. */
+  readonly retirements: Map<string, Retirement>;
   /** Sealed records as they stand in the store. */
   readonly resumption: Map<DeviceId, Uint8Array>;
   readonly names: Map<Name, DeviceId>;
@@ -188,8 +198,9 @@ export interface ManagerState {
   out: Effect[];
 }
 
-export const listingOf = (state: ManagerState, id: DeviceId): Listing =>
-  state.settings.listings.get(id) ?? { class: null, groups: [] };
+export const listingOf = (state: ManagerState, id: DeviceId): Listing => state.settings.listings.get(id) ?? NOT_LISTED;
+
+const NOT_LISTED: Listing = { class: null, groups: [], user: null };
 
 export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
   state.identity,

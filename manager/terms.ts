@@ -3,7 +3,7 @@
  * grant.
  */
 import type { KeyMode, Suite } from '../protocol/suites.ts';
-import type { DeviceId } from '../protocol/units.ts';
+import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 
 /** A device as it stands when the session is granted. */
 export interface Party {
@@ -19,6 +19,18 @@ export interface Party {
   readonly consent: Uint8Array | null;
 }
 
+/** On what the choice of the suite was made, so that it can be explained later. */
+export interface Decision {
+  readonly at: EpochSeconds;
+  /** SHA-256 of the rules file, in hex; null: the built-in rule. */
+  readonly rules: string | null;
+  readonly allowUnencrypted: boolean;
+  readonly messageBytes: number | null;
+  /** SHA-256 of what either side had registered. */
+  readonly callerRegistration: Uint8Array;
+  readonly calleeRegistration: Uint8Array;
+}
+
 export interface Terms {
   readonly sid: Uint8Array;
   readonly caller: Party;
@@ -32,6 +44,8 @@ export interface Terms {
   readonly suite: Suite;
   readonly keyMode: KeyMode;
   readonly rule: string;
+  /** Why this suite; null: stored before that was kept. */
+  readonly decision: Decision | null;
   readonly lifetimeSeconds: number;
   readonly route: number;
 }

@@ -61,6 +61,7 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
     hkdfExpand: (name, prk, info, length) => hkdfExpand(HASHES[name], prk, info, length),
     seal,
     open,
+    aesCtr,
     generateKey(curve) {
       counter.generate++;
       if (curve === 'p256') {
@@ -188,6 +189,16 @@ function seal(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, p
   sealed.set(cipher.getAuthTag(), plaintext.length);
   return sealed;
 }
+
+function aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array {
+  const name = CTR_NAMES[key.length];
+  if (name === undefined || counter.length !== 16) {
+    throw new RangeError(`AES-CTR: key of ${key.length} and counter of ${counter.length} bytes do not fit`);
+  }
+  return plain(createCipheriv(name, createSecretKey(key), counter).update(data));
+}
+
+const CTR_NAMES: Readonly<Record<number, string>> = { 16: 'aes-128-ctr', 24: 'aes-192-ctr', 32: 'aes-256-ctr' };
 
 function open(
   aead: Aead,

@@ -3,7 +3,7 @@
  * imports nothing of Node. Left out: RSA keys are none (`publicKey` gives null, `verify` false), and no JavaScript runs
  * in constant time: docs/decisions/0010-portable-crypto.md.
  */
-import { unsafe as aes, gcm } from '@noble/ciphers/aes.js';
+import { unsafe as aes, ctr, gcm } from '@noble/ciphers/aes.js';
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
@@ -41,6 +41,7 @@ export function portableCrypto(
     hkdfExpand: (name, prk, info, length) => hkdfExpand(HASHES[name], prk, info, length),
     seal,
     open,
+    aesCtr,
     generateKey(curve) {
       counter.generate++;
       return ephemeral(curve, newSecret(curve, random));
@@ -103,6 +104,13 @@ function seal(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, p
     default:
       return aead.cipher satisfies never;
   }
+}
+
+function aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array {
+  if (![16, 24, 32].includes(key.length) || counter.length !== 16) {
+    throw new RangeError(`AES-CTR: key of ${key.length} and counter of ${counter.length} bytes do not fit`);
+  }
+  return ctr(key, counter).encrypt(data);
 }
 
 function open(

@@ -81,6 +81,14 @@ export interface Crypto {
   /** @returns the plaintext, or null when the tag is wrong or the input shorter than a tag */
   open(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | null;
 
+  /**
+   * AES in counter mode, by itself unauthenticated; enciphers and deciphers.
+   * @param key      16, 24 or 32 bytes
+   * @param counter  the first counter block, 16 bytes; counted up as one big-endian number
+   * @spec NIST SP 800-38A §6.5
+   */
+  aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array;
+
   generateKey(curve: Curve): EphemeralKey;
   /** Takes in a secret key made elsewhere (published vectors). */
   ephemeralKey(curve: Curve, secretKey: Uint8Array): EphemeralKey;

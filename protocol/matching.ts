@@ -1,83 +1,260 @@
 /**
- * The match (patent 0156–0164): which entry of the caller's and the callee's proposals agree, and which of several
- * agreements wins. Pure and deterministic: the order of a list means nothing, priorities and the suite table decide.
+ * The match (patent 0156–0167, claim 5): in which suites the caller's and the callee's proposals meet, and which of several
+ * is taken. Pure and deterministic: a list of proposals is a set, its order means nothing; lists of hashes are in order.
  */
-import type { Proposal } from './messages.ts';
-import { CIPHERS, type Cipher, type KeyMode, resolveSuite, type Suite } from './suites.ts';
+import type { HashName } from './crypto.ts';
+import { hashBit, type Offer, type OfferList } from './proposal.ts';
+import { assumedCost, COST_TIE, cipherWeight, costOf, DEFAULT_MESSAGE_BYTES, HASH_WEIGHT } from './suite-cost.ts';
+import type { SuitePattern } from './suite-pattern.ts';
+import { suiteFits } from './suite-pattern.ts';
+import { CIPHERS, type Cipher, HASH_WIRE, type KeyMode, type Suite, strengthBits } from './suites.ts';
 
-/** The manager's word on what may be chosen and who is asked first. */
-export interface Rule {
-  readonly name: string;
-  /** Whose priorities decide among several agreements. [patent 0163] */
-  readonly precedence: 'callee' | 'caller';
-  /** false: integrity-only suites do not count. */
-  readonly allowUnencrypted: boolean;
+/** By what one of several suites is taken; of each kind the better is told in `SCORES`. */
+export type Criterion =
+  | 'strength'
+  | 'key-length'
+  | 'cipher-lightness'
+  | 'hash-lightness'
+  | 'cost'
+  | 'callee-priority'
+  | 'caller-priority';
+export const CRITERIA: readonly Criterion[] = [
+  'strength',
+  'key-length',
+  'cipher-lightness',
+  'hash-lightness',
+  'cost',
+  'callee-priority',
+  'caller-priority',
+];
+
+/** What a suite must be at least. */
+export interface Requirement {
+  readonly minStrengthBits: number;
+  readonly minTagBits: number;
+  readonly ciphers: readonly Cipher[];
+  readonly hashes: readonly HashName[];
 }
 
-/** [patent 0164] the side that is asked comes before the side that asks. */
-export const DEFAULT_RULE: Rule = { name: 'default', precedence: 'callee', allowUnencrypted: false };
+export const CIPHER_ORDER = Object.keys(CIPHERS) as readonly Cipher[];
+export const HASH_ORDER = Object.keys(HASH_WIRE) as readonly HashName[];
 
-/** The settings of a proposal in the order in which they are compared. */
-export type Setting = 'cipher' | 'keyBits' | 'hash' | 'tagBits' | 'keyMode' | 'encryption';
+export const NO_REQUIREMENT: Requirement = {
+  minStrengthBits: 0,
+  minTagBits: 0,
+  ciphers: CIPHER_ORDER,
+  hashes: HASH_ORDER,
+};
+
+/** How one of several suites is taken: what must be, then by what, in order. */
+export interface Selection {
+  /** Of the rule that says so. */
+  readonly name: string;
+  readonly require: Requirement;
+  /** In order. What ties in all of them goes by the suite table: cipher, shorter key, the callee's hash, longer tag, seed. */
+  readonly prefer: readonly Criterion[];
+  /** For which costs are compared; null: as the caller wishes. */
+  readonly messageBytes: number | null;
+}
+
+/** [patent 0163-0164] The side that is asked comes before the side that asks. */
+export const CALLEE_FIRST: readonly Criterion[] = ['callee-priority', 'caller-priority'];
+export const CALLER_FIRST: readonly Criterion[] = ['caller-priority', 'callee-priority'];
+
+export const DEFAULT_SELECTION: Selection = {
+  name: 'default',
+  require: NO_REQUIREMENT,
+  prefer: CALLEE_FIRST,
+  messageBytes: null,
+};
+
+/** What one connect adds. */
+export interface Wishes {
+  /** The caller asked for suites that do not encrypt as well. */
+  readonly allowUnencrypted: boolean;
+  /** Size of the messages to come; null: not said. */
+  readonly messageBytes: number | null;
+  /** Taken only when nothing else is common. */
+  readonly retiring: readonly SuitePattern[];
+  /** Not taken at all. */
+  readonly retired: readonly SuitePattern[];
+}
+
+export const NO_WISHES: Wishes = { allowUnencrypted: false, messageBytes: null, retiring: [], retired: [] };
+
+/** What keeps two proposals apart, in the order in which it is looked at. */
+export const SETTINGS = ['cipher', 'keyBits', 'hash', 'tagBits', 'keyMode', 'encryption', 'rule', 'retired'] as const;
+export type Setting = (typeof SETTINGS)[number];
 
 export type Match =
-  | { readonly matched: true; readonly suite: Suite; readonly keyMode: KeyMode; readonly rule: string }
-  /** `failedOn`: the setting that kept the closest two entries apart. */
-  | { readonly matched: false; readonly failedOn: Setting };
+  | {
+      readonly matched: true;
+      readonly suite: Suite;
+      readonly keyMode: KeyMode;
+      readonly rule: string;
+      /** It retires, and nothing else is common. */
+      readonly retiring: boolean;
+    }
+  /** `failedOn`: the setting that kept the closest two proposals apart. */
+  | { readonly matched: false; readonly failedOn: Setting; readonly rule: string };
 
-const LAST = Number.MAX_SAFE_INTEGER;
-const cipherOrder = Object.keys(CIPHERS) as Cipher[];
-const COMPARED: readonly Setting[] = ['cipher', 'keyBits', 'hash', 'tagBits', 'keyMode'];
+/** A suite in which one proposal of each side meet. */
+export interface Candidate {
+  readonly caller: Offer;
+  readonly callee: Offer;
+  readonly suite: Suite;
+  /** Place of the hash in the callee's order, of those that are common and allowed. */
+  readonly hashPlace: number;
+}
 
-export function match(caller: readonly Proposal[], callee: readonly Proposal[], rule: Rule = DEFAULT_RULE): Match {
-  let best: { readonly callee: Proposal; readonly rank: readonly number[] } | null = null;
-  let closest = 0;
-  let unencrypted = false;
-  for (const theirs of callee) {
-    if (resolveSuite(theirs.suite) === null) continue; // an entry outside the registry is passed over
-    for (const ours of caller) {
-      const equalSettings = countEqual(ours, theirs);
-      if (equalSettings < COMPARED.length) {
-        closest = Math.max(closest, equalSettings);
-        continue;
-      }
-      if (!rule.allowUnencrypted && !CIPHERS[theirs.suite.cipher].encrypts) {
-        unencrypted = true;
-        continue;
-      }
-      const rank = rankOf(ours, theirs, rule);
-      if (best === null || precedes(rank, best.rank)) best = { callee: theirs, rank };
+/** Where two proposals part, or the suites in which they meet. */
+export type Meeting = { readonly apart: Setting } | { readonly candidates: readonly Candidate[] };
+
+export function match(
+  caller: OfferList,
+  callee: OfferList,
+  selection: Selection = DEFAULT_SELECTION,
+  wishes: Wishes = NO_WISHES,
+): Match {
+  let candidates: Candidate[] = [];
+  let furthest = 0;
+  for (const theirs of callee.offers) {
+    for (const ours of caller.offers) {
+      const meeting = meet(ours, theirs, selection, wishes);
+      if ('apart' in meeting) furthest = Math.max(furthest, SETTINGS.indexOf(meeting.apart));
+      else candidates.push(...meeting.candidates);
     }
   }
-  if (best !== null) return { matched: true, suite: best.callee.suite, keyMode: best.callee.keyMode, rule: rule.name };
-  return { matched: false, failedOn: unencrypted ? 'encryption' : COMPARED[closest]! };
+  if (candidates.length === 0) return { matched: false, failedOn: SETTINGS[furthest]!, rule: selection.name };
+  const lasting = wishes.retiring.length === 0 ? candidates : candidates.filter((one) => !isRetiring(one, wishes));
+  if (lasting.length > 0) candidates = lasting;
+  for (const criterion of selection.prefer) {
+    if (candidates.length === 1) break;
+    candidates = bestBy(criterion, candidates, selection, wishes);
+  }
+  let best = candidates[0]!;
+  for (const one of candidates) if (inTableOrder(one, best) < 0) best = one;
+  const { suite, callee: offer } = best;
+  return { matched: true, suite, keyMode: offer.keyMode, rule: selection.name, retiring: lasting.length === 0 };
 }
 
-/** [patent 0160] An entry agrees only when every setting is equal; how many are, counted from the front. */
-function countEqual(a: Proposal, b: Proposal): number {
-  if (a.suite.cipher !== b.suite.cipher) return 0;
-  if (a.suite.keyBits !== b.suite.keyBits) return 1;
-  if (a.suite.hash !== b.suite.hash) return 2;
-  if (a.suite.tagBits !== b.suite.tagBits) return 3;
-  return a.keyMode === b.keyMode ? 5 : 4;
+/** [patent 0160, 0161] Every setting equal, or its ranges overlapping; then what the rule and the connect allow of that. */
+export function meet(caller: Offer, callee: Offer, selection: Selection, wishes: Wishes): Meeting {
+  const { cipher, tagBits, keyMode } = callee;
+  if (caller.cipher !== cipher) return APART.cipher;
+  const keys = caller.keys & callee.keys;
+  if (keys === 0) return APART.keyBits;
+  const hashes = caller.hashMask & callee.hashMask;
+  if (hashes === 0) return APART.hash;
+  if (caller.tagBits !== tagBits) return APART.tagBits;
+  if (caller.keyMode !== keyMode) return APART.keyMode;
+  if (!wishes.allowUnencrypted && !CIPHERS[cipher].encrypts) return APART.encryption;
+  return within(caller, callee, keys, hashes, selection, wishes);
 }
 
-/** Lower is better: the preferred side's priority, the other's, then the place in the suite table. */
-function rankOf(caller: Proposal, callee: Proposal, rule: Rule): readonly number[] {
-  const [first, second] = rule.precedence === 'callee' ? [callee, caller] : [caller, callee];
-  const { cipher, keyBits, hash, tagBits } = callee.suite;
-  return [
-    first.priority ?? LAST,
-    second.priority ?? LAST,
-    cipherOrder.indexOf(cipher),
-    keyBits,
-    Number(hash.slice(4)),
-    -tagBits,
-    callee.keyMode === 'seed' ? 0 : 1,
-  ];
+function within(
+  caller: Offer,
+  callee: Offer,
+  keys: number,
+  hashes: number,
+  { require, prefer }: Selection,
+  { retiring, retired }: Wishes,
+): Meeting {
+  const { cipher, tagBits } = callee;
+  if (!require.ciphers.includes(cipher) || tagBits < require.minTagBits) return APART.rule;
+  const allowed = callee.hashes.filter((hash) => (hashes & hashBit(hash)) !== 0 && require.hashes.includes(hash));
+  if (allowed.length === 0) return APART.rule;
+  const lengths = CIPHERS[cipher].keyBits.filter((_, bit) => (keys & (1 << bit)) !== 0);
+  // [patent 0162] the shortest key and the callee's first hash, unless a criterion looks at these
+  const everyKey = retiring.length > 0 || prefer.some((one) => LOOKS_AT_KEY.has(one));
+  const everyHash = retiring.length > 0 || prefer.some((one) => LOOKS_AT_HASH.has(one));
+  const candidates: Candidate[] = [];
+  let strong = false;
+  let shortest = 0;
+  for (const keyBits of lengths) {
+    if (shortest > 0 && !everyKey) break;
+    for (const [hashPlace, hash] of allowed.entries()) {
+      const suite = { cipher, keyBits, hash, tagBits };
+      if (strengthBits(suite) < require.minStrengthBits) break;
+      strong = true;
+      if (retired.some((pattern) => suiteFits(suite, pattern))) continue;
+      if (shortest === 0) shortest = keyBits;
+      candidates.push({ caller, callee, suite, hashPlace });
+      if (!everyHash) break;
+    }
+  }
+  if (candidates.length > 0) return { candidates };
+  return strong ? APART.retired : APART.rule;
 }
 
-function precedes(a: readonly number[], b: readonly number[]): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! < b[i]!;
-  return false;
+const APART = Object.fromEntries(SETTINGS.map((setting) => [setting, { apart: setting }])) as Readonly<
+  Record<Setting, { readonly apart: Setting }>
+>;
+const LOOKS_AT_KEY: ReadonlySet<Criterion> = new Set(['strength', 'key-length', 'cipher-lightness', 'cost']);
+const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['hash-lightness', 'cost']);
+
+/** Those that no other is better than. */
+export function bestBy(
+  criterion: Criterion,
+  candidates: readonly Candidate[],
+  selection: Selection,
+  wishes: Wishes,
+): Candidate[] {
+  const scores = candidates.map((candidate) => scoreOf(criterion, candidate, selection, wishes));
+  const least = Math.min(...scores);
+  // a measured cost is never exact: near the lowest is as good
+  const enough = criterion === 'cost' ? least * COST_TIE : least;
+  return candidates.filter((_, at) => scores[at]! <= enough);
+}
+
+/** Lower is better. */
+export function scoreOf(
+  criterion: Criterion,
+  { caller, callee, suite }: Candidate,
+  selection: Selection,
+  wishes: Wishes,
+): number {
+  switch (criterion) {
+    case 'strength':
+      return -strengthBits(suite);
+    case 'key-length':
+      return -suite.keyBits;
+    case 'cipher-lightness':
+      return cipherWeight(suite);
+    case 'hash-lightness':
+      return HASH_WEIGHT[suite.hash];
+    case 'cost':
+      return dearerSide(caller, callee, suite, messageBytesOf(selection, wishes));
+    case 'callee-priority':
+      return callee.priority;
+    case 'caller-priority':
+      return caller.priority;
+    default:
+      return criterion satisfies never;
+  }
+}
+
+/** The rule's word, the caller's, or neither's. */
+export const messageBytesOf = (selection: Selection, wishes: Wishes): number =>
+  selection.messageBytes ?? wishes.messageBytes ?? DEFAULT_MESSAGE_BYTES;
+
+/** Picoseconds a message on the slower side. */
+function dearerSide(caller: Offer, callee: Offer, suite: Suite, messageBytes: number): number {
+  const assumed = assumedCost(suite);
+  return Math.max(costOf(caller.cost ?? assumed, messageBytes), costOf(callee.cost ?? assumed, messageBytes));
+}
+
+const isRetiring = ({ suite }: Candidate, { retiring }: Wishes): boolean =>
+  retiring.some((pattern) => suiteFits(suite, pattern));
+
+/** Negative: the first goes before. Zero only for the same suite and key mode. */
+export function inTableOrder(a: Candidate, b: Candidate): number {
+  return (
+    CIPHER_ORDER.indexOf(a.suite.cipher) - CIPHER_ORDER.indexOf(b.suite.cipher) ||
+    a.suite.keyBits - b.suite.keyBits ||
+    a.hashPlace - b.hashPlace ||
+    HASH_WIRE[a.suite.hash] - HASH_WIRE[b.suite.hash] ||
+    b.suite.tagBits - a.suite.tagBits ||
+    Number(a.callee.keyMode === 'key') - Number(b.callee.keyMode === 'key')
+  );
 }

@@ -10,13 +10,14 @@ import {
   family,
   message,
   type OneOf,
+  openChoice,
   optional,
   required,
   text,
   uint,
   type Value,
 } from './schema.ts';
-import { type KeyMode, SuiteSchema } from './suites.ts';
+import { CIPHER_WIRE, HASH_WIRE, type KeyMode, SuiteSchema } from './suites.ts';
 import type { DeviceId, LinkId } from './units.ts';
 
 // ── Shared kinds of values ──────────────────────────────────────────────────────────────────────────────────────────
@@ -27,6 +28,9 @@ export const INSTANCE_BYTES = 8;
 export const MAX_CERTIFICATE_BYTES = 4096;
 export const MAX_CHAIN = 5;
 export const MAX_PROPOSALS = 64;
+/** Of a grant: in key mode two keys of cipher and MAC each, and an IV. */
+const MAX_SECRET_BYTES = 256;
+export const MAX_MESSAGE_BYTES = 2 ** 24;
 
 const nonce = bytes(NONCE_BYTES);
 const sid = bytes(SID_BYTES);
@@ -94,10 +98,29 @@ export type VerdictReason = Value<typeof VerdictReason>;
 export const Purpose = choice({ device: 0, manager: 1, user: 2 });
 export type Purpose = Value<typeof Purpose>;
 
-export const Proposal = message('Proposal', null, 'one suite candidate that a device registers [patent 0091, 0151]', {
-  suite: required(1, SuiteSchema.type, 'every setting that must be equal on both sides'),
+const bits = uint(1, 4096);
+export const MAX_COST_PICOS = 1e15;
+const picos = uint(0, MAX_COST_PICOS);
+export const CostSchema = message('Cost', null, 'what a suite costs this device, measured by itself', {
+  picosPerOp: required(1, picos, 'picoseconds of CPU for a record, whatever its length'),
+  picosPerByte: required(2, picos, 'picoseconds of CPU for each byte of it beside'),
+});
+export type Cost = Value<typeof CostSchema>;
+export const MAX_KEY_LENGTHS = 16;
+export const MAX_HASHES = 8;
+const proposalMeaning =
+  'one suite candidate that a device registers, its settings as values, sets or ranges [patent 0091, 0151, 0161]';
+/** Label 1 stood for a suite with every setting fixed, before ranges. */
+export const Proposal = message('Proposal', null, proposalMeaning, {
   keyMode: required(2, keyMode, 'whether this device wants the keys as they are or a seed'),
   priority: optional(3, uint(1, 1000), '1 is the first choice; without one it ranks after all that have one'),
+  cipher: required(4, openChoice(CIPHER_WIRE, 255), 'the cipher; one that the reader does not know is passed over'),
+  keyBits: optional(5, array(bits, 1, MAX_KEY_LENGTHS), 'key lengths that will do; absent: all within the range'),
+  minKeyBits: optional(6, bits, 'least key length'),
+  maxKeyBits: optional(7, bits, 'greatest key length'),
+  hashes: required(8, array(openChoice(HASH_WIRE, 255), 1, MAX_HASHES), 'that will do, the preferred first'),
+  tagBits: optional(9, bits, "length of the authentication tag in bits; absent: the cipher's longest"),
+  cost: optional(10, CostSchema.type, 'orders suites above the floor of a rule, and does nothing else'),
 });
 export type Proposal = Value<typeof Proposal>;
 
@@ -218,6 +241,7 @@ export const Connect = message('Connect', 7, 'a caller asks for a callee [patent
   lifetime: optional(3, lifetime, 'seconds that the caller wants; the manager may give less'),
   allowUnencrypted: optional(4, bool, 'true: integrity-only suites count too'),
   consent: optional(5, consent, consentMeaning),
+  messageBytes: optional(6, uint(1, MAX_MESSAGE_BYTES), 'size of the messages to come: costs are compared for it'),
 });
 export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2114]', {
   sid: required(1, sid, 'names the session to be'),
@@ -243,7 +267,11 @@ export const Grant = message('Grant', 10, 'suite and key for a session [patent 2
   peerRegistration: required(6, sha256, "SHA-256 of the peer's last Register without its request id"),
   suite: required(7, SuiteSchema.type, 'the agreed result'),
   keyMode: required(8, keyMode, 'key: `secret` is the keys; seed: both derive them'),
-  secret: required(9, bytes(16, 160), 'key mode: caller key ‖ callee key ‖ common IV; seed mode: 32 bytes'),
+  secret: required(
+    9,
+    bytes(16, MAX_SECRET_BYTES),
+    'key mode: caller key ‖ callee key ‖ common IV; seed mode: 32 bytes',
+  ),
   nonceA: required(10, nonce, 'drawn by the caller'),
   nonceB: required(11, nonce, 'drawn by the callee'),
   lifetime: required(12, lifetime, 'seconds from receipt'),
@@ -281,15 +309,15 @@ export const Up = message('Up', 17, 'these sessions are open here; rides on anot
 export const Renew = message(
   'Renew',
   18,
-  'a device lost the keys of a live session: asks for a nonce for a new grant',
+  'the keys of a live session are lost at a device, or its suite retires: asks for a nonce for a new grant',
   {
     sid: required(1, sid, 'of the session'),
     role: required(2, role, 'of the device that reads this'),
     epoch: required(3, epoch, 'at least this one will be granted'),
     peer: required(4, device, 'the other device'),
     name: required(5, text(1, 255), 'the name by which the caller asked'),
-    suite: required(6, SuiteSchema.type, 'as agreed when the session began'),
-    keyMode: required(7, keyMode, 'as agreed when the session began'),
+    suite: required(6, SuiteSchema.type, 'as agreed when the session began, or the one it moves to'),
+    keyMode: required(7, keyMode, 'of that suite'),
     lifetime: required(8, lifetime, 'what is left of the approved one, seconds from the grant'),
     consent: optional(9, consent, "the reader's own, given back"),
     call: optional(10, nonce, "of the caller's Connect, for the caller to read"),
@@ -426,5 +454,5 @@ export const WIRE = {
   session: sessionMessages.messages,
   verifier: { Question, Judgement, Verdict },
   'broker control': { ...brokerRequests.messages, ...brokerReports.messages },
-  parts: { Suite: SuiteSchema, Proposal, Pair: pair, Binding: binding },
+  parts: { Suite: SuiteSchema, Cost: CostSchema, Proposal, Pair: pair, Binding: binding },
 } as const;

@@ -3,12 +3,13 @@
  * opening cost one cipher call each; everything that is the same for every record of a context is made once.
  * @spec RFC 8613 §5.2, §5.4, §7.2, §7.4
  */
-import { concat, EMPTY, equal, equalInConstantTime, wipe } from './bytes.ts';
+import { concat, EMPTY, equal, wipe } from './bytes.ts';
 import type { Crypto } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
 import { MAX_RECORD_BYTES } from './frame.ts';
 import type { KeySet } from './key-schedule.ts';
 import { type AadPrefix, aadPrefix, authenticatedData, MAX_SEQUENCE, makeNonce, nonceBase } from './oscore.ts';
+import { protect, unprotect } from './protection.ts';
 import {
   type EpochBit,
   type RecordHead,
@@ -92,7 +93,7 @@ export function makeRecordContext(input: RecordContextInput): RecordContext {
   ) {
     throw new RangeError('the keys do not have the lengths of the suite');
   }
-  const name = algorithm.kind === 'aead' ? 'Encrypt0' : 'MAC0';
+  const name = algorithm.kind === 'integrity-only' ? 'MAC0' : 'Encrypt0';
   const direction = (id: Uint8Array): Direction => ({
     nonceBase: nonceBase(keys.commonIv, id),
     aadPrefix: aadPrefix(name, algorithm.coseAlgorithm, id),
@@ -221,48 +222,6 @@ function checkBounds(algorithm: RecordAlgorithm, record: Uint8Array, head: Recor
   const length = record.length - head.bytes - algorithm.tagBytes;
   if (length < 0) throw new ProtocolError('malformed', 'the record is shorter than its tag');
   if (length > maxPlaintextBytes(algorithm)) throw new ProtocolError('tooLarge', `a record of ${record.length} bytes`);
-}
-
-/** @returns ciphertext ‖ tag, or plaintext ‖ MAC for a suite that does not encrypt */
-export function protect(
-  crypto: Crypto,
-  algorithm: RecordAlgorithm,
-  key: Uint8Array,
-  nonce: Uint8Array,
-  aad: Uint8Array,
-  plaintext: Uint8Array,
-): Uint8Array {
-  if (algorithm.kind === 'aead') return crypto.seal(algorithm.aead, key, nonce, aad, plaintext);
-  return concat(plaintext, truncatedMac(crypto, algorithm, key, nonce, aad, plaintext));
-}
-
-/** @returns the plaintext, or null when the tag is wrong */
-export function unprotect(
-  crypto: Crypto,
-  algorithm: RecordAlgorithm,
-  key: Uint8Array,
-  nonce: Uint8Array,
-  aad: Uint8Array,
-  body: Uint8Array,
-): Uint8Array | null {
-  if (algorithm.kind === 'aead') return crypto.open(algorithm.aead, key, nonce, aad, body);
-  if (body.length < algorithm.tagBytes) return null;
-  const plaintext = body.subarray(0, body.length - algorithm.tagBytes);
-  const mac = body.subarray(plaintext.length);
-  const expected = truncatedMac(crypto, algorithm, key, nonce, aad, plaintext);
-  return equalInConstantTime(mac, expected) ? plaintext : null;
-}
-
-/** HMAC(key, MAC0 structure ‖ nonce ‖ plaintext), cut to the tag's length: the first item is self-delimiting, the second fixed. */
-function truncatedMac(
-  crypto: Crypto,
-  algorithm: RecordAlgorithm,
-  key: Uint8Array,
-  nonce: Uint8Array,
-  aad: Uint8Array,
-  plaintext: Uint8Array,
-): Uint8Array {
-  return crypto.hmac(algorithm.suite.hash, key, concat(aad, nonce, plaintext)).subarray(0, algorithm.tagBytes);
 }
 
 /** Erases the keys; the context neither seals nor opens any more. */

@@ -134,6 +134,27 @@ export function choice<Word extends string>(words: Readonly<Record<Word, number>
   };
 }
 
+/** A number of a set that grew since this program was made: kept as it came, so that a hash over it stays the same. */
+export type Later = `later-${number}`;
+
+/** A set of words that later versions add to. @param max  the highest number that may stand there */
+export function openChoice<Word extends string>(
+  words: Readonly<Record<Word, number>>,
+  max: number,
+): Type<Word | Later> & { words: Word[] } {
+  const known = choice(words);
+  const numbers = new Set<CborItem>(Object.values<number>(words));
+  const others = uint(0, max);
+  return {
+    words: known.words,
+    toItem: (value) =>
+      value.startsWith('later-') ? others.toItem(Number(value.slice('later-'.length))) : known.toItem(value as Word),
+    fromItem: (item, where) =>
+      numbers.has(item) ? known.fromItem(item, where) : (`later-${others.fromItem(item, where)}` as const),
+    cddl: `${known.cddl} / ${others.cddl}`,
+  };
+}
+
 export function array<T>(of: Type<T>, min: number, max: number): Type<readonly T[]> {
   return {
     toItem(value) {

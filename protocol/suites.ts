@@ -6,7 +6,7 @@
 import type { Aead, HashName } from './crypto.ts';
 import { choice, message, required, uint, type Value } from './schema.ts';
 
-export type Cipher = 'aes-gcm' | 'aes-ccm' | 'chacha20-poly1305' | 'hmac';
+export type Cipher = 'aes-gcm' | 'aes-ccm' | 'chacha20-poly1305' | 'aes-ctr-hmac' | 'hmac';
 
 interface CipherRow {
   readonly wire: number;
@@ -21,6 +21,7 @@ interface CipherRow {
 
 const CCM_NUMBERS: Readonly<Record<string, number>> = { '128/64': 10, '256/64': 11, '128/128': 30, '256/128': 31 };
 const HMAC_PRIVATE_BASE = -65_600;
+const CTR_HMAC_PRIVATE_BASE = -65_664;
 
 export const CIPHERS: Readonly<Record<Cipher, CipherRow>> = {
   'aes-gcm': {
@@ -47,6 +48,15 @@ export const CIPHERS: Readonly<Record<Cipher, CipherRow>> = {
     nonceBytes: 12,
     coseAlgorithm: () => 24,
   },
+  'aes-ctr-hmac': {
+    wire: 4,
+    encrypts: true,
+    keyBits: [128, 192, 256],
+    tagBits: [64, 128, 256],
+    nonceBytes: 12,
+    coseAlgorithm: (keyBits, tagBits, hash) =>
+      CTR_HMAC_PRIVATE_BASE - (keyBits / 2 + HASH_WIRE[hash] * 8 + tagBits / 64),
+  },
   hmac: {
     wire: 5,
     encrypts: false,
@@ -57,14 +67,19 @@ export const CIPHERS: Readonly<Record<Cipher, CipherRow>> = {
   },
 };
 
-const HASH_WIRE: Readonly<Record<HashName, number>> = { 'sha-256': 1, 'sha-384': 2, 'sha-512': 3 };
+/** Numbers on the wire; in the order of the suite table. */
+export const HASH_WIRE: Readonly<Record<HashName, number>> = { 'sha-256': 1, 'sha-384': 2, 'sha-512': 3 };
+const HASH_BYTES: Readonly<Record<HashName, number>> = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 };
+
+const ciphers = Object.keys(CIPHERS) as Cipher[];
+/** Numbers on the wire. */
+export const CIPHER_WIRE = Object.fromEntries(ciphers.map((one) => [one, CIPHERS[one].wire])) as Record<Cipher, number>;
+
+/** Absent `tagBits` means this. */
+export const longestTagBits = (cipher: Cipher): number => Math.max(...CIPHERS[cipher].tagBits);
 
 export const SuiteSchema = message('Suite', null, 'one protection with every setting fixed', {
-  cipher: required(
-    1,
-    choice<Cipher>({ 'aes-gcm': 1, 'aes-ccm': 2, 'chacha20-poly1305': 3, hmac: 5 }),
-    'the cipher; hmac authenticates and does not encrypt',
-  ),
+  cipher: required(1, choice<Cipher>(CIPHER_WIRE), 'the cipher; hmac authenticates and does not encrypt'),
   keyBits: required(2, uint(128, 512), 'key length in bits'),
   hash: required(3, choice<HashName>(HASH_WIRE), 'KDF hash of an AEAD, MAC hash otherwise'),
   tagBits: required(4, uint(64, 256), 'length of the authentication tag in bits'),
@@ -80,10 +95,16 @@ export type KeyMode = 'key' | 'seed';
 export type RecordAlgorithm = {
   readonly suite: Suite;
   readonly coseAlgorithm: number;
+  /** All key bytes of one direction: of cipher and MAC where these are two. */
   readonly keyBytes: number;
   readonly nonceBytes: 12 | 13;
   readonly tagBytes: number;
-} & ({ readonly kind: 'aead'; readonly aead: Aead } | { readonly kind: 'integrity-only' });
+} & (
+  | { readonly kind: 'aead'; readonly aead: Aead }
+  /** AES-CTR, then HMAC over the ciphertext; the key is cipher key ‖ MAC key. */
+  | { readonly kind: 'encrypt-then-mac'; readonly cipherKeyBytes: 16 | 24 | 32 }
+  | { readonly kind: 'integrity-only' }
+);
 
 /** @returns null when the registry has no such combination */
 export function resolveSuite(suite: Suite): RecordAlgorithm | null {
@@ -97,6 +118,10 @@ export function resolveSuite(suite: Suite): RecordAlgorithm | null {
     tagBytes: suite.tagBits / 8,
   };
   if (suite.cipher === 'hmac') return { ...sizes, kind: 'integrity-only' };
+  if (suite.cipher === 'aes-ctr-hmac') {
+    const cipherKeyBytes = sizes.keyBytes as 16 | 24 | 32;
+    return { ...sizes, keyBytes: cipherKeyBytes + HASH_BYTES[suite.hash], kind: 'encrypt-then-mac', cipherKeyBytes };
+  }
   const aead = {
     cipher: suite.cipher,
     keyBytes: sizes.keyBytes as 16 | 24 | 32,
@@ -109,6 +134,15 @@ export function resolveSuite(suite: Suite): RecordAlgorithm | null {
 export function sameSuite(a: Suite, b: Suite): boolean {
   return a.cipher === b.cipher && a.keyBits === b.keyBits && a.hash === b.hash && a.tagBits === b.tagBits;
 }
+
+/** Above this a key adds nothing that the hash of the derivation holds. */
+const MAX_STRENGTH_BITS = 256;
+
+/**
+ * What the suite withstands, in bits: of its key, as far as key derivation and HMAC carry it.
+ * @spec NIST SP 800-57 part 1 rev. 5, tables 2 and 3; RFC 8439 for ChaCha20, which NIST does not list
+ */
+export const strengthBits = ({ keyBits }: Suite): number => Math.min(keyBits, MAX_STRENGTH_BITS);
 
 /** For people: `aes-gcm-128 sha-256 tag 128`. */
 export function suiteName(suite: Suite): string {

@@ -24,7 +24,14 @@ const suite = (cipher: 'aes-gcm' | 'aes-ccm' | 'chacha20-poly1305', keyBits: num
   ({ cipher, keyBits, hash: 'sha-256', tagBits }) as const;
 /** In the order of preference. */
 const proposals = (...suites: readonly ReturnType<typeof suite>[]): Proposal[] =>
-  suites.map((one, index) => ({ suite: one, keyMode: 'seed', priority: index + 1 }));
+  suites.map(({ cipher, keyBits, hash, tagBits }, index) => ({
+    cipher,
+    keyBits: [keyBits],
+    hashes: [hash],
+    tagBits,
+    keyMode: 'seed',
+    priority: index + 1,
+  }));
 
 const GCM_128 = suite('aes-gcm', 128);
 const GCM_256 = suite('aes-gcm', 256);

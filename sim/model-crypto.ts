@@ -23,7 +23,17 @@ import { secretScalar } from './seeded-crypto.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 /** One for each use of the hash. */
-const DOMAIN = { hash: 1, hmac: 2, expand: 3, aead: 4, publicKey: 5, agree: 6, signingKey: 7, signature: 8 } as const;
+const DOMAIN = {
+  hash: 1,
+  hmac: 2,
+  expand: 3,
+  aead: 4,
+  publicKey: 5,
+  agree: 6,
+  signingKey: 7,
+  signature: 8,
+  ctr: 9,
+} as const;
 
 const HASH_BYTES: Readonly<Record<HashName, number>> = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 };
 
@@ -37,6 +47,7 @@ export function modelCrypto(random: SeededRandom, counter = newPublicKeyCounter(
     hkdfExpand,
     seal,
     open,
+    aesCtr,
     generateKey(curve) {
       counter.generate++;
       return ephemeral(curve, secretScalar(random));
@@ -99,6 +110,13 @@ function seal(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, p
   const tag = start.absorb(aad).absorb(sealed.subarray(0, plaintext.length)).squeeze(aead.tagBytes);
   sealed.set(tag, plaintext.length);
   return sealed;
+}
+
+function aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array {
+  if (![16, 24, 32].includes(key.length) || counter.length !== 16) {
+    throw new RangeError(`AES-CTR: key of ${key.length} and counter of ${counter.length} bytes do not fit`);
+  }
+  return new ModelHash(DOMAIN.ctr).absorb(key).absorb(counter).maskInto(new Uint8Array(data.length), data);
 }
 
 function open(

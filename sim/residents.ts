@@ -6,11 +6,11 @@ import type { AgentSettings, Session } from '../device-agent/state.ts';
 import { DEFAULT_PACE } from '../manager/admission.ts';
 import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { ALLOW_ALL } from '../manager/policy.ts';
+import { BUILT_IN_RULES } from '../manager/rules.ts';
 import type { Settings } from '../manager/state.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
 import type { Crypto, PublicKeyCounter } from '../protocol/crypto.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
-import { DEFAULT_RULE } from '../protocol/matching.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { type DeviceId, seconds } from '../protocol/units.ts';
@@ -54,8 +54,8 @@ const DEVICE_DISK_MS = [2, 12] as const;
 
 /** As device-agent/config.ts has it. */
 const DEFAULT_PROPOSALS: readonly Proposal[] = [
-  { suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 }, keyMode: 'seed', priority: 1 },
-  { suite: { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', tagBits: 128 }, keyMode: 'seed', priority: 2 },
+  { cipher: 'aes-gcm', minKeyBits: 128, hashes: ['sha-256'], keyMode: 'seed', priority: 1 },
+  { cipher: 'chacha20-poly1305', keyBits: [256], hashes: ['sha-256'], keyMode: 'seed', priority: 2 },
 ];
 
 export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners): Residents {
@@ -159,7 +159,7 @@ const managerSettings = (topics: Settings['topics']): Settings => ({
   listings: new Map(),
   admit: 'certified',
   connectPolicy: ALLOW_ALL,
-  rule: DEFAULT_RULE,
+  rules: BUILT_IN_RULES,
   authenticateOnly: false,
   pace: DEFAULT_PACE,
   lifetimeSeconds: { byDefault: 3600, atMost: 86_400 },

@@ -51,7 +51,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   hardware: {
     packages: ['node:'],
-    folders: ['platform', 'protocol/suites.ts', 'protocol/bytes.ts', 'protocol/units.ts', 'protocol/crypto.ts'],
+    folders: [
+      'platform',
+      'protocol/suites.ts',
+      'protocol/protection.ts',
+      'protocol/bytes.ts',
+      'protocol/units.ts',
+      'protocol/crypto.ts',
+    ],
     because: 'boards differ here only; everything else is told through platform/ seams',
   },
   cli: {
@@ -76,7 +83,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 const SERVICES = ['manager', 'verifier', 'device-agent', 'broker'];
 /** Where a service touches the outside; every other file of it is pure. The broker is mostly edge: sockets and Aedes. */
 const EDGES =
-  /^(?:[^/]+\/(?:service|config)\.ts|device-agent\/control\.ts|broker\/(?:attachment|aedes-host|listeners|web-door|socket-guard|blank-persistence)\.ts)$/;
+  /^(?:[^/]+\/(?:service|config)\.ts|(?:device-agent|manager)\/control\.ts|broker\/(?:attachment|aedes-host|listeners|web-door|socket-guard|blank-persistence)\.ts)$/;
 const CONFIG = /^[^/]+\/config\.ts$/;
 const SIM_COMMAND = 'cli/commands/sim.ts';
 /** Where the time that a run took is measured. */

@@ -24,6 +24,7 @@ import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { type ManagerEvent, stepManager } from '../manager/manager.ts';
 import { ALLOW_ALL } from '../manager/policy.ts';
 import { loadRegistry } from '../manager/registry.ts';
+import { BUILT_IN_RULES } from '../manager/rules.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
@@ -34,10 +35,9 @@ import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
-import { DEFAULT_RULE } from '../protocol/matching.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
-import { CHANNEL_SUITES, type Cipher } from '../protocol/suites.ts';
+import { CHANNEL_SUITES, type Cipher, longestTagBits, type Suite } from '../protocol/suites.ts';
 import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type LinkId, seconds, Topic } from '../protocol/units.ts';
 import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
@@ -55,13 +55,21 @@ export const proposal = (
     tagBits?: number;
   } = {},
 ): Proposal => ({
-  suite: { cipher, keyBits, hash: more.hash ?? 'sha-256', tagBits: more.tagBits ?? (cipher === 'hmac' ? 256 : 128) },
+  cipher,
+  keyBits: [keyBits],
+  hashes: [more.hash ?? 'sha-256'],
+  tagBits: more.tagBits ?? longestTagBits(cipher),
   keyMode: more.keyMode ?? 'seed',
   priority: more.priority,
 });
 
 /** A link that is closed again and again waits, as network halves do. */
 const REJOINS = 4;
+
+/** The one suite that a proposal without ranges allows. */
+export function suiteOf({ cipher, keyBits, hashes, tagBits }: Proposal): Suite {
+  return { cipher, keyBits: keyBits?.[0], hash: hashes[0], tagBits } as Suite;
+}
 
 const GCM = proposal('aes-gcm', 128, { priority: 1 });
 
@@ -172,7 +180,7 @@ export function town(wishes: TownWishes = {}): Town {
     listings: new Map(),
     admit: 'certified',
     connectPolicy: ALLOW_ALL,
-    rule: DEFAULT_RULE,
+    rules: BUILT_IN_RULES,
     authenticateOnly: false,
     lifetimeSeconds: { byDefault: 3600, atMost: 86_400 },
     flowLimits: DEFAULT_FLOW_LIMITS,

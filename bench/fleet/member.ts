@@ -47,7 +47,7 @@ const topics = topicsUnder();
 const system = systemClock();
 const reader = certificateReader();
 const PROPOSALS = [
-  { suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 }, keyMode: 'seed', priority: 1 },
+  { cipher: 'aes-gcm', keyBits: [128], hashes: ['sha-256'], tagBits: 128, keyMode: 'seed', priority: 1 },
 ] as const;
 const CALL_SECONDS = 60;
 

@@ -7,7 +7,7 @@ import { type ApprovalPolicy, decideAsk } from '../../device-agent/approval.ts';
 import { approveAsk, refuseAsk } from '../../device-agent/calling.ts';
 import type { DeviceId } from '../../protocol/units.ts';
 import { assertTalks, connect, couple, GCM_128, managerSays, refusal } from '../couple.ts';
-import { proposal } from '../town.ts';
+import { proposal, suiteOf } from '../town.ts';
 import type { TownDevice } from '../town-plan.ts';
 
 const policy = (more: Partial<ApprovalPolicy>): ApprovalPolicy => ({
@@ -129,9 +129,9 @@ test('[P18] a device refuses a suite that it has not registered, whatever the ma
     lifetime: 60,
   };
   const foreign = [
-    { suite: proposal('aes-gcm', 256).suite, keyMode: 'seed' },
+    { suite: suiteOf(proposal('aes-gcm', 256)), keyMode: 'seed' },
     { suite: GCM_128, keyMode: 'key' },
-    { suite: proposal('hmac', 256).suite, keyMode: 'seed' },
+    { suite: suiteOf(proposal('hmac', 256)), keyMode: 'seed' },
   ] as const;
   for (const offer of foreign) {
     managerSays(pair.town, pair.callee.id, [{ kind: 'Ask', ...ask, ...offer }]);

@@ -93,8 +93,8 @@ test('[P12] an unknown and a forbidden callee look the same: reason, words, mess
 
 test('policy: the first rule that matches decides, by id, pattern, class and group of the operator', () => {
   const listings = new Map([
-    ['tv' as DeviceId, { class: 'television', groups: ['living-room'] }],
-    ['router' as DeviceId, { class: 'router', groups: [] }],
+    ['tv' as DeviceId, { class: 'television', groups: ['living-room'], user: null }],
+    ['router' as DeviceId, { class: 'router', groups: [], user: null }],
   ]);
   const rows: [rules: ConnectPolicy['rules'], otherwise: 'allow' | 'deny', allowed: boolean][] = [
     [[], 'deny', false],

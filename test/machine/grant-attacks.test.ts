@@ -22,7 +22,7 @@ import {
   talking,
   unansweredCall,
 } from '../couple.ts';
-import { proposal } from '../town.ts';
+import { proposal, suiteOf } from '../town.ts';
 import type { TownDevice } from '../town-plan.ts';
 
 const AGAIN = '[5.6 key reinstallation by a repeated grant]';
@@ -127,9 +127,9 @@ test(`${AGAIN} [5.6 nonce reuse after kill −9] a nonce that the process before
 const STRANGE: readonly [what: string, lies: Lies][] = [
   ['a nonce that nobody drew', { nonceA: new Uint8Array(16).fill(8), nonceB: new Uint8Array(16).fill(8) }],
   ['ourselves as the peer', { peer: 'self' as DeviceId }],
-  ['a suite that is not registered', { suite: proposal('aes-gcm', 256).suite }],
+  ['a suite that is not registered', { suite: suiteOf(proposal('aes-gcm', 256)) }],
   ['keys where a seed was registered', { keyMode: 'key', secret: new Uint8Array(44).fill(1) }],
-  ['an integrity-only suite', { suite: proposal('hmac', 256).suite }],
+  ['an integrity-only suite', { suite: suiteOf(proposal('hmac', 256)) }],
   ['a registration of long ago', { version: 99 }],
   ['a longer lifetime', { lifetime: 3601 }],
   ['a seed of the wrong length', { secret: new Uint8Array(31) }],
@@ -150,7 +150,7 @@ test('a caller installs nothing but what it asked for; afterwards the honest gra
 test('a caller that did not ask for it installs no integrity-only suite, though it has registered one', () => {
   const mac = proposal('hmac', 256);
   const pair = couple({ caller: { proposals: [mac] }, callee: { proposals: [mac] } });
-  const lies = { suite: mac.suite, nonceA: unansweredCall(pair) };
+  const lies = { suite: suiteOf(mac), nonceA: unansweredCall(pair) };
   managerSays(pair.town, pair.caller.id, [grantFor(pair, 'caller', lies)]);
   assert.equal(pair.caller.state.sessions.size, 0);
   const asked = unansweredCall(pair, { allowUnencrypted: true });

@@ -158,14 +158,14 @@ test('a chain with a certificate larger than any the verifier takes is refused, 
 
 test('a device that is not on the operator’s list is refused when only listed ones are admitted', () => {
   const t = town({
-    settings: { admit: 'listed', listings: new Map([['listed' as never, { class: null, groups: [] }]]) },
+    settings: { admit: 'listed', listings: new Map([['listed' as never, { class: null, groups: [], user: null }]]) },
   });
   assert.ok(isIn(t, t.add('listed')));
   assert.equal(t.add('stranger').latest('loginDenied')?.reason, 'forbidden');
 });
 
 test('a device that was taken from the list does not come back by resumption, and its sessions end', () => {
-  const listed = { class: null, groups: [] };
+  const listed = { class: null, groups: [], user: null };
   const listings = new Map(['router', 'tv'].map((name) => [name as TownDevice['id'], listed]));
   const pair = talking({ town: { settings: { admit: 'listed', listings } } });
   listings.delete(pair.callee.id);

@@ -124,7 +124,7 @@ function intercepted(pair: Couple & { readonly sid: string }, by: 'caller' | 'ca
 }
 
 for (const suite of [proposal('aes-gcm', 128), proposal('aes-ccm', 128, { tagBits: 64 }), proposal('hmac', 256)]) {
-  test(`${REPLAY} ${suite.suite.cipher}: a record with any bit changed, or cut anywhere, is not heard; the true one still is`, () => {
+  test(`${REPLAY} ${suite.cipher}: a record with any bit changed, or cut anywhere, is not heard; the true one still is`, () => {
     const only = { proposals: [suite] };
     const pair = couple({ caller: only, callee: only });
     pair.caller.call('tv', { allowUnencrypted: true });

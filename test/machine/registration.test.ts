@@ -86,7 +86,7 @@ test('[P9] [patent 0146, 0155] registering again replaces addresses and proposal
   assert.deepEqual(versions(router), [1, 2]);
   assert.deepEqual(stored(t, router)?.addresses, ['tcp://192.0.2.7:1']);
   assert.deepEqual(
-    stored(t, router)?.proposals.map(({ suite }) => suite.cipher),
+    stored(t, router)?.proposals.map(({ cipher }) => cipher),
     ['chacha20-poly1305'],
   );
   assert.equal([...t.store.entries('registrations')].length, 1);

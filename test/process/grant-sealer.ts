@@ -43,6 +43,7 @@ for (let round = 0; round < GRANTS; round++) {
     suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
     keyMode: 'seed',
     rule: 'precedence',
+    decision: null,
     lifetimeSeconds: 60,
     route: 0,
   } as const;

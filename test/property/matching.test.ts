@@ -4,33 +4,37 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_RULE, match } from '../../protocol/matching.ts';
+import { CALLEE_FIRST, CALLER_FIRST, DEFAULT_SELECTION, match, NO_WISHES } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
-import { CIPHERS, type Cipher, resolveSuite, sameSuite } from '../../protocol/suites.ts';
+import { allows, offersOf } from '../../protocol/proposal.ts';
+import { CIPHERS, type Cipher, type KeyMode, resolveSuite, type Suite } from '../../protocol/suites.ts';
+import { suiteOf } from '../town.ts';
 
 const anyProposal: fc.Arbitrary<Proposal> = fc.record({
-  suite: fc.record({
-    cipher: fc.constantFrom(...(Object.keys(CIPHERS) as Cipher[])),
-    keyBits: fc.constantFrom(128, 192, 256),
-    hash: fc.constantFrom('sha-256', 'sha-384'),
-    tagBits: fc.constantFrom(64, 128),
-  }),
+  cipher: fc.constantFrom(...(Object.keys(CIPHERS) as Cipher[])),
+  keyBits: fc.constantFrom(128, 192, 256).map((bits) => [bits]),
+  hashes: fc.constantFrom('sha-256' as const, 'sha-384' as const).map((hash) => [hash]),
+  tagBits: fc.constantFrom(64, 128),
   keyMode: fc.constantFrom('key', 'seed'),
   priority: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
 });
 const lists = fc.array(anyProposal, { maxLength: 8 });
 const rules = fc.record({
-  name: fc.constant('any'),
-  precedence: fc.constantFrom('callee', 'caller'),
+  prefer: fc.constantFrom(CALLEE_FIRST, CALLER_FIRST),
   allowUnencrypted: fc.boolean(),
 });
-const stands = (list: readonly Proposal[], found: Pick<Proposal, 'suite' | 'keyMode'>) =>
-  list.some(({ suite, keyMode }) => keyMode === found.keyMode && sameSuite(suite, found.suite));
+type Wanted = { readonly prefer: typeof CALLEE_FIRST; readonly allowUnencrypted: boolean };
+const DEFAULT: Wanted = { prefer: CALLEE_FIRST, allowUnencrypted: false };
+const matched = (caller: readonly Proposal[], callee: readonly Proposal[], { prefer, allowUnencrypted }: Wanted) =>
+  match(offersOf(caller), offersOf(callee), { ...DEFAULT_SELECTION, prefer }, { ...NO_WISHES, allowUnencrypted });
+const stands = (list: readonly Proposal[], found: { readonly suite: Suite; readonly keyMode: KeyMode }) =>
+  allows(list, found.suite, found.keyMode);
+const exact = (entry: Proposal) => ({ suite: suiteOf(entry), keyMode: entry.keyMode });
 
 test('[P18] [patent 0160] what matches stands in both lists, letter by letter, and in the registry', () => {
   fc.assert(
     fc.property(lists, lists, rules, (caller, callee, rule) => {
-      const found = match(caller, callee, rule);
+      const found = matched(caller, callee, rule);
       if (!found.matched) return;
       assert.ok(stands(caller, found) && stands(callee, found));
       assert.notEqual(resolveSuite(found.suite), null);
@@ -44,9 +48,12 @@ test('[P18] [patent 0159] nothing matches only when no encrypting entry of the r
   fc.assert(
     fc.property(lists, lists, (caller, callee) => {
       const common = caller.filter(
-        (entry) => CIPHERS[entry.suite.cipher].encrypts && resolveSuite(entry.suite) !== null && stands(callee, entry),
+        (entry) =>
+          CIPHERS[entry.cipher as Cipher].encrypts &&
+          resolveSuite(suiteOf(entry)) !== null &&
+          stands(callee, exact(entry)),
       );
-      assert.equal(match(caller, callee).matched, common.length > 0);
+      assert.equal(matched(caller, callee, DEFAULT).matched, common.length > 0);
     }),
     { numRuns: 300 },
   );
@@ -55,8 +62,8 @@ test('[P18] [patent 0159] nothing matches only when no encrypting entry of the r
 test('[claim 5] the order of a list means nothing', () => {
   fc.assert(
     fc.property(lists, lists, rules, (caller, callee, rule) => {
-      const straight = match(caller, callee, rule);
-      assert.deepEqual(match([...caller].reverse(), [...callee].reverse(), rule), straight);
+      const straight = matched(caller, callee, rule);
+      assert.deepEqual(matched([...caller].reverse(), [...callee].reverse(), rule), straight);
     }),
     { numRuns: 300 },
   );
@@ -65,11 +72,11 @@ test('[claim 5] the order of a list means nothing', () => {
 test('[patent 0163-0164] no agreement has a better priority at the callee than the one chosen', () => {
   fc.assert(
     fc.property(lists, lists, (caller, callee) => {
-      const found = match(caller, callee, DEFAULT_RULE);
+      const found = matched(caller, callee, DEFAULT);
       if (!found.matched) return;
       const rank = (entry: Proposal) => entry.priority ?? Number.POSITIVE_INFINITY;
-      const agreed = callee.filter((entry) => resolveSuite(entry.suite) !== null && stands(caller, entry));
-      const encrypting = agreed.filter((entry) => CIPHERS[entry.suite.cipher].encrypts);
+      const agreed = callee.filter((entry) => resolveSuite(suiteOf(entry)) !== null && stands(caller, exact(entry)));
+      const encrypting = agreed.filter((entry) => CIPHERS[entry.cipher as Cipher].encrypts);
       const chosen = encrypting.filter((entry) => stands([entry], found)).map(rank);
       assert.equal(Math.min(...chosen), Math.min(...encrypting.map(rank)));
     }),

@@ -3,15 +3,21 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_RULE, match, type Rule, type Setting } from '../../protocol/matching.ts';
+import { CALLER_FIRST, DEFAULT_SELECTION, match, NO_WISHES, type Setting } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
+import { offersOf } from '../../protocol/proposal.ts';
 import { proposal } from '../town.ts';
 
-const UNENCRYPTED: Rule = { ...DEFAULT_RULE, allowUnencrypted: true };
-const CALLER_FIRST: Rule = { ...DEFAULT_RULE, precedence: 'caller' };
+const UNENCRYPTED = { ...NO_WISHES, allowUnencrypted: true };
+const BY_CALLER = { ...DEFAULT_SELECTION, prefer: CALLER_FIRST };
 
-const spell = (caller: readonly Proposal[], callee: readonly Proposal[], rule?: Rule): string => {
-  const found = match(caller, callee, rule);
+const spell = (
+  caller: readonly Proposal[],
+  callee: readonly Proposal[],
+  selection = DEFAULT_SELECTION,
+  wishes = NO_WISHES,
+): string => {
+  const found = match(offersOf(caller), offersOf(callee), selection, wishes);
   if (!found.matched) return `none: ${found.failedOn}`;
   const { cipher, keyBits, hash, tagBits } = found.suite;
   return `${cipher} ${keyBits} ${hash} ${tagBits} ${found.keyMode}`;
@@ -45,7 +51,7 @@ test("[patent 0163-0164] [claim 5] figure 13: both A and B match, and the callee
   const caller = [proposal('aes-gcm', 128, { priority: 1 }), proposal('aes-gcm', 256, { priority: 2 })];
   const callee = [proposal('aes-gcm', 128, { priority: 2 }), proposal('aes-gcm', 256, { priority: 1 })];
   assert.equal(spell(caller, callee), 'aes-gcm 256 sha-256 128 seed');
-  assert.equal(spell(caller, callee, CALLER_FIRST), 'aes-gcm 128 sha-256 128 seed', 'the precedence is a rule');
+  assert.equal(spell(caller, callee, BY_CALLER), 'aes-gcm 128 sha-256 128 seed', 'the precedence is a rule');
 });
 
 test("[claim 5] where the callee has no preference the caller's priority decides, then the suite table", () => {
@@ -82,7 +88,7 @@ test('[P18] integrity-only is chosen only when it is asked for and both register
     'aes-gcm 128 sha-256 128 seed',
     'first choice of both, yet not asked for',
   );
-  assert.equal(spell([mac], [mac], UNENCRYPTED), 'hmac 256 sha-256 256 seed');
-  assert.equal(spell([gcm], [mac], UNENCRYPTED), 'none: cipher');
-  assert.equal(spell([mac], [gcm], UNENCRYPTED), 'none: cipher');
+  assert.equal(spell([mac], [mac], DEFAULT_SELECTION, UNENCRYPTED), 'hmac 256 sha-256 256 seed');
+  assert.equal(spell([gcm], [mac], DEFAULT_SELECTION, UNENCRYPTED), 'none: cipher');
+  assert.equal(spell([mac], [gcm], DEFAULT_SELECTION, UNENCRYPTED), 'none: cipher');
 });

@@ -10,7 +10,7 @@ import { portableCrypto } from '../../platform/crypto-portable.ts';
 import { EMPTY, fromHex, toHex } from '../../protocol/bytes.ts';
 import { deriveContext, keyInfo } from '../../protocol/key-schedule.ts';
 import { aadPrefix, authenticatedData, makeNonce, nonceBase } from '../../protocol/oscore.ts';
-import { protect, unprotect } from '../../protocol/record.ts';
+import { protect, unprotect } from '../../protocol/protection.ts';
 import { writeRecordHead } from '../../protocol/record-head.ts';
 import { resolveSuite } from '../../protocol/suites.ts';
 

@@ -80,7 +80,11 @@ function casesOf(cddl: string): Cases {
   if (cddl.startsWith('&(')) {
     const words = [...cddl.matchAll(/([\w-]+): (\d+)/g)];
     const numbers = words.map(([, , number]) => Number(number));
-    return { inside: words.map(([, word]) => word), beyond: [Math.max(...numbers) + 1, -1, words[0]![1]!, null] };
+    const [, most] = /\) \/ 0\.\.(\d+)$/.exec(cddl) ?? []; // later versions may add words
+    const inside = words.map(([, word]) => word);
+    if (most !== undefined)
+      return { inside: [...inside, `later-${most}`], beyond: [Number(most) + 1, -1, inside[0]!, null] };
+    return { inside, beyond: [Math.max(...numbers) + 1, -1, inside[0]!, null] };
   }
   const part = byName.get(cddl);
   assert.ok(part, `no samples for the type ${cddl}`);

@@ -101,7 +101,7 @@ test('[P15] [patent 2134] [claim 3] [claim 4] every suite of the registry makes 
       count++;
     }
   }
-  assert.equal(count, 102);
+  assert.equal(count, 156);
 });
 
 test('[claim 3] in key mode the keys come as they are: caller key ‖ callee key ‖ common IV', () => {

@@ -1,0 +1,80 @@
+/**
+ * What operators ask the manager over the control socket.
+ */
+import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
+import type { Transport } from '../platform/transport.ts';
+import type { DeviceId } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { removeDevice } from './channels.ts';
+import type { Effect } from './effects.ts';
+import { acknowledge, showRollback } from './rollback.ts';
+import { stepSession } from './sessions.ts';
+import { showDevice, showSession, showStatus } from './show.ts';
+import type { ManagerState } from './state.ts';
+
+export interface ControlParts {
+  readonly state: ManagerState;
+  readonly counters: () => {
+    readonly link: { readonly state: 'up' | 'down'; readonly reason: string | null };
+    readonly steps: number;
+    readonly cpuMicros: number;
+    readonly traffic: Transport['traffic'];
+  };
+  /** Performs the effects of one act. */
+  readonly run: (act: () => readonly Effect[]) => void;
+  readonly world: () => World;
+}
+
+export function controlOf({ state, counters, run, world }: ControlParts): Readonly<Record<string, ControlHandler>> {
+  const act = (change: () => void): void =>
+    run(() => {
+      state.out = [];
+      change();
+      return state.out;
+    });
+  const session = (sid: string) => {
+    const found = state.sessions.get(sid);
+    if (found === undefined) throw new ControlError('not-found', `no session ${sid}: kagimori session list`);
+    return found;
+  };
+  /** Without a link of its own the manager does not know who has one. */
+  const heard = (shown: { readonly [key: string]: JsonValue }): { readonly [key: string]: JsonValue } =>
+    counters().link.state === 'up' ? shown : { ...shown, linked: null };
+  return {
+    status: async () => ({ ...heard(showStatus(state, state.settings)), ...counters(), rollback: showRollback(state) }),
+    'store.acknowledge': async () => {
+      const known = showRollback(state);
+      act(() => acknowledge(state));
+      return known;
+    },
+    'device.list': async () => [...state.devices.keys()].sort().map((id) => heard(showDevice(state, id))),
+    'device.show': async (args) => {
+      const id = text(args, 'id') as DeviceId;
+      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
+      return heard(showDevice(state, id));
+    },
+    'device.remove': async (args) => {
+      const id = text(args, 'id') as DeviceId;
+      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
+      act(() => removeDevice(state, id, world()));
+      return { id };
+    },
+    'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
+    'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),
+    'session.end': async (args) => {
+      const sid = text(args, 'sid');
+      session(sid);
+      act(() => stepSession(state, sid, { type: 'endAsked', by: null, reason: 'withdrawn' }, world()));
+      return { sid };
+    },
+  };
+}
+
+function text(args: JsonValue, key: string): string {
+  const value =
+    args !== null && typeof args === 'object' && !Array.isArray(args)
+      ? (args as Record<string, JsonValue>)[key]
+      : undefined;
+  if (typeof value !== 'string') throw new ControlError('usage', `${key} is missing`);
+  return value;
+}
