@@ -27,7 +27,7 @@ import { loadRegistry } from './registry.ts';
 import { tellHistory } from './rollback.ts';
 import { loadRollback, type StoreHistory } from './rollback-record.ts';
 import { BUILT_IN_RULES, type Rules } from './rules.ts';
-import type { Listing, ManagerState, Settings } from './state.ts';
+import type { Listing, Settings } from './state.ts';
 
 export interface ManagerParts {
   readonly crypto: Crypto;
