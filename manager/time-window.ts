@@ -1,14 +1,18 @@
 /**
- * A time of day, on some days of the week, in a time zone: when a rule holds.
+ * A time of day, on some days of the week, in a time zone: when a rule holds. What the clocks there show decides, so a night
+ * in which they are put back is an hour longer.
  */
 import type { EpochSeconds } from '../protocol/units.ts';
 
 export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 export type Day = (typeof DAYS)[number];
 
-export interface TimeWindow {
-  /** Minutes after midnight; a window that ends before it begins ends on the next day. */
+export const DAY_MINUTES = 1440;
+
+export interface WindowBounds {
+  /** Minutes after midnight, 0 to 1440. A window that ends before it begins ends on the next day. */
   readonly fromMinute: number;
+  /** Does not belong to it; the same as `fromMinute`: the window is empty. */
   readonly toMinute: number;
   /** On which it begins. */
   readonly days: readonly Day[];
@@ -16,14 +20,30 @@ export interface TimeWindow {
   readonly timeZone: string;
 }
 
-const DAY_MINUTES = 1440;
+export interface TimeWindow extends WindowBounds {
+  /** Made once, for each match asks it. */
+  readonly clock: LocalClock;
+}
+
+/** What clocks in some time zone show. */
+export type LocalClock = (wall: EpochSeconds) => {
+  /** 0: Sunday. */
+  readonly day: number;
+  readonly minute: number;
+};
+
+/** @param clock of that time zone; windows may share one */
+export const timeWindow = (bounds: WindowBounds, clock: LocalClock = localClock(bounds.timeZone)): TimeWindow => ({
+  ...bounds,
+  clock,
+});
 
 /** Whether a moment lies within; the end does not belong to it. */
-export function isWithin({ fromMinute, toMinute, days, timeZone }: TimeWindow, wall: EpochSeconds): boolean {
-  const { day, minute } = localTime(wall, timeZone);
-  const before = (day + 6) % 7;
-  if (fromMinute < toMinute) return days.includes(DAYS[day]!) && minute >= fromMinute && minute < toMinute;
-  return (days.includes(DAYS[day]!) && minute >= fromMinute) || (days.includes(DAYS[before]!) && minute < toMinute);
+export function isWithin({ fromMinute, toMinute, days, clock }: TimeWindow, wall: EpochSeconds): boolean {
+  if (fromMinute === toMinute) return false;
+  const { day, minute } = clock(wall);
+  if (fromMinute < toMinute) return minute >= fromMinute && minute < toMinute && days.includes(DAYS[day]!);
+  return minute >= fromMinute ? days.includes(DAYS[day]!) : minute < toMinute && days.includes(DAYS[(day + 6) % 7]!);
 }
 
 export const isTimeZone = (name: string): boolean => {
@@ -35,22 +55,38 @@ export const isTimeZone = (name: string): boolean => {
   }
 };
 
-/** @param timeZone a known one */
-function localTime(wall: EpochSeconds, timeZone: string): { readonly day: number; readonly minute: number } {
+/**
+ * @param timeZone a known one
+ * @returns a clock that looks into the tables of the time zone once a minute at most: no zone differs from UTC by a part of
+ *          a minute since 1972
+ */
+export function localClock(timeZone: string): LocalClock {
   if (timeZone === 'UTC') {
-    const minutes = Math.floor(wall / 60);
-    return { day: (Math.floor(minutes / DAY_MINUTES) + 4) % 7, minute: minutes % DAY_MINUTES }; // 1970 began on a Thursday
+    return (wall) => {
+      const minutes = Math.floor(wall / 60);
+      // 1970 began on a Thursday
+      return { day: (Math.floor(minutes / DAY_MINUTES) + 4) % 7, minute: minutes % DAY_MINUTES };
+    };
   }
-  const parts = new Intl.DateTimeFormat('en-GB', {
+  const format = new Intl.DateTimeFormat('en-GB', {
     timeZone,
     weekday: 'short',
     hour: '2-digit',
     minute: '2-digit',
     hourCycle: 'h23',
-  }).formatToParts(new Date(wall * 1000));
-  const part = (type: string): string => parts.find((one) => one.type === type)?.value ?? '';
-  return {
-    day: DAYS.indexOf(part('weekday').toLowerCase() as Day),
-    minute: Number(part('hour')) * 60 + Number(part('minute')),
+  });
+  let shownAt = Number.NaN;
+  let shown = { day: 0, minute: 0 };
+  return (wall) => {
+    const minutes = Math.floor(wall / 60);
+    if (minutes === shownAt) return shown;
+    const parts = format.formatToParts(new Date(wall * 1000));
+    const part = (type: string): string => parts.find((one) => one.type === type)?.value ?? '';
+    shownAt = minutes;
+    shown = {
+      day: DAYS.indexOf(part('weekday').toLowerCase() as Day),
+      minute: Number(part('hour')) * 60 + Number(part('minute')),
+    };
+    return shown;
   };
 }
