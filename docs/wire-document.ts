@@ -237,6 +237,10 @@ function recordLayout(): string {
       '`external_aad = bstr .cbor [1, [alg], sender id, partial IV, options]`, options = flags ‖ route ‖ T on a session, flags on a channel.',
     'A suite that does not encrypt sends plaintext ‖ MAC: HMAC, cut to the tag, over the same structure with the context "MAC0", then the\n' +
       'nonce, then the plaintext; its keys are derived with the type "MAC" in place of "Key".',
+    'aes-ctr-hmac is the construction of RFC 9605 §4.5.1 with that nonce and authenticated data: AES-CTR from the counter nonce ‖ 00000000,\n' +
+      'then the HMAC, cut to the tag, over the lengths of authenticated data, ciphertext and tag (8 bytes each, big-endian) ‖ nonce ‖\n' +
+      'authenticated data ‖ ciphertext. The tag is checked before anything is deciphered. The key of a direction is cipher key ‖ MAC key, the\n' +
+      'MAC key as long as the hash; one derivation gives both.',
     'In key mode the secret of a grant is caller key ‖ callee key ‖ common IV.',
   ].join('\n\n');
 }
@@ -256,8 +260,8 @@ function suiteTables(): string {
   const channel = [...CHANNEL_SUITES.entries()].map(([number, suite]) => [number, suiteName(suite)]);
   return [
     table(['cipher', 'name', 'key bits', 'tag bits', 'nonce bytes', 'encrypts', 'COSE algorithm'], rows),
-    'Each with SHA-256, SHA-384 or SHA-512: the hash of the key derivation, or of the HMAC. Where three algorithm numbers stand, they are for\n' +
-      'these hashes in this order; numbers below −65536 are private use (RFC 9053).',
+    'Each with SHA-256, SHA-384 or SHA-512: the hash of the key derivation, and of the HMAC. The key bits of aes-ctr-hmac are those of AES.\n' +
+      'Where three algorithm numbers stand, they are for these hashes in this order; numbers below −65536 are private use (RFC 9053).',
     `Record suites of a channel, by the number in LoginOffer and LoginChoice; an authenticate-only channel uses ${suiteName(AUTHENTICATE_ONLY_SUITE)}.`,
     table(['number', 'suite'], channel),
   ].join('\n\n');

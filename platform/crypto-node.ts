@@ -61,7 +61,8 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
     hkdfExpand: (name, prk, info, length) => hkdfExpand(HASHES[name], prk, info, length),
     seal,
     open,
-    aesCtr,
+    encipherAesCtr: (key, counter, plaintext) => aesCtr(createCipheriv, key, counter, plaintext),
+    decipherAesCtr: (key, counter, ciphertext) => aesCtr(createDecipheriv, key, counter, ciphertext),
     generateKey(curve) {
       counter.generate++;
       if (curve === 'p256') {
@@ -112,8 +113,8 @@ export function nodeCrypto(counter: PublicKeyCounter = newPublicKeyCounter()): C
 }
 
 const RANDOM_BLOCK_BYTES = 1024;
-/** Above the longest secret that is drawn. */
-const LONGEST_CUT_BYTES = 128;
+/** The longest that a grant carries: 204 bytes are the keys of AES-256 with HMAC-SHA-512 in key mode. */
+const LONGEST_CUT_BYTES = 256;
 
 /**
  * Random bytes, short draws cut from a block: 16 bytes cost OpenSSL as much as 1,000 (1.5 µs best, 5 µs under load).
@@ -190,12 +191,17 @@ function seal(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, p
   return sealed;
 }
 
-function aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array {
+function aesCtr(
+  create: typeof createCipheriv | typeof createDecipheriv,
+  key: Uint8Array,
+  counter: Uint8Array,
+  data: Uint8Array,
+): Uint8Array {
   const name = CTR_NAMES[key.length];
   if (name === undefined || counter.length !== 16) {
     throw new RangeError(`AES-CTR: key of ${key.length} and counter of ${counter.length} bytes do not fit`);
   }
-  return plain(createCipheriv(name, createSecretKey(key), counter).update(data));
+  return plain(create(name, createSecretKey(key), counter).update(data));
 }
 
 const CTR_NAMES: Readonly<Record<number, string>> = { 16: 'aes-128-ctr', 24: 'aes-192-ctr', 32: 'aes-256-ctr' };

@@ -41,7 +41,8 @@ export function portableCrypto(
     hkdfExpand: (name, prk, info, length) => hkdfExpand(HASHES[name], prk, info, length),
     seal,
     open,
-    aesCtr,
+    encipherAesCtr: aesCtr,
+    decipherAesCtr: aesCtr,
     generateKey(curve) {
       counter.generate++;
       return ephemeral(curve, newSecret(curve, random));

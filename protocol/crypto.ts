@@ -82,12 +82,15 @@ export interface Crypto {
   open(aead: Aead, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | null;
 
   /**
-   * AES in counter mode, by itself unauthenticated; enciphers and deciphers.
+   * AES in counter mode, by itself unauthenticated. Both ways are one operation; they have two names so that whoever watches
+   * over nonces can tell what is enciphered under them.
    * @param key      16, 24 or 32 bytes
    * @param counter  the first counter block, 16 bytes; counted up as one big-endian number
+   * @throws RangeError for other sizes: our bug, never the peer's
    * @spec NIST SP 800-38A §6.5
    */
-  aesCtr(key: Uint8Array, counter: Uint8Array, data: Uint8Array): Uint8Array;
+  encipherAesCtr(key: Uint8Array, counter: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  decipherAesCtr(key: Uint8Array, counter: Uint8Array, ciphertext: Uint8Array): Uint8Array;
 
   generateKey(curve: Curve): EphemeralKey;
   /** Takes in a secret key made elsewhere (published vectors). */

@@ -18,7 +18,7 @@ export function protect(
     case 'aead':
       return crypto.seal(algorithm.aead, key, nonce, aad, plaintext);
     case 'encrypt-then-mac': {
-      const ciphertext = crypto.aesCtr(cipherKeyOf(algorithm, key), counterOf(nonce), plaintext);
+      const ciphertext = crypto.encipherAesCtr(cipherKeyOf(algorithm, key), counterOf(nonce), plaintext);
       return concat(ciphertext, tagOf(crypto, algorithm, key, nonce, aad, ciphertext));
     }
     case 'integrity-only':
@@ -44,7 +44,7 @@ export function unprotect(
   switch (algorithm.kind) {
     case 'encrypt-then-mac':
       if (!equalInConstantTime(tag, tagOf(crypto, algorithm, key, nonce, aad, protectedBytes))) return null;
-      return crypto.aesCtr(cipherKeyOf(algorithm, key), counterOf(nonce), protectedBytes);
+      return crypto.decipherAesCtr(cipherKeyOf(algorithm, key), counterOf(nonce), protectedBytes);
     case 'integrity-only':
       return equalInConstantTime(tag, macOf(crypto, algorithm, key, nonce, aad, protectedBytes))
         ? protectedBytes

@@ -63,7 +63,8 @@ export const CIPHERS: Readonly<Record<Cipher, CipherRow>> = {
     keyBits: [128, 256, 512],
     tagBits: [64, 128, 256],
     nonceBytes: 13,
-    coseAlgorithm: (_keyBits, tagBits, hash) => HMAC_PRIVATE_BASE - (HASH_WIRE[hash] * 8 + tagBits / 64),
+    coseAlgorithm: (keyBits, tagBits, hash) =>
+      HMAC_PRIVATE_BASE - (Math.log2(keyBits / 128) * 32 + HASH_WIRE[hash] * 8 + tagBits / 64),
   },
 };
 
@@ -80,7 +81,7 @@ export const longestTagBits = (cipher: Cipher): number => Math.max(...CIPHERS[ci
 
 export const SuiteSchema = message('Suite', null, 'one protection with every setting fixed', {
   cipher: required(1, choice<Cipher>(CIPHER_WIRE), 'the cipher; hmac authenticates and does not encrypt'),
-  keyBits: required(2, uint(128, 512), 'key length in bits'),
+  keyBits: required(2, uint(128, 512), 'key length in bits; of AES where the MAC has a key of its own'),
   hash: required(3, choice<HashName>(HASH_WIRE), 'KDF hash of an AEAD, MAC hash otherwise'),
   tagBits: required(4, uint(64, 256), 'length of the authentication tag in bits'),
 });

@@ -47,7 +47,8 @@ export function modelCrypto(random: SeededRandom, counter = newPublicKeyCounter(
     hkdfExpand,
     seal,
     open,
-    aesCtr,
+    encipherAesCtr: aesCtr,
+    decipherAesCtr: aesCtr,
     generateKey(curve) {
       counter.generate++;
       return ephemeral(curve, secretScalar(random));
