@@ -24,6 +24,7 @@ import {
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
 import { CONSENT_KEY_BYTES } from './consent.ts';
 import type { Effect } from './effects.ts';
+import { dropOldKeys } from './handover.ts';
 import * as invited from './invited.ts';
 import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
@@ -387,6 +388,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       return timeIsUp(state, rest, kind, world);
     case 'unconfirmed':
       return endOverdue(state, rest, world);
+    case 'old':
+      return dropOldKeys(state, rest, state.sessions.get(rest));
     default:
       throw new RangeError(`no such deadline: ${key}`);
   }
@@ -395,7 +398,10 @@ function deadline(state: AgentState, key: string, world: World): void {
 /** Erases every key that this process holds. */
 export function wipeAgent(state: AgentState): void {
   dropChannel(state);
-  for (const session of state.sessions.values()) wipeContext(session.records);
+  for (const [sid, session] of state.sessions) {
+    wipeContext(session.records);
+    dropOldKeys(state, sid, session);
+  }
   state.secret?.secret.fill(0);
   state.consentKey.fill(0);
 }

@@ -221,7 +221,7 @@ function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   const records = sessionContext(world.crypto, agreement, grant.secret, 'caller', grant.route ?? null);
   state.calls.delete(key); // the nonce is used up
   cancel(state.deadlines, `call:${key}`);
-  installSession(state, { grant, agreement, records, cost, call: key }, world);
+  installSession(state, { grant, agreement, records, cost, call: key, handover: false }, world);
 }
 
 function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: number, world: World): void {
@@ -240,7 +240,7 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   const agreement = { ...agreementOf(grant), caller: peerIdentity(grant), callee: me, name, nonceA, nonceB };
   const records = sessionContext(world.crypto, agreement, grant.secret, 'callee', grant.route ?? null);
   forgetAsk(state, sid); // the nonce is used up
-  installSession(state, { grant, agreement, records, cost: asked.cost, call: null }, world);
+  installSession(state, { grant, agreement, records, cost: asked.cost, call: null, handover: false }, world);
   for (const record of asked.early) takeEarly(state, grant.peer, record, world);
 }
 

@@ -283,7 +283,7 @@ function showSession(sid: string, session: Session): { readonly [key: string]: J
     suite: suiteName(suite),
     cipher: suite.cipher,
     keyBits: suite.keyBits,
-    encrypted: session.records.algorithm.kind === 'aead',
+    encrypted: session.records.algorithm.kind !== 'integrity-only',
     keyMode,
     epoch,
     data: { ...data },

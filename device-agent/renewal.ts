@@ -78,17 +78,14 @@ function refusalOf(
   session: Session | undefined,
   world: World,
 ): Reason | null {
-  const { role, peer, name, suite, keyMode, lifetime } = renew;
+  const { role, peer, name, suite, lifetime } = renew;
   if (peer === state.id) return 'self';
   if (unacceptable(state, renew) !== null) return 'no-common-suite';
   if (session !== undefined) {
     const { state: phase, until, epoch } = session;
-    const sameTerms =
-      session.role === role &&
-      session.peer === peer &&
-      session.name === name &&
-      session.keyMode === keyMode &&
-      sameSuite(session.suite, suite);
+    // it may move to another of its own suites, and never to one that does not encrypt
+    const asSecret = CIPHERS[suite.cipher].encrypts || !CIPHERS[session.suite.cipher].encrypts;
+    const sameTerms = session.role === role && session.peer === peer && session.name === name && asSecret;
     if (!sameTerms || later(world.now, seconds(lifetime)) > later(until, LIFETIME_SLACK)) return 'refused-by-policy';
     if (epoch >= LAST_EPOCH) return 'expired';
     return phase.name === 'ending' ? phase.reason : null;
@@ -179,7 +176,8 @@ function install(
   const records = sessionContext(world.crypto, agreement, grant.secret, role, grant.route ?? null);
   forgetRenewal(state, sid); // the nonce is used up
   forgetAsk(state, sid); // its first grant never came
-  renewSession(state, { grant, agreement, records, cost, call: answered(state, renew) }, world);
+  const handover = renew.handover === true;
+  renewSession(state, { grant, agreement, records, cost, call: answered(state, renew), handover }, world);
   for (const record of early) takeHeld(state, grant.peer, record, world);
 }
 

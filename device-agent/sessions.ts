@@ -4,7 +4,6 @@
  */
 import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-
 import { type MessageOf, type Reason, type SessionMessage, sessionMessages } from '../protocol/messages.ts';
 import {
   maxPlaintextBytes,
@@ -20,6 +19,7 @@ import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Cost } from './cost.ts';
 import type { ClosedBy } from './effects.ts';
+import { dropOldKeys, keysToKeep, overlapEnds, sendingRecords } from './handover.ts';
 import { log, publish, ride, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
 import type { AgentState, Session } from './state.ts';
 
@@ -40,6 +40,8 @@ export interface Installation {
   readonly cost: Cost;
   /** The caller's key of its call. */
   readonly call: string | null;
+  /** Both hold the keys of the epoch before: these go on serving until the new ones are seen at work. */
+  readonly handover: boolean;
 }
 
 /** [patent 2142] The manager gives out a route again only when its session is over: one that still stands here is stale. */
@@ -57,10 +59,11 @@ export function renewSession(state: AgentState, installation: Installation, worl
   const sid = toHex(installation.agreement.sid);
   const before = state.sessions.get(sid);
   if (before === undefined) return installSession(state, installation, world);
-  wipeContext(before.records);
   const { data, call, until } = before;
   const renewed = sessionOf({ ...installation, call: call ?? installation.call }, world);
-  begin(state, sid, { ...renewed, data, until: Millis(Math.min(until, renewed.until)) }, world);
+  const kept = keysToKeep(before, renewed.epoch, installation.handover);
+  cancel(state.deadlines, `old:${sid}`);
+  begin(state, sid, { ...renewed, before: kept, data, until: Millis(Math.min(until, renewed.until)) }, world);
 }
 
 function sessionOf({ grant, agreement, records, cost, call }: Installation, world: World): Session {
@@ -75,6 +78,7 @@ function sessionOf({ grant, agreement, records, cost, call }: Installation, worl
     epoch: agreement.epoch,
     route: grant.route ?? null,
     records,
+    before: null,
     until: later(world.now, seconds(grant.lifetime)),
     addresses: grant.addresses,
     cost,
@@ -114,8 +118,14 @@ export function helloDue(state: AgentState, sid: string, world: World): void {
   endSession(state, sid, 'timeout', world);
 }
 
-function sendControl(state: AgentState, session: Session, message: SessionMessage, world: World): void {
-  const record = sealRecord(world.crypto, session.records, 'control', sessionMessages.encode(message));
+function sendControl(
+  state: AgentState,
+  session: Session,
+  message: SessionMessage,
+  world: World,
+  records: RecordContext = session.records,
+): void {
+  const record = sealRecord(world.crypto, records, 'control', sessionMessages.encode(message));
   publish(state, state.settings.topics.peer(session.peer, state.id), record, whileOpening(session));
   log(state, 'debug', 'record.sent', { to: session.peer, kind: message.kind, bytes: record.length });
 }
@@ -140,30 +150,34 @@ export type SendFault = 'no-session' | 'not-open' | 'too-large' | 'no-link';
 export function sendData(state: AgentState, sid: string, payload: Uint8Array, world: World): SendFault | null {
   const session = state.sessions.get(sid);
   if (session === undefined) return 'no-session';
-  if (session.state.name !== 'open') return 'not-open';
-  if (payload.length > maxPlaintextBytes(session.records.algorithm)) return 'too-large';
+  const records = sendingRecords(session);
+  if (records === null) return 'not-open';
+  if (payload.length > maxPlaintextBytes(records.algorithm)) return 'too-large';
   // on a link that is new the broker takes nothing for peers before the device is known there
   if (state.link === null || (!state.promoted && state.channel === null)) return 'no-link';
-  const record = sealRecord(world.crypto, session.records, 'data', payload);
+  const record = sealRecord(world.crypto, records, 'data', payload);
   publish(state, state.settings.topics.peer(session.peer, state.id), record, null);
   log(state, 'debug', 'record.sent', { to: session.peer, kind: 'data', bytes: record.length });
   session.data.sent++;
   session.data.sentBytes += payload.length;
-  endIfWorn(state, sid, session, world);
+  endIfWorn(state, sid, records, world);
   return null;
 }
 
 /** 2^20 records under one key are enough (design §5.3): the caller asks for a new session. */
-function endIfWorn(state: AgentState, sid: string, session: Session, world: World): void {
-  if (recordContextState(session.records) !== 'usable') endSession(state, sid, 'expired', world);
+function endIfWorn(state: AgentState, sid: string, records: RecordContext, world: World): void {
+  if (recordContextState(records) !== 'usable') endSession(state, sid, 'expired', world);
 }
 
 /** @returns false when no session is for it */
 export function receiveRecordFrom(state: AgentState, from: DeviceId, record: Uint8Array, world: World): boolean {
   const head = readRecordHead(record);
   for (const [sid, session] of state.sessions) {
-    if (session.peer !== from || session.route !== head.route || (session.epoch & 1) !== head.epochBit) continue;
-    receiveRecord(state, sid, session, record, world);
+    if (session.peer !== from || session.route !== head.route) continue;
+    if ((session.epoch & 1) === head.epochBit) receiveRecord(state, sid, session, record, world);
+    else if (session.before?.epochBit === head.epochBit)
+      receiveOldRecord(state, sid, session, session.before.records, record, world);
+    else continue;
     return true;
   }
   return false;
@@ -180,19 +194,38 @@ function receiveRecord(state: AgentState, sid: string, session: Session, record:
   const message = type === 'control' ? sessionMessages.decode(plaintext) : null;
   if (message?.kind === 'Bye')
     return closed(state, sid, message.reason, session.role === 'caller' ? 'callee' : 'caller');
-  if (session.state.name === 'granted') cameOpen(state, sid, session);
+  if (session.state.name === 'granted') cameOpen(state, sid, session, world);
   // the callee answers every Hello of the caller; the caller never answers one, so it ends
   if (message?.kind === 'Hello' && session.role === 'callee') sendControl(state, session, { kind: 'Hello' }, world);
   session.opened = true;
-  if (message !== null) return;
+  if (message === null) heard(state, sid, session, plaintext);
+  endIfWorn(state, sid, session.records, world);
+}
+
+/** It was on its way when the session moved to other keys; a Hello under the old ones says nothing any more. */
+function receiveOldRecord(
+  state: AgentState,
+  sid: string,
+  session: Session,
+  records: RecordContext,
+  record: Uint8Array,
+  world: World,
+): void {
+  const { type, plaintext } = openRecord(world.crypto, records, record);
+  if (type !== 'control') return heard(state, sid, session, plaintext);
+  const message = sessionMessages.decode(plaintext);
+  if (message.kind === 'Bye') closed(state, sid, message.reason, session.role === 'caller' ? 'callee' : 'caller');
+}
+
+function heard(state: AgentState, sid: string, session: Session, plaintext: Uint8Array): void {
   session.data.received++;
   session.data.receivedBytes += plaintext.length;
   tell(state, { news: 'received', sid, from: session.peer, payload: plaintext.slice() });
-  endIfWorn(state, sid, session, world);
 }
 
-function cameOpen(state: AgentState, sid: string, session: Session): void {
+function cameOpen(state: AgentState, sid: string, session: Session, world: World): void {
   session.state = { name: 'open' };
+  overlapEnds(state, sid, session, world);
   cancel(state.deadlines, `hello:${sid}`);
   state.riding.push({ kind: 'Up', sids: [session.sid] });
   const { peer, role, epoch, call } = session;
@@ -268,7 +301,7 @@ const LONGEST_END_WAIT = seconds(120);
 export function sayBye(state: AgentState, sid: string, reason: Reason, world: World): void {
   const session = state.sessions.get(sid);
   if (session === undefined) return;
-  sendControl(state, session, { kind: 'Bye', reason }, world);
+  sendControl(state, session, { kind: 'Bye', reason }, world, sendingRecords(session) ?? session.records);
   ride(state, [{ kind: 'End', sid: session.sid, reason }], world);
   closed(state, sid, reason, session.role);
   awaitEndOk(state, sid, session, reason, BYE_HEARD_WITHIN, world);
@@ -337,6 +370,7 @@ function closed(state: AgentState, sid: string, reason: Reason, closedBy: Closed
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   wipeContext(session.records);
+  dropOldKeys(state, sid, session);
   state.sessions.delete(sid);
   noteOver(state, sid);
   if (session.call !== null) noteOver(state, session.call);

@@ -115,6 +115,8 @@ export interface Session {
   readonly epoch: number;
   readonly route: number | null;
   readonly records: RecordContext;
+  /** The keys of the epoch before, while the session moves to another suite. */
+  before: { readonly records: RecordContext; readonly epochBit: 0 | 1 } | null;
   readonly until: Millis;
   readonly addresses: readonly string[];
   readonly cost: Cost;

@@ -8,7 +8,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { end, type Flow, type FlowEffect, type FlowEvent, type FlowLimits, over, type Step, sendEnd } from './flow.ts';
 import { makeGrants } from './grants.ts';
-import { startRenewal, stepRenewing, stepStoringRenewal } from './renewal-flow.ts';
+import { startMove, startRenewal, stepRenewing, stepStoringRenewal } from './renewal-flow.ts';
 import type { Terms } from './terms.ts';
 
 /**
@@ -165,6 +165,8 @@ function stepGranted(
     }
     case 'keysLost':
       return startRenewal(flow, event.device, world);
+    case 'move':
+      return startMove(flow, event.to, world);
     case 'refused': // the grant rode with the ask, and the callee did not take it
       return end(terms, null, event.reason, [terms.caller.id], limits, world, []);
     case 'deadline': {

@@ -3,10 +3,13 @@
  */
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import type { Transport } from '../platform/transport.ts';
-import type { DeviceId } from '../protocol/units.ts';
+import { parseSuitePattern, type SuitePattern, spellSuitePattern } from '../protocol/suite-pattern.ts';
+import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { removeDevice } from './channels.ts';
 import type { Effect } from './effects.ts';
+import { showDependents, showRetirements } from './retirement-report.ts';
+import { reinstate, retire } from './retiring.ts';
 import { acknowledge, showRollback } from './rollback.ts';
 import { stepSession } from './sessions.ts';
 import { showDevice, showSession, showStatus } from './show.ts';
@@ -59,6 +62,25 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       act(() => removeDevice(state, id, world()));
       return { id };
     },
+    'rules.retire': async (args) => {
+      const pattern = patternOf(args);
+      const by = number(args, 'by') as EpochSeconds;
+      const dependents = showDependents(state, pattern, world());
+      if (flag(args, 'dryRun')) return { suite: spellSuitePattern(pattern), by, ...dependents };
+      act(() => retire(state, pattern, by, world()));
+      return { suite: spellSuitePattern(pattern), by, ...dependents };
+    },
+    'rules.reinstate': async (args) => {
+      const pattern = patternOf(args);
+      let known = false;
+      act(() => {
+        known = reinstate(state, pattern);
+      });
+      const suite = spellSuitePattern(pattern);
+      if (!known) throw new ControlError('not-found', `${suite} is not being retired: kagimori rules retirements`);
+      return { suite };
+    },
+    'rules.retirements': async () => showRetirements(state, world()),
     'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
     'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),
     'session.end': async (args) => {
@@ -70,11 +92,29 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
   };
 }
 
+function patternOf(args: JsonValue): SuitePattern {
+  const pattern = parseSuitePattern(text(args, 'suite'));
+  if ('fault' in pattern) throw new ControlError('usage', pattern.fault);
+  return pattern;
+}
+
+function field(args: JsonValue, key: string): JsonValue | undefined {
+  return args !== null && typeof args === 'object' && !Array.isArray(args)
+    ? (args as Record<string, JsonValue>)[key]
+    : undefined;
+}
+
 function text(args: JsonValue, key: string): string {
-  const value =
-    args !== null && typeof args === 'object' && !Array.isArray(args)
-      ? (args as Record<string, JsonValue>)[key]
-      : undefined;
+  const value = field(args, key);
   if (typeof value !== 'string') throw new ControlError('usage', `${key} is missing`);
   return value;
 }
+
+function number(args: JsonValue, key: string): number {
+  const value = field(args, key);
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    throw new ControlError('usage', `${key} is missing`);
+  return value;
+}
+
+const flag = (args: JsonValue, key: string): boolean => field(args, key) === true;

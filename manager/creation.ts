@@ -67,6 +67,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     state.leaves.set(toHex(record.leaf), id);
     claimNames(state, id, record.names as readonly Name[]);
   }
+  if (state.retirements.size > 0) schedule(state.deadlines, 'retirements', world.now);
   for (const [sid, record] of loaded.sessions) restoreSession(state, sid, record, world);
   return state;
 }
@@ -105,7 +106,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   const flow: Flow =
     keysStand && known
       ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
-      : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0 };
+      : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, handover: false };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }

@@ -32,7 +32,7 @@ export type Flow =
       readonly until: Millis;
       readonly up: readonly DeviceId[];
     }
-  /** The keys of one or both are gone: both are asked for a nonce. */
+  /** The keys of one or both are gone, or the suite is to be another: both are asked for a nonce. */
   | {
       readonly state: 'renewing';
       readonly terms: Terms;
@@ -42,6 +42,8 @@ export type Flow =
       readonly ready: readonly Ready[];
       /** How often they were asked again. */
       readonly repeats: number;
+      /** Both hold the keys of the last grant, and use them until the new ones are seen at work. */
+      readonly handover: boolean;
     }
   | {
       readonly state: 'storingRenewal';
@@ -79,6 +81,8 @@ export type FlowEvent =
   /** The device's process is another one, or never got its grant. */
   | { readonly type: 'keysLost'; readonly device: DeviceId }
   | { readonly type: 'renewed'; readonly ready: Ready }
+  /** To another suite. */
+  | { readonly type: 'move'; readonly to: Pick<Terms, 'suite' | 'keyMode' | 'rule' | 'decision'> }
   | { readonly type: 'deadline' };
 
 /** A device that has agreed to a new grant, as it stands now. */

@@ -31,6 +31,7 @@ import {
 } from './questions.ts';
 import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
+import { retirementsDue } from './retiring.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
@@ -311,6 +312,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return verdictDue(state, rest as DeviceId, world);
     case 'gone':
       return linkGraceOver(state, rest as DeviceId, world);
+    case 'retirements':
+      return retirementsDue(state, world);
     case 'turn':
       return; // every step looks who is next
     case 'hints':

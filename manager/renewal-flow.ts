@@ -1,7 +1,7 @@
 /**
- * A live session after the keys of one or both devices are gone (design §5.4, B7): both are asked for a nonce, the new epoch
- * is stored, a fresh secret is granted under the same sid, suite and approval. Each device knows its consent again, or the
- * session ends.
+ * A live session after the keys of one or both devices are gone (design §5.4, B7), or because its suite retires: both are
+ * asked for a nonce, the new epoch is stored, a fresh secret is granted under the same sid and approval. A device without
+ * keys knows its consent again, or the session ends.
  */
 import { LAST_EPOCH, type Reason } from '../protocol/messages.ts';
 import { type DeviceId, Millis, seconds } from '../protocol/units.ts';
@@ -33,9 +33,26 @@ export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: 
   const { terms, epoch, until } = flow;
   const other = terms.caller.id === device ? terms.callee : terms.caller;
   const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
-  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept, repeats: 0 };
+  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept, repeats: 0, handover: false };
   const asked = kept.length === 0 ? [askForNonce(renewing, other.id, world)] : [];
   return [renewing, [...asked, wakeUp(renewing, world), { type: 'audit', event: 'session.renewing' }]];
+}
+
+/** Both hold keys and are asked at once. */
+export function startMove(flow: Granted, to: Extract<FlowEvent, { type: 'move' }>['to'], world: World): Step {
+  const { terms, epoch, until } = flow;
+  const moved = { ...terms, ...to };
+  const moving: Renewing = {
+    state: 'renewing',
+    terms: moved,
+    epoch,
+    until,
+    ready: [],
+    repeats: 0,
+    handover: true,
+  };
+  const asked = partiesOf(moved).map(({ id }) => askForNonce(moving, id, world));
+  return [moving, [...asked, wakeUp(moving, world), { type: 'audit', event: 'session.moving' }]];
 }
 
 export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimits, world: World): Step {
@@ -74,7 +91,9 @@ function store(flow: Renewing, limits: FlowLimits, world: World): Step {
   const { terms, until, ready } = flow;
   const of = (id: DeviceId): Ready => ready.find(({ party }) => party.id === id)!;
   const [caller, callee] = [of(terms.caller.id), of(terms.callee.id)];
-  const epoch = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
+  const least = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
+  // records of the two epochs are told apart by one bit
+  const epoch = flow.handover && ((least ^ flow.epoch) & 1) === 0 ? least + 1 : least;
   // a device may name any: one that leaves none for the next grant ends the session
   if (epoch >= LAST_EPOCH) return endAt(flow, null, 'expired', limits, world);
   const renewed: Terms = {
@@ -106,7 +125,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
     }
     case 'storeFailed': {
       // the disk may come back: both are asked again after a while, and nothing that lives is given up
-      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0 };
+      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, handover: false };
       return [again, [wakeUp(again, world)]];
     }
     case 'keysLost':
@@ -121,7 +140,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
   }
 }
 
-function askForNonce({ terms, epoch, until }: Renewing, to: DeviceId, world: World): FlowEffect {
+function askForNonce({ terms, epoch, until, handover }: Renewing, to: DeviceId, world: World): FlowEffect {
   const { sid, caller, callee, name, suite, keyMode, call } = terms;
   const [role, mine, peer] =
     to === caller.id ? (['caller', caller, callee] as const) : (['callee', callee, caller] as const);
@@ -137,6 +156,7 @@ function askForNonce({ terms, epoch, until }: Renewing, to: DeviceId, world: Wor
     lifetime: secondsLeft(until, world),
     consent: mine.consent ?? undefined,
     call: role === 'caller' && call.length > 0 ? call : undefined,
+    handover: handover ? true : undefined,
   } as const;
   return { type: 'send', to, messages: [message] };
 }

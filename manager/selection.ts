@@ -3,6 +3,7 @@
  */
 import { type Match, match, type Selection, type Wishes } from '../protocol/matching.ts';
 import { type OfferList, offersOf } from '../protocol/proposal.ts';
+import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Subject } from './policy.ts';
@@ -24,18 +25,23 @@ export type CallerWishes = Pick<Wishes, 'allowUnencrypted' | 'messageBytes'>;
 
 export const subjectOf = (state: ManagerState, id: DeviceId): Subject => ({ id, ...listingOf(state, id) });
 
-/** @throws RangeError when one of the two is not registered: our bug */
+/**
+ * @param alsoRetiring  as if these were to go as well
+ * @throws RangeError when one of the two is not registered: our bug
+ */
 export function chooseSuite(
   state: ManagerState,
   caller: DeviceId,
   callee: DeviceId,
   callerWishes: CallerWishes,
   world: World,
+  alsoRetiring: readonly SuitePattern[] = [],
 ): Choice {
   const [ours, theirs] = [state.registrations.get(caller), state.registrations.get(callee)];
   if (ours === undefined || theirs === undefined) throw new RangeError('a device that is not registered');
   const selection = decidingRule(state.rules, subjectOf(state, caller), subjectOf(state, callee), world.wall);
-  const wishes = { ...callerWishes, ...retirementsAt(state.retirements.values(), world.wall) };
+  const { retiring, retired } = retirementsAt(state.retirements.values(), world.wall);
+  const wishes = { ...callerWishes, retiring: [...retiring, ...alsoRetiring], retired };
   const decision: Decision = {
     at: world.wall,
     rules: state.rules.digest,

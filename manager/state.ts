@@ -91,6 +91,8 @@ export interface Session {
   /** The last grants, until a device says that its one is installed. */
   readonly sealed: Map<DeviceId, SealedGrant>;
   until: EpochSeconds;
+  /** On these nothing but its retiring suite was common. */
+  stuck?: { readonly on: readonly [unknown, unknown, unknown] };
 }
 
 /** An answer kept for a repeated request id. */

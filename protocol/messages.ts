@@ -321,6 +321,7 @@ export const Renew = message(
     lifetime: required(8, lifetime, 'what is left of the approved one, seconds from the grant'),
     consent: optional(9, consent, "the reader's own, given back"),
     call: optional(10, nonce, "of the caller's Connect, for the caller to read"),
+    handover: optional(11, bool, 'true: both hold keys, and the old ones serve until the new are seen at work'),
   },
 );
 export const Renewal = message('Renewal', 19, 'answers a Renew; said again on a new channel until the grant is there', {

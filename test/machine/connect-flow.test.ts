@@ -73,6 +73,7 @@ function outcome(flow: Flow, event: FlowEvent): string {
   return [same, ...effects.map(spell)].join(', ');
 }
 
+const OTHER_SUITE = { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', tagBits: 128 } as const;
 const EVENTS = {
   'callee opened': { type: 'channelOpened', device: B },
   'caller opened': { type: 'channelOpened', device: A },
@@ -97,6 +98,7 @@ const EVENTS = {
   'callee renews': { type: 'renewed', ready: ready(B, 7) },
   'caller renews': { type: 'renewed', ready: ready(A, 8) },
   'caller only authenticates': { type: 'channelFailed', device: A, reason: 'authenticate-only' },
+  'suite retires': { type: 'move', to: { suite: OTHER_SUITE, keyMode: 'seed', rule: 'other', decision: null } },
   deadline: { type: 'deadline' },
 } as const satisfies Record<string, FlowEvent>;
 type EventName = keyof typeof EVENTS;
@@ -107,7 +109,7 @@ const FLOWS = {
   storing: { state: 'storing', terms: TERMS, nonceB, rideAlong: false },
   granted: { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [] },
   'granted, caller up': { state: 'granted', terms: TERMS, epoch: 0, at: world.now, until: UNTIL, up: [A] },
-  renewing: { state: 'renewing', terms: TERMS, epoch: 1, until: UNTIL, ready: [], repeats: 0 },
+  renewing: { state: 'renewing', terms: TERMS, epoch: 1, until: UNTIL, ready: [], repeats: 0, handover: false },
   'renewing, callee ready': {
     state: 'renewing',
     terms: TERMS,
@@ -115,8 +117,17 @@ const FLOWS = {
     until: UNTIL,
     ready: [ready(B, 7)],
     repeats: 0,
+    handover: false,
   },
-  'renewing, over time': { state: 'renewing', terms: TERMS, epoch: 1, until: world.now, ready: [], repeats: 0 },
+  'renewing, over time': {
+    state: 'renewing',
+    terms: TERMS,
+    epoch: 1,
+    until: world.now,
+    ready: [],
+    repeats: 0,
+    handover: false,
+  },
   storingRenewal: { state: 'storingRenewal', terms: TERMS, epoch: 3, until: UNTIL, nonceB },
   'ending by caller': { state: 'ending', terms: TERMS, by: A, reason: 'done', waitingFor: [B] },
   'ending by manager': { state: 'ending', terms: TERMS, by: null, reason: 'shutdown', waitingFor: [A, B] },
@@ -172,6 +183,7 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     'end by manager': `ending for tv, Denied shutdown>router, stop, End shutdown>tv, wake 6000`,
   },
   granted: {
+    'suite retires': 'renewing, Renew>router, Renew>tv, wake 6000, session.moving',
     refused: ENDED('router', 'busy'),
     'callee up': 'granted up 1',
     'caller up': 'granted up 1',
@@ -185,6 +197,7 @@ const TABLE: Record<FlowName, Partial<Record<EventName, string>>> = {
     deadline: `over, stop, ${OVER}`,
   },
   'granted, caller up': {
+    'suite retires': 'renewing, Renew>router, Renew>tv, wake 6000, session.moving',
     refused: ENDED('router', 'busy'),
     'callee up': 'granted up 2, session.open',
     'end by caller': ENDED('tv', 'done'),
@@ -387,4 +400,25 @@ test('[B7] whoever takes his time gets a grant for what is left, and so it is as
   );
   const [next] = stepFlow(flow, { type: 'renewed', ready: ready(A, 8) }, DEFAULT_FLOW_LIMITS, later);
   assert.equal(next.terms.lifetimeSeconds, 40);
+});
+
+test('[B4] a move asks both for a nonce, and its grant has the other suite and an epoch of the other bit', () => {
+  let [flow, effects] = stepFlow(FLOWS.granted, EVENTS['suite retires'], DEFAULT_FLOW_LIMITS, world);
+  const asked = effects.flatMap((effect) => (effect.type === 'send' ? effect.messages : []));
+  assert.deepEqual(
+    asked.map((one) => one.kind === 'Renew' && [one.suite, one.handover]),
+    [
+      [OTHER_SUITE, true],
+      [OTHER_SUITE, true],
+    ],
+  );
+  for (const device of [A, B]) {
+    const event: FlowEvent = { type: 'renewed', ready: { ...ready(device, 7), epoch: 2 } };
+    [flow] = stepFlow(flow, event, DEFAULT_FLOW_LIMITS, world);
+  }
+  assert.equal(flow.state === 'storingRenewal' && flow.epoch, 3, 'epoch 2 would have the bit of epoch 0');
+  [flow, effects] = stepFlow(flow, { type: 'stored', epoch: 3 }, DEFAULT_FLOW_LIMITS, world);
+  const deliver = effects.find((effect) => effect.type === 'deliver');
+  assert.deepEqual([deliver?.grants.caller.suite, deliver?.grants.callee.suite], [OTHER_SUITE, OTHER_SUITE]);
+  assert.equal(flow.terms.rule, 'other');
 });

@@ -1,0 +1,87 @@
+/**
+ * `kagimori rules retire | reinstate | retirements`: suites that are to go.
+ */
+import type { Command } from 'commander';
+import type { JsonValue } from '../../platform/control-socket.ts';
+import { parseSuitePattern } from '../../protocol/suite-pattern.ts';
+import { type CommonOptions, verb } from '../command.ts';
+import { ask } from '../control-client.ts';
+import { Failure } from '../failure.ts';
+import { cell, createOutput, objects, table } from '../output.ts';
+import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
+
+type Options = CommonOptions & ManagerOptions;
+
+export function retireVerbs(): readonly Command[] {
+  const retire = managerOptions(
+    verb(
+      'retire <suite>',
+      'let a suite go by a date: tells who depends on it, moves live sessions to another',
+      'kagimori rules retire aes-ccm/128 --by 2027-01-31',
+    ),
+  )
+    .requiredOption(
+      '--by <date>',
+      '2027-01-31 or 2027-01-31T12:00:00Z (UTC), or `now`: not taken any more from then on',
+    )
+    .option('--dry-run', 'only tell who depends on it')
+    .action(async (suite: string, options: Options & { readonly by: string; readonly dryRun?: boolean }) => {
+      checkSuite(suite);
+      const args = { suite, by: dateOf(options.by), dryRun: options.dryRun === true };
+      const found = await ask('manager', 'rules.retire', args, ofManager(options));
+      const output = createOutput(options.json === true);
+      output.result(found, reportOf(found, options.dryRun === true));
+      if (options.dryRun !== true)
+        output.remark('`kagimori rules reinstate` takes it back; `rules retirements` shows how far it is.');
+    });
+  const reinstate = managerOptions(
+    verb('reinstate <suite>', 'take a retirement back', 'kagimori rules reinstate aes-ccm/128'),
+  ).action(async (suite: string, options: Options) => {
+    checkSuite(suite);
+    const found = await ask('manager', 'rules.reinstate', { suite }, ofManager(options));
+    createOutput(options.json === true).result(found, `${cell(found, 'suite')} may be chosen again`);
+  });
+  const list = managerOptions(
+    verb('retirements', 'suites that are to go, and the sessions still on them', 'kagimori rules retirements'),
+  ).action(async (options: Options) => {
+    const found = await ask('manager', 'rules.retirements', {}, ofManager(options));
+    const keys = ['suite', 'by', 'state', 'sessions'];
+    const rows = objects(found).map((row) => keys.map((key) => cell(row, key)));
+    const text = rows.length === 0 ? 'no suite is being retired' : table(['SUITE', 'BY', 'STATE', 'SESSIONS'], rows);
+    createOutput(options.json === true).result(found, text);
+  });
+  return [retire, reinstate, list];
+}
+
+/** Spelled wrong, it is told before anybody is asked. */
+function checkSuite(suite: string): void {
+  const pattern = parseSuitePattern(suite);
+  if ('fault' in pattern) throw new Failure('usage', 'bad-suite', `${suite}: ${pattern.fault}`);
+}
+
+const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2})?Z)?$/;
+
+/** @returns seconds since 1970 @throws Failure for what is no date to come */
+export function dateOf(text: string, now: number = Date.now()): number {
+  if (text === 'now') return Math.floor(now / 1000);
+  const at = DATE.test(text) ? Date.parse(text.length === 10 ? `${text}T00:00:00Z` : text) : Number.NaN;
+  const exact = !Number.isNaN(at) && new Date(at).toISOString().startsWith(text.slice(0, 10));
+  if (!exact)
+    throw new Failure('usage', 'bad-date', `--by ${text}: no date, allowed: 2027-01-31, 2027-01-31T12:00:00Z, now`);
+  if (at < now) throw new Failure('usage', 'past-date', `--by ${text}: is over: give a day to come, or \`now\``);
+  return at / 1000;
+}
+
+function reportOf(found: JsonValue, dryRun: boolean): string {
+  const named = (key: string): string => cell(found, key);
+  const head = dryRun
+    ? `${named('suite')} would be retired`
+    : `${named('suite')} is retired by ${new Date(Number(named('by')) * 1000).toISOString()}`;
+  const stuck = typeof found === 'object' && found !== null && 'stuck' in found ? objects(found.stuck ?? null) : [];
+  return [
+    head,
+    `${named('devicesOffering')} devices offer it, ${named('devicesWithNothingElse')} of them nothing else: ${named('devices')}`,
+    `${named('sessions')} live sessions use it, ${named('sessionsWithNothingElse')} of ${named('sessionsExamined')} looked at have nothing else in common`,
+    ...stuck.map((one) => `  ${cell(one, 'sid')}  ${cell(one, 'caller')} → ${cell(one, 'callee')}`),
+  ].join('\n');
+}
