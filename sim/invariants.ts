@@ -4,12 +4,14 @@
  */
 import type { Session } from '../device-agent/state.ts';
 import { equal, toHex } from '../protocol/bytes.ts';
+import { CIPHERS } from '../protocol/suites.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import type { SimWorld } from './world.ts';
 
 export const LAWS = {
   nonce: 'no key seals twice under one nonce',
+  hidden: 'what a program says in a session that encrypts is nowhere to be read on its way',
   once: 'no grant and no key is installed twice',
   consent: 'no key without the consent of both devices',
   identity: 'who holds a session with whom, in which role and under which keys, is the same on both sides',
@@ -65,6 +67,8 @@ export function watchInvariants(world: SimWorld): Invariants {
   };
 
   const nonces = new Set<string>();
+  /** What was said where it has to be hidden. */
+  const secrets: Buffer[] = [];
   /** By device, sid and epoch; by device and key. */
   const installations = new Set<string>();
   /** By sid and epoch. */
@@ -114,6 +118,12 @@ export function watchInvariants(world: SimWorld): Invariants {
       const used = `${toHex(key)} ${toHex(nonce)}`;
       look('nonce', !nonces.has(used), () => `${party} seals again under one nonce`);
       nonces.add(used);
+    },
+    published(party, payload) {
+      const seen = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+      const read = secrets.find((secret) => seen.includes(secret));
+      if (secrets.length > 0)
+        look('hidden', read === undefined, () => `${party} sends ${JSON.stringify(String(read))} openly`);
     },
     installed(device, sid, session) {
       if (session !== null) installed(device, sid, session);
@@ -194,7 +204,11 @@ export function watchInvariants(world: SimWorld): Invariants {
     },
     approved: (device, sid) => void approvals.add(`${device} ${sid}`),
     ended: (sid) => void over.add(sid),
-    sent: (device, sid, text) => void letters.set(text, { from: device, sid, got: 0 }),
+    sent(device, sid, text) {
+      letters.set(text, { from: device, sid, got: 0 });
+      const suite = world.devices.get(device)?.state.sessions.get(sid)?.suite;
+      if (suite !== undefined && CIPHERS[suite.cipher].encrypts) secrets.push(Buffer.from(text));
+    },
     judgeAtRest,
   };
 }

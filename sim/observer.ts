@@ -18,5 +18,7 @@ export interface Observer {
   readonly installed?: (device: DeviceParty, sid: string, session: Session | null) => void;
   /** A party sealed something. Copy what is to be kept: keys are wiped. */
   readonly sealed?: (party: PartyName, sealing: Sealing) => void;
+  /** A party sends something, as it goes to the broker. */
+  readonly published?: (party: PartyName, payload: Uint8Array) => void;
   readonly logged?: (party: PartyName, line: LogLine) => void;
 }

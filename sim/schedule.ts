@@ -5,6 +5,7 @@
 import { approveAsk, refuseAsk } from '../device-agent/calling.ts';
 import { endSession, sayBye, sendData } from '../device-agent/sessions.ts';
 import { encodeUtf8 } from '../protocol/bytes.ts';
+import type { Proposal } from '../protocol/messages.ts';
 import { unreliableBroker } from './adversary.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
@@ -26,6 +27,8 @@ export interface Schedule {
   readonly crypto: CryptoKind;
   readonly devices: number;
   readonly steps: number;
+  /** Of every device, in place of the usual ones. */
+  readonly proposals?: readonly Proposal[];
 }
 
 export interface ScheduleRun {
@@ -46,11 +49,13 @@ const LONGEST_AWAY_MS = 20_000;
 export function runSchedule(schedule: Schedule, plant: (world: SimWorld) => void = () => {}): ScheduleRun {
   const approval = { rules: [], otherwise: 'ask', askTimeoutSeconds: 30, busy: false } as const;
   const names = NAMES.slice(0, schedule.devices);
+  const { proposals } = schedule;
+  const own = proposals === undefined ? {} : { proposals };
   const world = createWorld(
     {
       crypto: schedule.crypto,
       keepTrace: false,
-      devices: names.map((name) => ({ name, settings: { approval } })),
+      devices: names.map((name) => ({ name, settings: { approval }, ...own })),
       verifier: { maxAgeSeconds: 86_400 },
     },
     schedule.seed,

@@ -131,6 +131,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     wall: () => EpochSeconds(BEGINNING + Math.floor(clock / MICROS_PER_SECOND)),
     publish(from, topic, payload, name) {
       const parcel = parcelOf(from, topic, payload, name);
+      for (const { published } of observers) published?.(from, payload);
       const line = lines.get(from);
       const connection = line?.connection ?? null;
       if (line === undefined || connection === null) return note(parcel, broker.addressee(topic), 'unsent');

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AgentState } from '../../device-agent/state.ts';
 import { EMPTY_WINDOW } from '../../protocol/replay-window.ts';
+import { resolveSuite } from '../../protocol/suites.ts';
 import { FAULTS, type FaultPoint, runWithFaults } from '../../sim/fault-points.ts';
 import { LAWS, type Law } from '../../sim/invariants.ts';
 import { runSchedule, type Weather } from '../../sim/schedule.ts';
@@ -43,6 +44,28 @@ test('[B7] schedules with real cryptography: every law holds', () => {
   for (let seed = 1; seed <= (LONG ? 200 : 4); seed++) {
     const { invariants, deeds } = runSchedule({ seed, weather: 'mishaps', crypto: 'real', devices: 3, steps: STEPS });
     assert.deepEqual(invariants.findings, [], `seed ${seed}:\n${deeds.join('\n')}`);
+  }
+});
+
+test('[B7] [5.6 nonce reuse] schedules of sessions by AES-CTR with HMAC: every law holds, and a nonce used twice is seen', () => {
+  const proposals = [
+    { cipher: 'aes-ctr-hmac', keyBits: [256], hashes: ['sha-512'], tagBits: 64, keyMode: 'key', priority: 1 },
+  ] as const;
+  for (const crypto of ['model', 'real'] as const) {
+    let [caught, sealings] = [0, 0];
+    for (let seed = 1; seed <= (LONG ? 200 : 8); seed++) {
+      const schedule = { seed, weather: 'mishaps', crypto, devices: 3, steps: STEPS, proposals } as const;
+      const before = sealings;
+      const { invariants, deeds } = runSchedule(schedule, (world) =>
+        world.observe({ sealed: (_party, { cipher }) => void (cipher === 'aes-ctr-hmac' && sealings++) }),
+      );
+      assert.deepEqual(invariants.findings, [], `seed ${seed}, ${crypto}:\n${deeds.join('\n')}`);
+      assert.ok(invariants.looks.nonce > sealings - before, 'each of them was looked at');
+      const { findings } = runSchedule(schedule, PLANTED.nonce.plant).invariants;
+      if (findings.some(({ law }) => law === 'nonce')) caught++;
+    }
+    assert.ok(sealings > 100, `${crypto}: ${sealings} records by AES-CTR with HMAC`);
+    assert.ok(caught > 0, `${crypto}: a nonce was used twice and nobody saw it`);
   }
 });
 
@@ -91,6 +114,15 @@ const PLANTED: Readonly<Record<Law, { readonly weather: Weather; readonly plant:
     plant: (world) =>
       everySecond(world, () => {
         for (const { sessions } of agents(world)) for (const { records } of sessions.values()) records.nextSequence = 0;
+      }),
+  },
+  hidden: {
+    weather: 'mishaps',
+    plant: (world) =>
+      everySecond(world, () => {
+        const algorithm = resolveSuite({ cipher: 'hmac', keyBits: 128, hash: 'sha-256', tagBits: 128 });
+        for (const { sessions } of agents(world))
+          for (const { records } of sessions.values()) Object.assign(records, { algorithm });
       }),
   },
   once: {
