@@ -76,6 +76,11 @@ export const agentConfig = z.strictObject({
       { cipher: 'aes-gcm', keyBits: { min: 128 }, hash: 'sha-256', keyMode: 'seed', priority: 1 },
       { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', keyMode: 'seed', priority: 2 },
     ]),
+  /**
+   * Measure what each proposal costs this machine, in at most 100 ms of CPU at the first start and after a change of
+   * processor or Node, and register it; false: the manager goes by its table.
+   */
+  measureCosts: z.boolean().default(true),
   /** Who may open sessions with this device; the first rule that matches decides. */
   approval: z
     .strictObject({

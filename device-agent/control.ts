@@ -15,6 +15,7 @@ import { closeChannel } from './channel.ts';
 import type { Cost } from './cost.ts';
 import type { News } from './effects.ts';
 import { join } from './joining.ts';
+import type { MeasuredCosts } from './priced-proposals.ts';
 import { register, unregister } from './registration.ts';
 import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
 import { withdrawStanding } from './standing.ts';
@@ -30,6 +31,8 @@ export interface ControlParts {
   readonly traffic: Transport['traffic'];
   /** Why there is no link, or null. */
   readonly linkReason: () => string | null;
+  /** Null: no cost is measured. */
+  readonly costs: MeasuredCosts | null;
 }
 
 type Args = { readonly [key: string]: JsonValue };
@@ -121,11 +124,12 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
 }
 
 async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal): Promise<JsonValue> {
-  const { callee, lifetimeSeconds, allowUnencrypted, timeoutSeconds } = asObject(args);
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, timeoutSeconds } = asObject(args);
   const wished = {
     callee: textOf(callee, 'callee'),
     lifetimeSeconds: lifetimeSeconds === undefined ? null : numberOf(lifetimeSeconds, 'lifetimeSeconds', 1, 86_400),
     allowUnencrypted: allowUnencrypted === true,
+    messageBytes: messageBytes === undefined ? undefined : numberOf(messageBytes, 'messageBytes', 1, MAX_MESSAGE_BYTES),
     timeoutSeconds:
       timeoutSeconds === undefined ? DEFAULT_CALL_SECONDS : numberOf(timeoutSeconds, 'timeoutSeconds', 1, 600),
   };
@@ -234,7 +238,7 @@ function waitFor(
 
 // ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-function showStatus({ state, crypto, traffic, linkReason }: ControlParts): JsonValue {
+function showStatus({ state, crypto, traffic, linkReason, costs }: ControlParts): JsonValue {
   const { channel, registration } = state;
   const down = state.link === null ? { linkReason: linkReason() } : {};
   return {
@@ -262,6 +266,14 @@ function showStatus({ state, crypto, traffic, linkReason }: ControlParts): JsonV
         nsPerByte: proposal.cost === undefined ? null : proposal.cost.picosPerByte / 1000,
       })),
     },
+    costs:
+      costs === null
+        ? null
+        : {
+            measured: new Date(costs.measuredAt * 1000).toISOString(),
+            instructions: costs.instructions,
+            openSslMask: costs.openSslMask === '' ? null : costs.openSslMask,
+          },
     asked: [...state.asked]
       .filter(([, asked]) => asked.nonceB === null)
       .map(([sid, { ask }]) => ({ sid, from: ask.from, name: ask.name, suite: suiteName(ask.suite) })),

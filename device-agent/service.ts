@@ -31,6 +31,7 @@ import type { Effect, News } from './effects.ts';
 import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
 import { inboxes } from './outbox.ts';
+import { type MeasureCosts, type MeasuredCosts, priceProposals } from './priced-proposals.ts';
 import { endAllSessions } from './sessions.ts';
 import type { AgentSettings } from './state.ts';
 
@@ -51,6 +52,8 @@ export interface AgentParts {
     options: { readonly everyMs: number },
     changed: (report: { readonly addresses: readonly string[] }) => void,
   ) => { addresses(): readonly string[]; stop(): void };
+  /** What suites cost this machine; absent: no cost is registered. */
+  readonly measureCosts?: MeasureCosts;
 }
 
 export interface AgentService {
@@ -89,12 +92,13 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     );
   }
   const settings = settingsOf(config, crypto);
+  const { proposals, measured } = priced(registrable(config.proposals), config, parts);
   const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
     if (config.addresses === 'auto')
       loop.run(() => wish(() => announceAddresses(state, reachableAt(config, addresses), world())));
   });
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
-  const wanted = { addresses: reachableAt(config, network.addresses()), proposals: registrable(config.proposals) };
+  const wanted = { addresses: reachableAt(config, network.addresses()), proposals };
   const memoryFile = join(config.stateDirectory, 'channel.cbor');
   const state = createAgent(
     settings,
@@ -193,6 +197,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       listeners,
       traffic: transport.traffic,
       linkReason: () => linkReason,
+      costs: measured,
     }),
     async close() {
       network.stop();
@@ -257,6 +262,24 @@ function registrable(proposals: AgentConfig['proposals']): Proposal[] {
   throw new AgentError(
     `proposals.${empty.index}: ${cipher} has keys of ${row.keyBits.join(', ')} bits and tags of ${row.tagBits.join(', ')} bits; given is ${describeProposal(wanted[empty.index]!)}`,
   );
+}
+
+/** Before the link is opened, which is before the first registration. */
+function priced(
+  proposals: readonly Proposal[],
+  config: AgentConfig,
+  { measureCosts, log }: AgentParts,
+): { readonly proposals: readonly Proposal[]; readonly measured: MeasuredCosts | null } {
+  if (!config.measureCosts || measureCosts === undefined) return { proposals, measured: null };
+  const found = priceProposals(proposals, measureCosts);
+  if (found.measured.measured !== null) {
+    const { because, spentMs, fault } = found.measured.measured;
+    const known = found.proposals.filter(({ cost }) => cost !== undefined).length;
+    log.info('costs.measured', { because, cpuMs: Math.round(spentMs), proposals: proposals.length, known });
+    if (fault !== null)
+      log.warn('costs.not-kept', { reason: fault, remedy: 'they are measured at each start until it can' });
+  }
+  return found;
 }
 
 /** A memory that cannot be used costs a full login, nothing else. */

@@ -3,18 +3,25 @@
  */
 import { join } from 'node:path';
 import { agentConfig } from '../../device-agent/config.ts';
+import type { MeasureCosts } from '../../device-agent/priced-proposals.ts';
 import { startAgent } from '../../device-agent/service.ts';
+import { readCpuFeatures } from '../../hardware/cpu-features.ts';
 import { openFileKeyStore } from '../../hardware/key-store.ts';
 import { watchNetwork } from '../../hardware/network-watch.ts';
+import { MEASURE_BUDGET_MS } from '../../hardware/suite-cost.ts';
+import { costConditions, suiteCosts } from '../../hardware/suite-cost-file.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { makePrivateDirectory, writeFault } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
 import { LockHeld, lockProcess, type ProcessLock } from '../../platform/process-lock.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
+import type { EpochSeconds } from '../../protocol/units.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { Failure } from '../failure.ts';
+import { openSslMask } from '../openssl-mask.ts';
 import { brokerLink } from './broker-link.ts';
 
 export async function startAgentDaemon(configPath: string, log: Log): Promise<Running> {
@@ -30,7 +37,8 @@ export async function startAgentDaemon(configPath: string, log: Log): Promise<Ru
   };
   try {
     const clock = systemClock();
-    const agent = startAgent(config, { crypto, clock, log, keyStore, openTransport, watchNetwork });
+    const measureCosts = costMeter(join(stateDirectory, 'suite-costs.json'), crypto, clock.wall);
+    const agent = startAgent(config, { crypto, clock, log, keyStore, openTransport, watchNetwork, measureCosts });
     closers.push(() => agent.close());
     const socket = join(stateDirectory, 'agent.sock');
     const control = await serveControl(socket, agent.control);
@@ -41,6 +49,12 @@ export async function startAgentDaemon(configPath: string, log: Log): Promise<Ru
     await close();
     throw error;
   }
+}
+
+function costMeter(path: string, crypto: Crypto, wall: () => EpochSeconds): MeasureCosts {
+  const [cpu, mask] = [readCpuFeatures(), openSslMask()];
+  const file = { path, conditions: costConditions(cpu, crypto, mask), crypto, wall, budgetMs: MEASURE_BUDGET_MS };
+  return (suites) => ({ ...suiteCosts(file, suites), instructions: cpu.instructions, openSslMask: mask });
 }
 
 /** Makes it when there is none; no second agent may log in with the same state. */
