@@ -53,7 +53,7 @@ test('[B7] [5.6 nonce reuse] schedules of sessions by AES-CTR with HMAC: every l
   ] as const;
   for (const crypto of ['model', 'real'] as const) {
     let [caught, sealings] = [0, 0];
-    for (let seed = 1; seed <= (LONG ? 200 : 8); seed++) {
+    for (let seed = 1; seed <= (LONG ? 200 : 16); seed++) {
       const schedule = { seed, weather: 'mishaps', crypto, devices: 3, steps: STEPS, proposals } as const;
       const before = sealings;
       const { invariants, deeds } = runSchedule(schedule, (world) =>
