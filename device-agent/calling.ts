@@ -24,6 +24,8 @@ export interface CallWish {
   readonly callee: string;
   readonly lifetimeSeconds: number | null;
   readonly allowUnencrypted: boolean;
+  /** Size of the messages to come: costs of suites are compared for it. */
+  readonly messageBytes?: number | undefined;
   readonly timeoutSeconds: number;
 }
 
@@ -31,8 +33,8 @@ export interface CallWish {
 export function startCall(state: AgentState, wish: CallWish, world: World): string {
   const nonceA = world.crypto.random(NONCE_BYTES);
   const key = toHex(nonceA);
-  const { callee, lifetimeSeconds, allowUnencrypted } = wish;
-  const call: Call = { callee, nonceA, lifetimeSeconds, allowUnencrypted, cost: noCost(), sentOn: null };
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes } = wish;
+  const call: Call = { callee, nonceA, lifetimeSeconds, allowUnencrypted, messageBytes, cost: noCost(), sentOn: null };
   state.calls.set(key, call);
   schedule(state.deadlines, `call:${key}`, later(world.now, seconds(wish.timeoutSeconds)));
   sendCalls(state, world);
@@ -69,12 +71,13 @@ export function sendCalls(state: AgentState, world: World): void {
     }
     call.sentOn = open.channel;
     state.charged = call.cost;
-    const { nonceA, callee, lifetimeSeconds } = call;
+    const { nonceA, callee, lifetimeSeconds, messageBytes } = call;
     const lifetime = lifetimeSeconds ?? undefined;
     const allowUnencrypted = call.allowUnencrypted ? true : undefined;
     const terms = { lifetime: lifetimeSeconds ?? LONGEST_LIFETIME, allowUnencrypted: call.allowUnencrypted };
     const consent = writeConsent(state.consentKey, { role: 'caller', name: callee, call: nonceA }, terms, world);
-    sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted, consent }], call.cost, world);
+    const connect = { kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted, consent, messageBytes } as const;
+    sendOnChannel(state, [connect], call.cost, world);
   }
 }
 

@@ -54,6 +54,7 @@ export interface Call {
   readonly nonceA: Uint8Array;
   readonly lifetimeSeconds: number | null;
   readonly allowUnencrypted: boolean;
+  readonly messageBytes: number | undefined;
   readonly cost: Cost;
   sentOn: Channel | null;
 }

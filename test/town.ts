@@ -53,6 +53,7 @@ export const proposal = (
     keyMode?: 'key' | 'seed';
     hash?: 'sha-256' | 'sha-384' | 'sha-512';
     tagBits?: number;
+    cost?: Proposal['cost'];
   } = {},
 ): Proposal => ({
   cipher,
@@ -61,6 +62,7 @@ export const proposal = (
   tagBits: more.tagBits ?? longestTagBits(cipher),
   keyMode: more.keyMode ?? 'seed',
   priority: more.priority,
+  cost: more.cost,
 });
 
 /** A link that is closed again and again waits, as network halves do. */

@@ -44,7 +44,12 @@ function statusVerb(): Command {
 const GRACE_SECONDS = 25;
 
 function connectVerb(): Command {
-  type Options = AgentOptions & { lifetime?: number; timeout: number; allowUnencrypted?: boolean };
+  type Options = AgentOptions & {
+    lifetime?: number;
+    timeout: number;
+    allowUnencrypted?: boolean;
+    messageBytes?: number;
+  };
   return agentOptions(
     verb('connect <callee>', 'open a session with another device', 'kagimori agent connect thermostat'),
   )
@@ -54,14 +59,20 @@ function connectVerb(): Command {
     )
     .option('--lifetime <seconds>', 'how long the session may last', numberBetween(1, 86_400))
     .option('--allow-unencrypted', 'accept a suite that authenticates and does not encrypt')
+    .option(
+      '--message-bytes <number>',
+      'size of the messages to come: the lightest suite for it',
+      numberBetween(1, 2 ** 24),
+    )
     .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
     .action(async (callee: string, options: Options) => {
-      const { lifetime, timeout, allowUnencrypted } = options;
+      const { lifetime, timeout, allowUnencrypted, messageBytes } = options;
       const args = {
         callee,
         timeoutSeconds: timeout,
         ...(lifetime === undefined ? {} : { lifetimeSeconds: lifetime }),
         ...(allowUnencrypted === true ? { allowUnencrypted } : {}),
+        ...(messageBytes === undefined ? {} : { messageBytes }),
       };
       const timeoutMs = (timeout + GRACE_SECONDS) * 1000;
       const session = await ask('agent', 'connect', args, { ...ofAgent(options), timeoutMs });
