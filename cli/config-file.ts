@@ -9,7 +9,7 @@ import { decodeUtf8 } from '../protocol/bytes.ts';
 import { type ConfigPath, problemsOf } from './config-problems.ts';
 import { Failure } from './failure.ts';
 
-const MAX_CONFIG_BYTES = 256 * 1024;
+export const MAX_CONFIG_BYTES = 256 * 1024;
 /** A file that is wrong from top to bottom need not fill the screen. */
 const MAX_PROBLEMS = 10;
 
@@ -44,8 +44,17 @@ export function outermostKeys(path: string): readonly string[] {
   return isMap(contents) ? contents.items.map(({ key }) => (isScalar(key) ? String(key.value) : '')) : [];
 }
 
-function readText(path: string): string {
-  const bytes = readBounded(path, MAX_CONFIG_BYTES);
+/** For problems that no schema finds. @returns where in such a text the value of a key stands: `path:line:col` */
+export function placesIn(text: string, path: string): (key: ConfigPath) => string {
+  const lines = new LineCounter();
+  const document = readDocument(text, path, lines);
+  return (key) => placeOf(path, lines, offsetOf(document, key, false));
+}
+
+const readText = (path: string): string => textOf(readBounded(path, MAX_CONFIG_BYTES), path);
+
+/** @throws FileFault when the bytes are no text */
+export function textOf(bytes: Uint8Array, path: string): string {
   try {
     return decodeUtf8(bytes);
   } catch {

@@ -21,3 +21,13 @@ export const EXIT_CODES = {
 } as const satisfies Record<string, { readonly code: number; readonly meaning: string }>;
 
 export type Exit = keyof typeof EXIT_CODES;
+
+/** Codes that mean another thing with one command: a script that asks it has to tell these apart. */
+export const OWN_EXIT_CODES = {
+  'kagimori suites match': {
+    noMatch: {
+      code: 3,
+      meaning: 'the two devices have no suite in common; it asks no service, so 3 means nothing else here',
+    },
+  },
+} as const satisfies Record<string, Record<string, { readonly code: number; readonly meaning: string }>>;

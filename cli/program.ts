@@ -11,9 +11,11 @@ import { demoCommand } from './commands/demo.ts';
 import { deviceCommand } from './commands/device.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { managerCommand } from './commands/manager.ts';
+import { rulesCommand } from './commands/rules.ts';
 import { sessionCommand } from './commands/session.ts';
 import { simCommand } from './commands/sim.ts';
 import { statusCommand } from './commands/status.ts';
+import { suitesCommand } from './commands/suites.ts';
 import { verifierCommand } from './commands/verifier.ts';
 
 /** Every command throws instead of ending the process; errors are not printed here. */
@@ -30,6 +32,8 @@ export function createProgram(): Command {
     managerCommand(),
     deviceCommand(),
     sessionCommand(),
+    rulesCommand(),
+    suitesCommand(),
     agentCommand(),
     statusCommand(),
     doctorCommand(),

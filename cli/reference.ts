@@ -3,7 +3,7 @@
  */
 import type { Argument, Command, Option } from 'commander';
 import { exampleOf } from './command.ts';
-import { EXIT_CODES } from './exit-codes.ts';
+import { EXIT_CODES, OWN_EXIT_CODES } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 
 const BEGIN = `# The \`kagimori\` command
@@ -30,6 +30,11 @@ export function cliMarkdown(): string {
     '## Exit codes\n',
     '| code | meaning |\n|---|---|',
     ...Object.values(EXIT_CODES).map((exit) => `| ${exit.code} | ${exit.meaning} |`),
+    '\nOf one command alone:\n',
+    '| command | code | meaning |\n|---|---|---|',
+    ...Object.entries(OWN_EXIT_CODES).flatMap(([path, own]) =>
+      Object.values(own).map((exit) => `| ${code(path)} | ${exit.code} | ${exit.meaning} |`),
+    ),
     '\n## Commands\n',
     '| command | what it does |\n|---|---|',
     ...list,

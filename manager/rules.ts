@@ -5,7 +5,7 @@
 import { DEFAULT_SELECTION, type Selection } from '../protocol/matching.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import { matchesGlob, type Subject } from './policy.ts';
-import { isWithin, type TimeWindow } from './time-window.ts';
+import { DAYS, isWithin, type TimeWindow } from './time-window.ts';
 
 /** What a device must be; absent settings are open, those given must all hold. */
 export interface SubjectPattern {
@@ -65,4 +65,26 @@ function isOf(pattern: SubjectPattern, subject: Subject): boolean {
   if (pattern.group !== undefined && !subject.groups.includes(pattern.group)) return false;
   if (pattern.id !== undefined && !matchesGlob(pattern.id, subject.id)) return false;
   return pattern.user === undefined || (subject.user !== null && matchesGlob(pattern.user, subject.user));
+}
+
+/** For people: `callee of class camera and group porch; from 22:00 to 06:00 Europe/Berlin on mon, tue`. */
+export function describeWhen({ time, ...subjects }: When): string {
+  const sides = (['caller', 'callee', 'either', 'both'] as const).flatMap((side) => {
+    const pattern = subjects[side];
+    return pattern === undefined ? [] : [`${side} of ${describeSubject(pattern)}`];
+  });
+  const parts = time === undefined ? sides : [...sides, describeTime(time)];
+  return parts.length === 0 ? 'always' : parts.join('; ');
+}
+
+function describeSubject(pattern: SubjectPattern): string {
+  const given = (['class', 'group', 'id', 'user'] as const).filter((key) => pattern[key] !== undefined);
+  return given.map((key) => `${key} ${pattern[key]}`).join(' and ');
+}
+
+function describeTime({ fromMinute, toMinute, days, timeZone }: TimeWindow): string {
+  const clock = (minute: number): string =>
+    `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
+  const on = days.length === DAYS.length ? '' : ` on ${days.join(', ')}`;
+  return `from ${clock(fromMinute)} to ${clock(toMinute)} ${timeZone}${on}`;
 }

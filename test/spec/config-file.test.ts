@@ -9,10 +9,12 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { brokerConfig } from '../../broker/config.ts';
 import { exampleConfig } from '../../cli/commands/daemon-verbs.ts';
+import { exampleRules } from '../../cli/commands/rules.ts';
 import { parseConfig, readConfigFile } from '../../cli/config-file.ts';
 import { KINDS, schemaOf } from '../../cli/config-place.ts';
 import { nearest } from '../../cli/config-problems.ts';
 import { Failure } from '../../cli/failure.ts';
+import { rulesSchema } from '../../cli/rules/rules-file.ts';
 import { managerConfig } from '../../manager/config.ts';
 import { verifierConfig } from '../../verifier/config.ts';
 
@@ -179,15 +181,23 @@ function keysOf(schema: z.core.JSONSchema.BaseSchema, into = new Set<string>()):
   return into;
 }
 
-for (const kind of KINDS) {
-  test(`the example of \`${kind} config\` is valid as it stands and with every setting uncommented, and names them all`, async () => {
-    const schema = await schemaOf(kind);
-    const text = exampleConfig(kind);
+const EXAMPLES = [
+  ...KINDS.map((kind) => [`${kind} config`, exampleConfig(kind), () => schemaOf(kind)] as const),
+  ['rules example', exampleRules(), async () => rulesSchema] as const,
+];
+
+for (const [command, text, schemaFor] of EXAMPLES) {
+  test(`the example of \`${command}\` is valid as it stands and with every setting uncommented, and names them all`, async () => {
+    const schema: z.ZodType = await schemaFor();
     parseConfig(text, 'k.yaml', schema);
     parseConfig(uncommented(text), 'k.yaml', schema);
     for (const key of keysOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))) {
-      // an alternative to another setting stands in prose: `key: value`
-      assert.match(text, new RegExp(`^#?[ -]*${key}:|\`${key}:`, 'm'), `the example does not name ${key}`);
+      // an alternative to another setting stands in prose: `key: value`; several on one line: { key: value }
+      assert.match(
+        text,
+        new RegExp(`^#?[ -]*${key}:|\`${key}:|[{,] ${key}: `, 'm'),
+        `the example does not name ${key}`,
+      );
     }
   });
 }
