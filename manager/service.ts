@@ -48,8 +48,13 @@ export interface ManagerParts {
   }) => Transport;
 }
 
+/** Why rules are in force: the start, a changed file, a signal, an operator's command. */
+export type RulesCause = 'start' | 'file' | 'signal' | 'asked';
+
 export interface ManagerService {
   readonly control: Readonly<Record<string, ControlHandler>>;
+  /** From the next match on; sessions that were made by other rules go on. */
+  setRules(rules: Rules, cause: RulesCause): void;
   close(): Promise<void>;
 }
 
@@ -150,7 +155,15 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     tellHistory(state);
     return state.out;
   });
+  const setRules = (rules: Rules, cause: RulesCause): void =>
+    loop.run(() => {
+      state.rules = rules;
+      const fields = { digest: rules.digest, rules: rules.rules.length, cause };
+      return [{ type: 'log', level: 'info', event: 'rules.in-force', fields }];
+    });
+  if (parts.rules !== undefined) setRules(parts.rules, 'start');
   return {
+    setRules,
     control: controlOf({
       state,
       counters: () => ({ link, steps, cpuMicros, traffic: transport.traffic }),

@@ -14,6 +14,7 @@ import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { brokerLink, type OpenTransport } from './broker-link.ts';
 import { openManagerStore, withStore } from './manager-store.ts';
+import { keepRules } from './rules-keeper.ts';
 
 /** @param acceptRollback  start although the witness knows of a later store */
 export async function startManagerDaemon(configPath: string, log: Log, acceptRollback: boolean): Promise<Running> {
@@ -26,6 +27,8 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
     for (const one of closers.splice(0).reverse()) await one();
   };
   try {
+    const keeper = keepRules(config, crypto, log);
+    closers.push(async () => keeper.close());
     const broker = await reachBroker(config.broker, crypto, log);
     closers.push(broker.close);
     const clock = systemClock();
@@ -37,11 +40,13 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
       openKey,
       sealingKey,
       history,
+      ...(keeper.rules === undefined ? {} : { rules: keeper.rules }),
       openTransport: broker.openTransport,
     });
     closers.push(() => manager.close());
+    keeper.tell(manager.setRules);
     const socket = join(config.dataDirectory, 'manager.sock');
-    const control = await serveControl(socket, withStore(manager.control, store, config, log));
+    const control = await serveControl(socket, withStore(keeper.withRules(manager.control), store, config, log));
     closers.push(() => control.close());
     return { ready: { manager: config.name, broker: broker.where, control: socket }, close };
   } catch (error) {
