@@ -53,11 +53,13 @@ export function measureSuites(crypto: Crypto, suites: readonly Suite[], budgetMs
   const leftMicros = (): number => began + 1000 * budgetMs - processCpuMicros();
   const costs = new Map(suites.map((suite) => [costKey(suite), null as Cost | null]));
   const tracks: Track[] = [];
+  const leftToClimb = (): number => leftMicros() - 1000 * budgetMs * (1 - CLIMB_PART);
   for (const suite of new Map(suites.map((one) => [costKey(one), one])).values()) {
+    if (leftToClimb() <= 0) break;
     const algorithm = resolveSuite(suite);
     if (algorithm === null || !runsOn(crypto, algorithm)) continue;
     const track = trackOf(crypto, algorithm);
-    if (climb(track, () => leftMicros() - 1000 * budgetMs * (1 - CLIMB_PART))) tracks.push(track);
+    if (climb(track, leftToClimb)) tracks.push(track);
   }
   takeTurns(tracks, () => leftMicros() - 1000 * budgetMs * (1 - CLIMB_PART - WARM_PART));
   takeTurns(affordable(tracks, leftMicros()), leftMicros);
@@ -139,7 +141,6 @@ function trackOf(crypto: Crypto, algorithm: RecordAlgorithm): Track {
  * @returns whether it came to the top
  */
 function climb({ short, middle, long }: Track, leftMicros: () => number): boolean {
-  if (leftMicros() <= 0) return false;
   runBatch(short);
   if (STEP * short.lastMicros > leftMicros()) return false;
   runBatch(middle);
