@@ -6,6 +6,7 @@ import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { OWN_EXIT_CODES } from '../exit-codes.ts';
 import { createOutput, printable } from '../output.ts';
 import type { DeviceFilesMatch } from '../rules/device-files-match.ts';
+import { suitesListVerb } from './suites-list.ts';
 
 interface MatchOptions extends CommonOptions {
   readonly rules?: string;
@@ -18,7 +19,7 @@ const { noMatch } = OWN_EXIT_CODES['kagimori suites match'];
 const MAX_MESSAGE_BYTES = 2 ** 24;
 
 export function suitesCommand(): Command {
-  return noun('suites', 'suites, and which of them two devices have in common', [matchVerb()]);
+  return noun('suites', 'suites, and which of them two devices have in common', [suitesListVerb(), matchVerb()]);
 }
 
 function matchVerb(): Command {
