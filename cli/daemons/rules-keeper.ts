@@ -72,7 +72,10 @@ export function keepRules(
   /** @returns what is wrong with the file; nothing: it is in force */
   const reload = (cause: RulesCause): readonly string[] => {
     try {
-      inForce = load().rules;
+      const { rules } = load();
+      // touched, and nothing else
+      if (cause === 'file' && refused === null && rules.digest === inForce.digest) return [];
+      inForce = rules;
     } catch (error) {
       const problems = shownFailure(error).lines;
       refused = { at: isoNow(), problems };
