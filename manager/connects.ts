@@ -3,7 +3,7 @@
  * devices say of a session later.
  */
 import { toHex } from '../protocol/bytes.ts';
-import type { Match, Setting } from '../protocol/matching.ts';
+import { refusalSentence } from '../protocol/match-refusal.ts';
 import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
 import { namesMeant } from '../protocol/names.ts';
 import { suiteName } from '../protocol/suites.ts';
@@ -12,7 +12,7 @@ import type { World } from '../protocol/world.ts';
 import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { answeredBefore } from './registrations.ts';
-import { chooseSuite, subjectOf } from './selection.ts';
+import { chooseSuite, offers, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
@@ -51,57 +51,60 @@ export function receiveConnect(
   startSession(state, decision.terms, takeStandingNonce(state, decision.terms), world);
 }
 
-type Decision =
-  | { readonly terms: Terms; readonly retiring: boolean }
-  | { readonly refused: Reason; readonly detail?: string | undefined };
+interface Refusal {
+  readonly refused: Reason;
+  readonly detail?: string | undefined;
+}
+type Decision = { readonly terms: Terms; readonly retiring: boolean } | Refusal;
 
 const NOT_FOR_YOU = 'no such device, or this device may not connect to it';
-const FAILED_ON: Readonly<Record<Setting, string>> = {
-  cipher: 'the two devices have no cipher in common',
-  keyBits: 'same cipher, but no key length in common',
-  hash: 'same cipher and key length, but no hash in common',
-  tagBits: 'same cipher, key length and hash, but no tag length in common',
-  keyMode: 'same suite, but one wants the key and the other a seed',
-  encryption: 'only integrity-only suites are common, and they were not asked for',
-  rule: 'suites are common, and none is as the rule requires',
-  retired: 'the suites in common are retired',
-};
 
-const refusalOf = ({ failedOn, rule }: Extract<Match, { matched: false }>): string =>
-  failedOn === 'rule' ? `${FAILED_ON.rule}: ${rule}` : FAILED_ON[failedOn];
+/** [patent 0105] The device that a name means; null: nobody is known by it. */
+export const deviceNamed = (state: ManagerState, name: string): DeviceId | null =>
+  namesMeant(name)
+    .map((one) => state.names.get(one))
+    .find((id) => id !== undefined) ?? null;
 
-/** Policy before existence, so that an unknown and a forbidden callee look the same; then reach, then the match. */
-function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Connect'>, world: World): Decision {
-  const { settings } = state;
-  const meant = namesMeant(message.callee);
-  const callee = meant.map((name) => state.names.get(name)).find((id) => id !== undefined) ?? null;
+/** Policy before existence, so that an unknown and a forbidden callee look the same; then reach. Suites come later. */
+export function reachFor(
+  state: ManagerState,
+  caller: DeviceId,
+  name: string,
+  world: World,
+): Refusal | { readonly callee: DeviceId } {
+  const callee = deviceNamed(state, name);
   if (callee === caller) return { refused: 'self' };
   const subject: Subject =
-    callee === null
-      ? { id: message.callee as DeviceId, class: null, groups: [], user: null }
-      : subjectOf(state, callee);
-  const allowed = mayConnect(settings.connectPolicy, subjectOf(state, caller), subject);
+    callee === null ? { id: name as DeviceId, class: null, groups: [], user: null } : subjectOf(state, callee);
+  const allowed = mayConnect(state.settings.connectPolicy, subjectOf(state, caller), subject);
   if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
 
-  const ours = state.registrations.get(caller);
-  if (ours === undefined) return { refused: 'not-registered', detail: 'register addresses and proposals first' };
-  const theirs = state.registrations.get(callee);
-  if (theirs === undefined || !mayBeLinked(state, callee)) return { refused: 'unreachable' };
+  if (!state.registrations.has(caller))
+    return { refused: 'not-registered', detail: 'register addresses and proposals first' };
+  if (!state.registrations.has(callee) || !mayBeLinked(state, callee)) return { refused: 'unreachable' };
   if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
   if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
 
   // a callee without a channel is judged when it is opened
   const stale = (id: DeviceId): boolean => verdictSecondsLeft(state, id, world) <= 0;
   if (stale(caller) || (state.channels.has(callee) && stale(callee))) return { refused: 'verifier-away' };
+  return { callee };
+}
 
-  const wishes = { allowUnencrypted: message.allowUnencrypted === true, messageBytes: message.messageBytes ?? null };
-  const choice = chooseSuite(state, caller, callee, wishes, world);
-  if (!choice.match.matched) return { refused: 'no-common-suite', detail: refusalOf(choice.match) };
-  const matched = choice.match;
+function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Connect'>, world: World): Decision {
+  const reached = reachFor(state, caller, message.callee, world);
+  if ('refused' in reached) return reached;
+  const { callee } = reached;
+  const asked = { allowUnencrypted: message.allowUnencrypted === true, messageBytes: message.messageBytes ?? null };
+  const { match: matched, selection, wishes, decision } = chooseSuite(state, caller, callee, asked, world);
+  if (!matched.matched) {
+    const [ours, theirs] = [caller, callee].map((id) => offers(state, state.registrations.get(id)!));
+    return { refused: 'no-common-suite', detail: refusalSentence(ours!, theirs!, matched, selection, wishes) };
+  }
 
   const route = freeRoute(state, caller, callee);
   if (route === null) return { refused: 'too-many', detail: 'end some sessions first' };
-  const { byDefault, atMost } = settings.lifetimeSeconds;
+  const { byDefault, atMost } = state.settings.lifetimeSeconds;
   return {
     retiring: matched.retiring,
     terms: {
@@ -114,7 +117,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
       suite: matched.suite,
       keyMode: matched.keyMode,
       rule: matched.rule,
-      decision: choice.decision,
+      decision,
       lifetimeSeconds: Math.min(message.lifetime ?? byDefault, atMost),
       route,
     },

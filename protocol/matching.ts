@@ -116,13 +116,24 @@ export function match(
   selection: Selection = DEFAULT_SELECTION,
   wishes: Wishes = NO_WISHES,
 ): Match {
+  // what cannot be among the best by the first criterion any more is not even kept
+  const first = wishes.retiring.length === 0 ? selection.prefer[0] : undefined;
+  let enough = Number.POSITIVE_INFINITY;
   let candidates: Candidate[] = [];
   let furthest = 0;
   for (const theirs of callee.offers) {
     for (const ours of caller.offers) {
       const meeting = meet(ours, theirs, selection, wishes);
-      if ('apart' in meeting) furthest = Math.max(furthest, SETTINGS.indexOf(meeting.apart));
-      else candidates.push(...meeting.candidates);
+      if ('apart' in meeting) {
+        furthest = Math.max(furthest, SETTINGS.indexOf(meeting.apart));
+        continue;
+      }
+      for (const one of meeting.candidates) {
+        const score = first === undefined ? 0 : scoreOf(first, one, selection, wishes);
+        if (score > enough) continue;
+        if (first !== undefined) enough = Math.min(enough, stillBest(first, score));
+        candidates.push(one);
+      }
     }
   }
   if (candidates.length === 0) return { matched: false, failedOn: SETTINGS[furthest]!, rule: selection.name };
@@ -164,17 +175,19 @@ function within(
   if (!require.ciphers.includes(cipher) || tagBits < require.minTagBits) return APART.rule;
   const allowed = callee.hashes.filter((hash) => (hashes & hashBit(hash)) !== 0 && require.hashes.includes(hash));
   if (allowed.length === 0) return APART.rule;
-  const lengths = CIPHERS[cipher].keyBits.filter((_, bit) => (keys & (1 << bit)) !== 0);
   // [patent 0162] the shortest key and the callee's first hash, unless a criterion looks at these
-  const everyKey = retiring.length > 0 || prefer.some((one) => LOOKS_AT_KEY.has(one));
-  const everyHash = retiring.length > 0 || prefer.some((one) => LOOKS_AT_HASH.has(one));
+  const every = retiring.length > 0 || retired.length > 0; // a retirement may name one key with one hash
+  const everyKey = every || prefer.some((one) => LOOKS_AT_KEY.has(one));
+  const everyHash = every || prefer.some((one) => LOOKS_AT_HASH.has(one));
   const candidates: Candidate[] = [];
   let strong = false;
   let shortest = 0;
-  for (const keyBits of lengths) {
-    if (shortest > 0 && !everyKey) break;
-    for (const [hashPlace, hash] of allowed.entries()) {
-      const suite = { cipher, keyBits, hash, tagBits };
+  const { keyBits: lengths } = CIPHERS[cipher];
+  for (let bit = 0; bit < lengths.length && (shortest === 0 || everyKey); bit++) {
+    if ((keys & (1 << bit)) === 0) continue;
+    const keyBits = lengths[bit]!;
+    for (let hashPlace = 0; hashPlace < allowed.length; hashPlace++) {
+      const suite = { cipher, keyBits, hash: allowed[hashPlace]!, tagBits };
       if (strengthBits(suite) < require.minStrengthBits) break;
       strong = true;
       if (retired.some((pattern) => suiteFits(suite, pattern))) continue;
@@ -191,7 +204,8 @@ const APART = Object.fromEntries(SETTINGS.map((setting) => [setting, { apart: se
   Record<Setting, { readonly apart: Setting }>
 >;
 const LOOKS_AT_KEY: ReadonlySet<Criterion> = new Set(['strength', 'key-length', 'cipher-lightness', 'cost']);
-const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['hash-lightness', 'cost']);
+/** The weight of aes-ctr-hmac and of hmac is that of the hash too. */
+const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['cipher-lightness', 'hash-lightness', 'cost']);
 
 /** Those that no other is better than. */
 export function bestBy(
@@ -201,11 +215,13 @@ export function bestBy(
   wishes: Wishes,
 ): Candidate[] {
   const scores = candidates.map((candidate) => scoreOf(criterion, candidate, selection, wishes));
-  const least = Math.min(...scores);
-  // a measured cost is never exact: near the lowest is as good
-  const enough = criterion === 'cost' ? least * COST_TIE : least;
+  const least = scores.reduce((lowest, score) => Math.min(lowest, score), Number.POSITIVE_INFINITY);
+  const enough = stillBest(criterion, least);
   return candidates.filter((_, at) => scores[at]! <= enough);
 }
+
+/** The greatest score that is as good as the least: a measured cost is never exact. */
+const stillBest = (criterion: Criterion, least: number): number => (criterion === 'cost' ? least * COST_TIE : least);
 
 /** Lower is better. */
 export function scoreOf(
@@ -240,21 +256,36 @@ export const messageBytesOf = (selection: Selection, wishes: Wishes): number =>
 
 /** Picoseconds a message on the slower side. */
 function dearerSide(caller: Offer, callee: Offer, suite: Suite, messageBytes: number): number {
-  const assumed = assumedCost(suite);
-  return Math.max(costOf(caller.cost ?? assumed, messageBytes), costOf(callee.cost ?? assumed, messageBytes));
+  const assumed = caller.cost === null || callee.cost === null ? costOf(assumedCost(suite), messageBytes) : 0;
+  return Math.max(
+    caller.cost === null ? assumed : costOf(caller.cost, messageBytes),
+    callee.cost === null ? assumed : costOf(callee.cost, messageBytes),
+  );
 }
 
-const isRetiring = ({ suite }: Candidate, { retiring }: Wishes): boolean =>
+/** Taken only when nothing else is common. */
+export const isRetiring = ({ suite }: Pick<Candidate, 'suite'>, { retiring }: Pick<Wishes, 'retiring'>): boolean =>
   retiring.some((pattern) => suiteFits(suite, pattern));
+
+/** The settings by which the suite table orders what ties in every criterion, the weightiest first. */
+export const TABLE_PLACES = ['cipher', 'key-length', 'hash-order', 'hash', 'tag', 'key-mode'] as const;
+export type TablePlace = (typeof TABLE_PLACES)[number];
+
+const BY_PLACE: Readonly<Record<TablePlace, (a: Candidate, b: Candidate) => number>> = {
+  cipher: (a, b) => CIPHER_ORDER.indexOf(a.suite.cipher) - CIPHER_ORDER.indexOf(b.suite.cipher),
+  'key-length': (a, b) => a.suite.keyBits - b.suite.keyBits,
+  'hash-order': (a, b) => a.hashPlace - b.hashPlace,
+  hash: (a, b) => HASH_WIRE[a.suite.hash] - HASH_WIRE[b.suite.hash],
+  tag: (a, b) => b.suite.tagBits - a.suite.tagBits,
+  'key-mode': (a, b) => Number(a.callee.keyMode === 'key') - Number(b.callee.keyMode === 'key'),
+};
+
+/** Where two of them part in the suite table; null only for the same suite and key mode. */
+export const tablePlaceOf = (a: Candidate, b: Candidate): TablePlace | null =>
+  TABLE_PLACES.find((place) => BY_PLACE[place](a, b) !== 0) ?? null;
 
 /** Negative: the first goes before. Zero only for the same suite and key mode. */
 export function inTableOrder(a: Candidate, b: Candidate): number {
-  return (
-    CIPHER_ORDER.indexOf(a.suite.cipher) - CIPHER_ORDER.indexOf(b.suite.cipher) ||
-    a.suite.keyBits - b.suite.keyBits ||
-    a.hashPlace - b.hashPlace ||
-    HASH_WIRE[a.suite.hash] - HASH_WIRE[b.suite.hash] ||
-    b.suite.tagBits - a.suite.tagBits ||
-    Number(a.callee.keyMode === 'key') - Number(b.callee.keyMode === 'key')
-  );
+  const place = tablePlaceOf(a, b);
+  return place === null ? 0 : BY_PLACE[place](a, b);
 }

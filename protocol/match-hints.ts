@@ -1,0 +1,229 @@
+/**
+ * What would change a match: small changes to a list, the rule or the wishes. Each is made and the match run again; a change
+ * that changes nothing is not told.
+ */
+import { keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
+import { CRITERION_WORDS, requirementText, type Side } from './match-sentences.ts';
+import { type Criterion, type Match, match, type Requirement, type Selection, type Wishes } from './matching.ts';
+import type { Proposal } from './messages.ts';
+import { type Offer, offersOf } from './proposal.ts';
+import { spellSuitePattern } from './suite-pattern.ts';
+import { type KeyMode, type Suite, strengthBits, suiteName } from './suites.ts';
+
+/** Everything that a match depends on. */
+export interface Question {
+  readonly caller: Side;
+  readonly callee: Side;
+  readonly selection: Selection;
+  readonly wishes: Wishes;
+}
+
+export interface Hint {
+  /** What follows on "if": `lamp's proposal 2 also allowed 256 bit`. */
+  readonly change: string;
+  /** With that change made. */
+  readonly question: Question;
+  readonly match: Match;
+}
+
+/** For people: `If lamp's proposal 2 also allowed 256 bit: aes-gcm-256 sha-256 tag 128.` */
+export const hintSentence = ({ change, match }: Hint): string =>
+  `If ${change}: ${match.matched ? `${suiteName(match.suite)}${match.retiring ? ', which retires' : ''}` : 'no suite at all'}.`;
+
+const MAX_HINTS = 6;
+/** Of the pairs that came closest; more of them say the same. */
+const MAX_PAIRS = 64;
+
+export function hintsOf(question: Question, replay: Replay): readonly Hint[] {
+  const hints = replay.match.matched ? ifMatched(question, replay) : ifNone(question, replay);
+  const told = new Set<string>();
+  return hints
+    .filter(({ change, match: after }) => differs(replay.match, after) && !told.has(change) && told.add(change))
+    .slice(0, MAX_HINTS);
+}
+
+const run = ({ caller, callee, selection, wishes }: Question): Match =>
+  match(offersOf(caller.proposals), offersOf(callee.proposals), selection, wishes);
+
+/** Another suite, or none, or one where none was; another reason for none is no change. */
+const differs = (before: Match, after: Match): boolean =>
+  before.matched !== after.matched ||
+  (before.matched &&
+    after.matched &&
+    (suiteName(before.suite) !== suiteName(after.suite) || before.keyMode !== after.keyMode));
+
+const hint = (change: string, question: Question): Hint => ({ change, question, match: run(question) });
+
+// ── Where nothing matched ───────────────────────────────────────────────────────────────────────────────────────────
+
+function ifNone(question: Question, replay: Replay): readonly Hint[] {
+  const { match: found, partings } = replay;
+  if (found.matched) return [];
+  const { failedOn } = found;
+  if (failedOn === 'encryption') {
+    const wishes = { ...question.wishes, allowUnencrypted: true };
+    return [hint('suites that do not encrypt were asked for', { ...question, wishes })];
+  }
+  if (failedOn === 'rule') return ifRuleWere(question, replay);
+  if (failedOn === 'retired') return ifNotRetired(question, replay, 'retired');
+  const closest = partings.filter(({ at }) => at === failedOn).slice(0, MAX_PAIRS);
+  if (failedOn === 'cipher') return ifRegisteredToo(question);
+  return [...nearest(question, closest, 'caller'), ...nearest(question, closest, 'callee')];
+}
+
+/** One side adds what the other has registered. */
+function ifRegisteredToo(question: Question): readonly Hint[] {
+  const { caller, callee } = question;
+  const borrow = (from: Side, to: Side, side: 'caller' | 'callee'): readonly Hint[] => {
+    for (const [index, one] of from.proposals.entries()) {
+      const { priority: _priority, cost: _cost, ...bare } = one;
+      const added = { ...to, proposals: [...to.proposals, bare] };
+      if (!alone(question, side, bare).matched) continue;
+      return [hint(`${to.name} also registered ${from.name}'s proposal ${index + 1}`, { ...question, [side]: added })];
+    }
+    return [];
+  };
+  return [...borrow(callee, caller, 'caller'), ...borrow(caller, callee, 'callee')];
+}
+
+/** One side gives way in one of the closest pairs, in as few settings as that takes. */
+function nearest(question: Question, pairs: readonly Parting[], side: 'caller' | 'callee'): readonly Hint[] {
+  const { name, proposals } = question[side];
+  const ways = pairs.flatMap((pair) => {
+    const [own, other] = side === 'caller' ? [pair.caller, pair.callee] : [pair.callee, pair.caller];
+    const given = proposals[own.index]!;
+    const wanted = question[side === 'caller' ? 'callee' : 'caller'].proposals[other.index]!;
+    const found = alone(question, side, widened(given, wanted));
+    return found.matched ? [{ index: own.index, ...narrowed(given, own, found.suite, found.keyMode) }] : [];
+  });
+  const least = Math.min(...ways.map(({ words }) => words.length));
+  const way = ways.find(({ words }) => words.length === least);
+  if (way === undefined) return [];
+  const changed = { name, proposals: proposals.with(way.index, way.proposal) };
+  return [
+    hint(`${name}'s proposal ${way.index + 1} ${way.words.join(' and ').replaceAll('and also allowed', 'and')}`, {
+      ...question,
+      [side]: changed,
+    }),
+  ];
+}
+
+/** Where nothing matched, a changed proposal matches with the whole list as it does by itself. */
+const alone = (question: Question, side: 'caller' | 'callee', proposal: Proposal): Match =>
+  run({ ...question, [side]: { name: question[side].name, proposals: [proposal] } });
+
+/** With everything that the other allows. */
+function widened(given: Proposal, wanted: Proposal): Proposal {
+  const { cipher, tagBits, keyMode } = wanted;
+  return { cipher, hashes: [...new Set([...given.hashes, ...wanted.hashes])], tagBits, keyMode };
+}
+
+/** With what one suite takes, and nothing more. */
+function narrowed(
+  given: Proposal,
+  own: Offer,
+  suite: Suite,
+  keyMode: KeyMode,
+): { readonly proposal: Proposal; readonly words: readonly string[] } {
+  const words: string[] = [];
+  let proposal = given;
+  const lengths = keyLengthsOf(own.cipher, own.keys);
+  if (!lengths.includes(suite.keyBits)) {
+    proposal = { ...proposal, keyBits: [...lengths, suite.keyBits], minKeyBits: undefined, maxKeyBits: undefined };
+    words.push(`also allowed ${suite.keyBits} bit`);
+  }
+  if (!own.hashes.includes(suite.hash)) {
+    proposal = { ...proposal, hashes: [...own.hashes, suite.hash] };
+    words.push(`also allowed ${suite.hash}`);
+  }
+  if (own.tagBits !== suite.tagBits) {
+    proposal = { ...proposal, tagBits: suite.tagBits };
+    words.push(`had a tag of ${suite.tagBits} bit`);
+  }
+  if (own.keyMode !== keyMode) {
+    proposal = { ...proposal, keyMode };
+    words.push(`wanted a ${keyMode}`);
+  }
+  return { proposal, words };
+}
+
+// ── The rule, and retirements ───────────────────────────────────────────────────────────────────────────────────────
+
+/** The rule asks less: of one requirement where one alone stands in the way of something, else of all that one suite takes. */
+function ifRuleWere(question: Question, { contenders }: Replay): readonly Hint[] {
+  const { selection } = question;
+  const lacks = contenders
+    .flatMap(({ suite, fate }) => (fate.step === 'requirement' ? [{ suite, failed: fate.unmet }] : []))
+    .sort((a, b) => strengthBits(b.suite) - strengthBits(a.suite) || b.suite.tagBits - a.suite.tagBits);
+  const fewest = Math.min(...lacks.map(({ failed }) => failed.length));
+  const told = new Set<string>();
+  return lacks.flatMap(({ suite, failed }) => {
+    const values = failed.map((one) => (one === 'cipher' ? suite.cipher : one === 'hash' ? suite.hash : one)).join(' ');
+    if (failed.length > fewest || told.has(values)) return [];
+    told.add(values);
+    const require = failed.reduce((now, one) => loosened(now, one, suite), selection.require);
+    const words = failed.map((one) => asksLess(one, require, suite)).join(' and ');
+    return [hint(`rule ${selection.name} ${words}`, { ...question, selection: { ...selection, require } })];
+  });
+}
+
+function loosened(require: Requirement, requirement: RequirementName, suite: Suite): Requirement {
+  switch (requirement) {
+    case 'cipher':
+      return { ...require, ciphers: [...require.ciphers, suite.cipher] };
+    case 'hash':
+      return { ...require, hashes: [...require.hashes, suite.hash] };
+    case 'tag':
+      return { ...require, minTagBits: suite.tagBits };
+    case 'strength':
+      return { ...require, minStrengthBits: strengthBits(suite) };
+    default:
+      return requirement satisfies never;
+  }
+}
+
+function asksLess(requirement: RequirementName, require: Requirement, suite: Suite): string {
+  if (requirement === 'cipher') return `also allowed ${suite.cipher}`;
+  if (requirement === 'hash') return `also allowed ${suite.hash}`;
+  return `asked for ${requirementText(requirement, require)} only`;
+}
+
+/** The best of what is on its way out, or out already, stays. */
+function ifNotRetired(question: Question, { contenders }: Replay, step: 'retired' | 'retiring'): readonly Hint[] {
+  const patterns = new Set(contenders.flatMap(({ fate }) => (fate.step === step ? [fate.pattern] : [])));
+  return [...patterns].map((pattern) => {
+    const left = question.wishes[step].filter((one) => spellSuitePattern(one) !== pattern);
+    const words = step === 'retired' ? 'were not retired' : 'did not retire';
+    return hint(`${pattern} ${words}`, { ...question, wishes: { ...question.wishes, [step]: left } });
+  });
+}
+
+// ── Where something matched ─────────────────────────────────────────────────────────────────────────────────────────
+
+const TRIED_BYTES = [64, 1024, 16_384];
+
+function ifMatched(question: Question, replay: Replay): readonly Hint[] {
+  const { match: found, cause } = replay;
+  if (!found.matched) return [];
+  const { selection, wishes } = question;
+  const withPrefer = (prefer: readonly Criterion[]): Question => ({ ...question, selection: { ...selection, prefer } });
+  const pattern = { ...found.suite };
+  const without = { ...wishes, retired: [...wishes.retired, pattern] };
+  const hints = [hint(`${suiteName(found.suite)} were not there`, { ...question, wishes: without })];
+  if (cause.kind === 'criterion') {
+    const prefer = selection.prefer.filter((one) => one !== cause.criterion);
+    hints.push(hint(`rule ${selection.name} did not go by ${CRITERION_WORDS[cause.criterion]}`, withPrefer(prefer)));
+  }
+  const [callee, caller] = [selection.prefer.indexOf('callee-priority'), selection.prefer.indexOf('caller-priority')];
+  if (callee >= 0 && caller >= 0) {
+    const prefer = selection.prefer.with(callee, 'caller-priority').with(caller, 'callee-priority');
+    hints.push(hint(`the ${callee < caller ? 'caller' : 'callee'}'s priorities came first`, withPrefer(prefer)));
+  }
+  if (selection.prefer.includes('cost')) {
+    for (const messageBytes of TRIED_BYTES) {
+      const sized = { ...question, selection: { ...selection, messageBytes } };
+      hints.push(hint(`messages had ${messageBytes} B`, sized));
+    }
+  }
+  return [...hints, ...ifNotRetired(question, replay, 'retiring'), ...ifRuleWere(question, replay)];
+}
