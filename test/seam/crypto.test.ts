@@ -9,7 +9,6 @@ import { portableCrypto } from '../../platform/crypto-portable.ts';
 import { newPortableSigningKey, portableSigningKey } from '../../platform/crypto-portable-keys.ts';
 import { concat, encodeUtf8, fromHex, toHex } from '../../protocol/bytes.ts';
 import {
-  type Aead,
   type Crypto,
   type Curve,
   type PublicKeyCounter,
@@ -17,14 +16,8 @@ import {
   type SignatureAlgorithm,
   type SigningKey,
 } from '../../protocol/crypto.ts';
+import { EVERY_AEAD } from '../every-suite.ts';
 
-const AEADS: readonly Aead[] = [
-  { cipher: 'aes-ccm', keyBytes: 16, nonceBytes: 13, tagBytes: 8 },
-  { cipher: 'aes-ccm', keyBytes: 16, nonceBytes: 13, tagBytes: 16 },
-  { cipher: 'aes-gcm', keyBytes: 16, nonceBytes: 12, tagBytes: 16 },
-  { cipher: 'aes-gcm', keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
-  { cipher: 'chacha20-poly1305', keyBytes: 32, nonceBytes: 12, tagBytes: 16 },
-];
 const CURVES: readonly Curve[] = ['x25519', 'p256'];
 const SIGNERS = [
   ['ed25519', 'ed25519'],
@@ -62,6 +55,14 @@ const HALVES: readonly Half[] = [
     readKey: portableSigningKey,
   },
 ];
+
+/** Adds one to a big-endian number. */
+function countUp(number: Uint8Array): void {
+  for (let at = number.length - 1; at >= 0; at--) {
+    number[at]! += 1;
+    if (number[at] !== 0) return;
+  }
+}
 
 function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
   test(`${half}: hash, HMAC and HKDF give the published values`, () => {
@@ -108,7 +109,7 @@ function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
     }
   });
 
-  for (const aead of AEADS) {
+  for (const aead of EVERY_AEAD) {
     const name = `${aead.cipher} ${8 * aead.keyBytes}, tag ${8 * aead.tagBytes}`;
     test(`${half}: ${name} opens what it sealed and nothing else`, () => {
       const crypto = create();
@@ -139,6 +140,51 @@ function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
       assert.throws(() => crypto.open(aead, key, nonce.subarray(1), nonce, new Uint8Array(40)), RangeError);
     });
   }
+
+  for (const keyBytes of [16, 24, 32]) {
+    test(`${half}: AES-CTR ${8 * keyBytes} enciphers and deciphers alike, block by block under a counter that goes up by one`, () => {
+      const crypto = create();
+      const [key, counter, plaintext] = [crypto.random(keyBytes), crypto.random(16), crypto.random(1000)];
+      counter.fill(0xff, 12);
+      const copies = [key.slice(), counter.slice(), plaintext.slice()];
+      const whole = crypto.encipherAesCtr(key, counter, plaintext);
+      assert.notDeepEqual(whole, plaintext);
+      assert.deepEqual(crypto.decipherAesCtr(key, counter, whole), plaintext);
+      assert.deepEqual(crypto.encipherAesCtr(key, counter, whole), plaintext);
+      // What begins at any byte of memory: a record's ciphertext stands behind its head.
+      for (const length of [0, 1, 15, 16, 17, 63, 999]) {
+        for (const from of [0, 1, 2, 3]) {
+          const shifted = concat(new Uint8Array(from), plaintext).subarray(from, from + length);
+          assert.deepEqual(crypto.encipherAesCtr(key, counter, shifted), whole.slice(0, length));
+        }
+      }
+      const next = counter.slice();
+      for (let block = 0; block < 5; block++) {
+        assert.deepEqual(
+          crypto.encipherAesCtr(key, next, plaintext.subarray(16 * block)),
+          whole.slice(16 * block),
+          `from block ${block}`,
+        );
+        countUp(next);
+      }
+      assert.deepEqual([key, counter, plaintext], copies, 'what was given stays as it is');
+      assert.notDeepEqual(crypto.encipherAesCtr(crypto.random(keyBytes), counter, plaintext), whole);
+      assert.notDeepEqual(crypto.encipherAesCtr(key, crypto.random(16), plaintext), whole);
+    });
+  }
+
+  test(`${half}: AES-CTR refuses a key or counter of another size as a fault of the program`, () => {
+    const crypto = create();
+    const [key, counter] = [crypto.random(16), crypto.random(16)];
+    for (const cipher of [crypto.encipherAesCtr, crypto.decipherAesCtr]) {
+      for (const length of [0, 8, 15, 17, 20, 31, 33, 48]) {
+        assert.throws(() => cipher(new Uint8Array(length), counter, key), RangeError, `key of ${length} bytes`);
+      }
+      for (const length of [0, 12, 13, 15, 17, 32]) {
+        assert.throws(() => cipher(key, new Uint8Array(length), key), RangeError, `counter of ${length} bytes`);
+      }
+    }
+  });
 
   for (const curve of CURVES) {
     test(`${half}: ${curve} agrees on one secret from 32-byte public values, also after a clone of the key`, () => {
@@ -243,9 +289,10 @@ function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
     const exact = { generate: 4, agree: 2, sign: 1, verify: 2 };
     assert.deepEqual(crypto.counter, exact);
     assert.equal(publicKeyOperations(crypto.counter), 9);
-    const aead = AEADS[0]!;
-    const sealed = crypto.seal(aead, crypto.random(16), crypto.random(13), signature, signature);
-    crypto.open(aead, crypto.random(16), crypto.random(13), signature, sealed);
+    const aead = EVERY_AEAD[0]!;
+    const [secret, nonce] = [crypto.random(aead.keyBytes), crypto.random(aead.nonceBytes)];
+    crypto.open(aead, secret, nonce, signature, crypto.seal(aead, secret, nonce, signature, signature));
+    crypto.decipherAesCtr(secret, secret, crypto.encipherAesCtr(secret, secret, signature));
     crypto.hkdfExpand('sha-256', crypto.hkdfExtract('sha-256', signature, signature), signature, 64);
     crypto.hash('sha-384', crypto.hmac('sha-512', signature, signature));
     assert.deepEqual(crypto.counter, exact);
@@ -286,7 +333,7 @@ for (const [one, other] of [
       assert.deepEqual(maker.hash(name, data), taker.hash(name, data));
       assert.deepEqual(maker.hmac(name, data, data), taker.hmac(name, data, data));
     }
-    for (const aead of AEADS) {
+    for (const aead of EVERY_AEAD) {
       const [key, nonce] = [maker.random(aead.keyBytes), maker.random(aead.nonceBytes)];
       // Around the ends of blocks, and the largest that a record may carry.
       for (const length of [0, 1, 15, 16, 17, 31, 32, 1000, 16_384]) {
@@ -297,6 +344,12 @@ for (const [one, other] of [
           assert.deepEqual(taker.open(aead, key, nonce, aad, sealed), plaintext);
         }
       }
+    }
+    for (const keyBytes of [16, 24, 32]) {
+      const [key, counter, plaintext] = [maker.random(keyBytes), maker.random(16), maker.random(16_384)];
+      const ciphertext = maker.encipherAesCtr(key, counter, plaintext);
+      assert.deepEqual(taker.encipherAesCtr(key, counter, plaintext), ciphertext);
+      assert.deepEqual(taker.decipherAesCtr(key, counter, ciphertext), plaintext);
     }
     for (const curve of CURVES) {
       for (let i = 0; i < 5; i++) {

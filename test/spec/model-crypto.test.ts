@@ -6,13 +6,17 @@ import { test } from 'node:test';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../../platform/crypto-node.ts';
 import { concat, encodeUtf8, toHex } from '../../protocol/bytes.ts';
 import { type Aead, type Crypto, type Curve, publicKeyOperations, type SigningKey } from '../../protocol/crypto.ts';
+import { protect, unprotect } from '../../protocol/protection.ts';
+import { suiteName } from '../../protocol/suites.ts';
 import { modelCrypto, modelSigningKey } from '../../sim/model-crypto.ts';
 import { ModelHash } from '../../sim/model-hash.ts';
 import { seededCrypto } from '../../sim/seeded-crypto.ts';
 import { seededRandom } from '../../sim/seeded-random.ts';
+import { EVERY_AEAD, EVERY_SUITE } from '../every-suite.ts';
 
 const HASHES = ['sha-256', 'sha-384', 'sha-512'] as const;
 const CURVES: readonly Curve[] = ['x25519', 'p256'];
+/** Of the pinned outputs below. */
 const AEADS: readonly Aead[] = [
   { cipher: 'aes-ccm', keyBytes: 16, nonceBytes: 13, tagBytes: 8 },
   { cipher: 'aes-ccm', keyBytes: 16, nonceBytes: 13, tagBytes: 16 },
@@ -124,7 +128,7 @@ test('the model: every output has the size of the node half', () => {
 
 test('the model: opens what it sealed; any other key, nonce, text or byte gives null', () => {
   const crypto = modelCrypto(seededRandom('tamper'));
-  for (const aead of AEADS) {
+  for (const aead of EVERY_AEAD) {
     const [key, nonce, aad] = [crypto.random(aead.keyBytes), crypto.random(aead.nonceBytes), crypto.random(9)];
     for (const length of [0, 1, 15, 16, 17, 100, 1000]) {
       const plaintext = crypto.random(length);
@@ -142,10 +146,49 @@ test('the model: opens what it sealed; any other key, nonce, text or byte gives 
     assert.equal(crypto.open(aead, key, nonce, aad, new Uint8Array(aead.tagBytes - 1)), null);
     assert.throws(() => crypto.seal(aead, key.slice(1), nonce, aad, aad), RangeError);
     assert.throws(() => crypto.open(aead, key, nonce.slice(1), aad, aad), RangeError);
-    for (const other of AEADS) {
+    for (const other of EVERY_AEAD) {
       if (other === aead || other.keyBytes !== aead.keyBytes || other.nonceBytes !== aead.nonceBytes) continue;
       assert.equal(crypto.open(other, key, nonce, aad, crypto.seal(aead, key, nonce, aad, aad)), null);
     }
+  }
+});
+
+test('the model: AES-CTR has the size of its text, undoes itself, and depends on every bit of key and counter', () => {
+  const crypto = modelCrypto(seededRandom('counter'));
+  for (const keyBytes of [16, 24, 32]) {
+    const [key, counter] = [crypto.random(keyBytes), crypto.random(16)];
+    for (const length of [0, 1, 16, 17, 1000]) {
+      const plaintext = crypto.random(length);
+      const ciphertext = crypto.encipherAesCtr(key, counter, plaintext);
+      assert.equal(ciphertext.length, length);
+      assert.deepEqual(crypto.decipherAesCtr(key, counter, ciphertext), plaintext);
+      if (length < 16) continue;
+      assert.notDeepEqual(ciphertext, plaintext);
+      for (const changed of flips(key))
+        assert.notDeepEqual(crypto.encipherAesCtr(changed, counter, plaintext), ciphertext);
+      for (const changed of flips(counter))
+        assert.notDeepEqual(crypto.encipherAesCtr(key, changed, plaintext), ciphertext);
+    }
+    assert.throws(() => crypto.encipherAesCtr(key.slice(1), counter, key), RangeError);
+    assert.throws(() => crypto.decipherAesCtr(key, counter.slice(1), key), RangeError);
+  }
+});
+
+test('the model: every suite of the registry seals as long records as the node half, and opens nothing that was changed', () => {
+  const [crypto, real] = [modelCrypto(seededRandom('suites')), nodeCrypto()];
+  for (const algorithm of EVERY_SUITE) {
+    const name = suiteName(algorithm.suite);
+    const [key, nonce] = [crypto.random(algorithm.keyBytes), crypto.random(algorithm.nonceBytes)];
+    const [aad, plaintext] = [crypto.random(59), crypto.random(40)];
+    const sealed = protect(crypto, algorithm, key, nonce, aad, plaintext);
+    const open = (body: Uint8Array, k = key, n = nonce, a = aad) => unprotect(crypto, algorithm, k, n, a, body);
+    assert.equal(sealed.length, protect(real, algorithm, key, nonce, aad, plaintext).length, name);
+    assert.deepEqual(open(sealed), plaintext, name);
+    for (const changed of flips(sealed)) assert.equal(open(changed), null, name);
+    for (const changed of flips(nonce)) assert.equal(open(sealed, key, changed), null, name);
+    for (const changed of flips(aad)) assert.equal(open(sealed, key, nonce, changed), null, name);
+    assert.equal(open(sealed, crypto.random(algorithm.keyBytes)), null, name);
+    assert.equal(open(sealed.slice(0, -1)), null, name);
   }
 });
 
