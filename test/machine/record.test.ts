@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { concat, EMPTY, encodeUtf8, toHex } from '../../protocol/bytes.ts';
-import type { Crypto, HashName } from '../../protocol/crypto.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
 import { deriveContext, givenKeys, keyModeSecretBytes } from '../../protocol/key-schedule.ts';
 import { MAX_SEQUENCE } from '../../protocol/oscore.ts';
@@ -23,21 +23,16 @@ import {
   wipeContext,
 } from '../../protocol/record.ts';
 import { type RecordType, readRecordHead } from '../../protocol/record-head.ts';
-import { CIPHERS, type Cipher, type RecordAlgorithm, resolveSuite, suiteName } from '../../protocol/suites.ts';
+import { CIPHERS, type RecordAlgorithm, resolveSuite, suiteName } from '../../protocol/suites.ts';
+import { EVERY_SUITE, flip } from '../every-suite.ts';
 
 const crypto = nodeCrypto();
-const HASHES: readonly HashName[] = ['sha-256', 'sha-384', 'sha-512'];
-const algorithms: RecordAlgorithm[] = [];
-for (const cipher of Object.keys(CIPHERS) as Cipher[]) {
-  for (const keyBits of CIPHERS[cipher].keyBits) {
-    for (const tagBits of CIPHERS[cipher].tagBits) {
-      for (const hash of HASHES) algorithms.push(resolveSuite({ cipher, keyBits, hash, tagBits })!);
-    }
-  }
-}
 const ccm8 = resolveSuite({ cipher: 'aes-ccm', keyBits: 128, hash: 'sha-256', tagBits: 64 })!;
 const gcm = resolveSuite({ cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 })!;
 const mac8 = resolveSuite({ cipher: 'hmac', keyBits: 256, hash: 'sha-256', tagBits: 64 })!;
+const ctr8 = resolveSuite({ cipher: 'aes-ctr-hmac', keyBits: 128, hash: 'sha-256', tagBits: 64 })!;
+/** One of each kind with a short tag, and one with a long. */
+const KINDS = [ccm8, ctr8, mac8, gcm];
 
 const masterSecret = crypto.hash('sha-256', encodeUtf8('master secret of the record tests'));
 const T = crypto.hash('sha-256', encodeUtf8('transcript'));
@@ -68,14 +63,7 @@ const fails = (code: ErrorCode) => (error: unknown) => error instanceof Protocol
 const assertRefused = (context: RecordContext, record: Uint8Array, code: ErrorCode) =>
   assert.throws(() => open(context, record), fails(code));
 
-/** Flips one bit of a copy. */
-function flip(record: Uint8Array, bit: number): Uint8Array {
-  const flipped = record.slice();
-  flipped[bit >> 3]! ^= 1 << (bit & 7);
-  return flipped;
-}
-
-for (const algorithm of algorithms) {
+for (const algorithm of EVERY_SUITE) {
   const name = suiteName(algorithm.suite);
 
   test(`[P16] ${name}: both directions open what the other sealed, on channels and on routed sessions`, () => {
@@ -146,7 +134,10 @@ test('[P16] a record adds 10 bytes with an 8-byte tag and 18 with a 16-byte tag,
 test('[P8] an integrity-only record shows its plaintext; an encrypting one does not', () => {
   const shows = (algorithm: RecordAlgorithm) => toHex(seal(pair(algorithm)[0])).includes(toHex(payload));
   assert.ok(shows(mac8));
-  for (const algorithm of algorithms) assert.equal(shows(algorithm), algorithm.kind === 'integrity-only');
+  for (const algorithm of EVERY_SUITE) {
+    assert.equal(shows(algorithm), algorithm.kind === 'integrity-only', suiteName(algorithm.suite));
+    assert.equal(CIPHERS[algorithm.suite.cipher].encrypts, algorithm.kind !== 'integrity-only');
+  }
 });
 
 test('[P8] one secret gives an integrity-only suite other keys than an encrypting one', () => {
@@ -188,7 +179,7 @@ test('[5.6 replay] a forged record with a high number does not move the window',
 });
 
 test('[5.6 unknown key share] given keys and another transcript: refused, though the keys are the same', () => {
-  for (const algorithm of [ccm8, gcm, mac8]) {
+  for (const algorithm of EVERY_SUITE) {
     const [caller, callee] = pair(algorithm);
     const keys = { ...callee.keys };
     const misled = makeRecordContext({ ...callee, keys, transcript: otherT });
@@ -228,7 +219,7 @@ test('[P16] a record cannot be passed off as one of the other type', () => {
 });
 
 test('[5.6 reflection] a side refuses its own records, with derived and with given keys', () => {
-  for (const algorithm of [ccm8, gcm, mac8]) {
+  for (const algorithm of EVERY_SUITE) {
     const [caller, callee] = pair(algorithm);
     assertRefused(caller, seal(caller), 'badMac');
     assertRefused(callee, seal(callee), 'badMac');
@@ -246,7 +237,7 @@ test('[5.6 reflection] a context with one id for both sides is not made', () => 
 });
 
 test('[P16] a context with an 8-byte tag closes after 2^14 failed opens; one with 16 bytes does not', () => {
-  for (const algorithm of [mac8, ccm8, gcm]) {
+  for (const algorithm of KINDS) {
     const [caller, callee] = pair(algorithm);
     const forged = flip(seal(caller), 100);
     for (let i = 0; i < MAX_FAILED_OPENS; i++) {
@@ -263,18 +254,41 @@ test('[P16] a context with an 8-byte tag closes after 2^14 failed opens; one wit
   }
 });
 
+test('[P16] of every suite the failed opens are counted, and exactly those with an 8-byte tag close by it', () => {
+  let short = 0;
+  for (const algorithm of EVERY_SUITE) {
+    const [caller, callee] = pair(algorithm);
+    const name = suiteName(algorithm.suite);
+    callee.failedOpens = MAX_FAILED_OPENS - 1;
+    open(callee, seal(caller));
+    assert.equal(recordContextState(callee), 'usable', name);
+    assertRefused(callee, flip(seal(caller), 100), 'badMac');
+    assert.equal(callee.failedOpens, MAX_FAILED_OPENS, name);
+    assert.equal(recordContextState(callee), algorithm.suite.tagBits === 64 ? 'exhausted' : 'usable', name);
+    if (algorithm.suite.tagBits === 64) short++;
+  }
+  assert.equal(short, 3 * 2 + 9 + 9, 'of AES-CCM, of AES-CTR with HMAC, of HMAC');
+});
+
 test('[5.6 nonce reuse] no key and nonce come together twice, over both directions and all lengths of the partial IV', () => {
   const used = new Set<string>();
   let calls = 0;
+  const note = (key: Uint8Array, nonce: Uint8Array): void => {
+    calls++;
+    used.add(`${toHex(key)} ${toHex(nonce)}`);
+  };
   const watching: Crypto = {
     ...crypto,
     seal(aead, key, nonce, aad, plaintext) {
-      calls++;
-      used.add(`${toHex(key)} ${toHex(nonce)}`);
+      note(key, nonce);
       return crypto.seal(aead, key, nonce, aad, plaintext);
     },
+    encipherAesCtr(key, counter, plaintext) {
+      note(key, counter.subarray(0, 12));
+      return crypto.encipherAesCtr(key, counter, plaintext);
+    },
   };
-  for (const algorithm of [ccm8, gcm]) {
+  for (const algorithm of [ccm8, gcm, ctr8]) {
     const sides = pair(algorithm);
     for (const start of [0, 250, 65_530, 2 ** 24 - 5, 2 ** 32 - 5, MAX_SEQUENCE - 9]) {
       for (const side of sides) {
@@ -283,21 +297,21 @@ test('[5.6 nonce reuse] no key and nonce come together twice, over both directio
       }
     }
   }
-  assert.equal(calls, 240);
+  assert.equal(calls, 360);
   assert.equal(used.size, calls);
 });
 
 test('[5.6 nonce reuse] a cipher that fails has used up its sequence number all the same', () => {
-  const [caller, callee] = pair(ccm8);
-  const broken: Crypto = {
-    ...crypto,
-    seal() {
-      throw new Error('the engine is gone');
-    },
+  const gone = (): never => {
+    throw new Error('the engine is gone');
   };
-  assert.throws(() => sealRecord(broken, caller, 'data', payload), /engine/);
-  assert.equal(readRecordHead(seal(caller)).sequence, 1);
-  assert.equal(callee.nextSequence, 0);
+  const broken: Crypto = { ...crypto, seal: gone, hmac: gone };
+  for (const algorithm of KINDS) {
+    const [caller, callee] = pair(algorithm);
+    assert.throws(() => sealRecord(broken, caller, 'data', payload), /engine/);
+    assert.equal(readRecordHead(seal(caller)).sequence, 1);
+    assert.equal(callee.nextSequence, 0);
+  }
 });
 
 test('[5.6 nonce reuse] sequence numbers end at 2^40 − 1: nothing is sealed after', () => {
@@ -321,15 +335,43 @@ test('a new epoch is due after 2^20 records, whichever side sent them', () => {
 });
 
 test('a wiped context holds no key, and neither seals nor opens', () => {
-  const [caller, callee] = pair(ccm8);
-  const record = seal(caller);
-  wipeContext(callee);
-  const { keys, sending, receiving } = callee;
-  const secrets = [keys.senderKey, keys.recipientKey, keys.commonIv, sending.nonceBase, receiving.nonceBase];
-  for (const secret of secrets) assert.ok(secret.every((byte) => byte === 0));
-  assert.equal(recordContextState(callee), 'wiped');
-  assertRefused(callee, record, 'unexpected');
-  assert.throws(() => seal(callee), fails('unexpected'));
+  for (const algorithm of KINDS) {
+    const [caller, callee] = pair(algorithm);
+    const record = seal(caller);
+    seal(callee);
+    const { keys, sending, receiving } = callee;
+    const secrets = [keys.senderKey, keys.recipientKey, keys.commonIv, sending.nonceBase, receiving.nonceBase];
+    for (const secret of secrets) assert.ok(secret.some((byte) => byte !== 0));
+    wipeContext(callee);
+    for (const secret of secrets) assert.ok(secret.every((byte) => byte === 0));
+    assert.equal(recordContextState(callee), 'wiped');
+    assertRefused(callee, record, 'unexpected');
+    assert.throws(() => seal(callee), fails('unexpected'));
+  }
+});
+
+test('what protects a record keeps no key: every key that the crypto half gets is the context itself, and is wiped with it', () => {
+  for (const algorithm of EVERY_SUITE) {
+    const [caller, callee] = pair(algorithm);
+    const given: Uint8Array[] = [];
+    const watching: Crypto = {
+      ...crypto,
+      seal: (aead, key, ...rest) => crypto.seal(aead, noted(key), ...rest),
+      open: (aead, key, ...rest) => crypto.open(aead, noted(key), ...rest),
+      encipherAesCtr: (key, ...rest) => crypto.encipherAesCtr(noted(key), ...rest),
+      decipherAesCtr: (key, ...rest) => crypto.decipherAesCtr(noted(key), ...rest),
+      hmac: (name, key, data) => crypto.hmac(name, noted(key), data),
+    };
+    const noted = (key: Uint8Array): Uint8Array => {
+      given.push(key);
+      return key;
+    };
+    openRecord(watching, callee, sealRecord(watching, caller, 'data', payload));
+    assert.equal(given.length, algorithm.kind === 'encrypt-then-mac' ? 4 : 2);
+    wipeContext(caller);
+    wipeContext(callee);
+    for (const key of given) assert.ok(key.length > 0 && key.every((byte) => byte === 0), suiteName(algorithm.suite));
+  }
 });
 
 test('a context is plain data', () => {
@@ -366,7 +408,7 @@ test('a head is read without a key: type, epoch, route, sequence number', () => 
 });
 
 test('[5.6 parser] each truncation of a record is refused', () => {
-  for (const algorithm of [ccm8, gcm, mac8]) {
+  for (const algorithm of EVERY_SUITE) {
     const [caller, callee] = pair(algorithm, { route: 1 });
     const record = seal(caller);
     for (let length = 0; length < record.length; length++) {
@@ -376,7 +418,7 @@ test('[5.6 parser] each truncation of a record is refused', () => {
 });
 
 test('a plaintext over the limit is not sealed, a record over it not opened; the longest passes', () => {
-  for (const algorithm of [ccm8, gcm, mac8]) {
+  for (const algorithm of KINDS) {
     const [caller, callee] = pair(algorithm);
     const longest = new Uint8Array(maxPlaintextBytes(algorithm));
     assert.equal(open(callee, seal(caller, longest)).plaintext.length, longest.length);
