@@ -17,6 +17,7 @@ import { benchRecord } from './record.ts';
 import { reportTable } from './report-table.ts';
 import { benchSession } from './session.ts';
 import { benchStorm } from './storm.ts';
+import { benchSuites } from './suites.ts';
 
 export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
 
@@ -25,6 +26,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   login: benchLogin,
   record: benchRecord,
   halves: benchHalves,
+  suites: benchSuites,
   storm: benchStorm,
   memory: benchMemory,
 };
