@@ -134,9 +134,9 @@ test("the manager's store, every log and every status: no session's secret and n
 });
 
 /** Seals as the manager does, with collections in between; then waits to be looked at. */
-async function sealAmidCollections(keep: 'sealed' | 'kept'): Promise<Finding[]> {
+async function sealAmidCollections(keep: 'sealed' | 'kept', keyMode: 'seed' | 'key'): Promise<Finding[]> {
   const file = join(import.meta.dirname, 'grant-sealer.ts');
-  const child = spawn(process.execPath, ['--expose-gc', file, keep], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--expose-gc', file, keep, keyMode], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     let line = '';
     for await (const text of child.stdout.setEncoding('utf8')) {
@@ -158,8 +158,13 @@ async function sealAmidCollections(keep: 'sealed' | 'kept'): Promise<Finding[]> 
 }
 
 test('a garbage collection between the making and the sealing of a grant leaves no copy of its secret', async () => {
-  assert.notEqual((await sealAmidCollections('kept')).length, 0, 'a secret in the heap of V8 leaves copies');
-  assert.equal(summaryOf(await sealAmidCollections('sealed')), '');
+  assert.notEqual((await sealAmidCollections('kept', 'seed')).length, 0, 'a secret in the heap of V8 leaves copies');
+  assert.equal(summaryOf(await sealAmidCollections('sealed', 'seed')), '');
+  assert.equal(
+    summaryOf(await sealAmidCollections('sealed', 'key')),
+    '',
+    'keys of AES-256 with HMAC-SHA-512: 204 bytes',
+  );
 });
 
 test('no daemon may write a core dump, whatever its surroundings allow, and every one can still be ended by a signal', async (t) => {

@@ -1,7 +1,8 @@
 /**
  * Makes grants and seals them as the manager does, with garbage collections in between, wipes the secrets and stays, so
  * that its memory can be looked at. Prints each secret inverted: no copy of its own must be found.
- * Argument: `sealed` for the manager's way, `kept` for a secret that lies in the heap of V8.
+ * Arguments: `sealed` for the manager's way, `kept` for a secret that lies in the heap of V8; `seed`, or `key` for the
+ * longest keys that any suite has.
  */
 import { makeGrants } from '../../manager/grants.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
@@ -10,7 +11,8 @@ import { type DeviceId, EpochSeconds, Millis } from '../../protocol/units.ts';
 
 const GRANTS = 20;
 const { gc } = globalThis;
-if (gc === undefined) throw new Error('usage: node --expose-gc grant-sealer.ts sealed|kept');
+if (gc === undefined) throw new Error('usage: node --expose-gc grant-sealer.ts sealed|kept seed|key');
+const [, , keeping, keyMode] = process.argv;
 const crypto = nodeCrypto();
 const world = { crypto, now: Millis(0), wall: EpochSeconds(0) };
 const channel = openChannel(crypto, {
@@ -40,8 +42,8 @@ for (let round = 0; round < GRANTS; round++) {
     name: 'lamp',
     call: crypto.random(16),
     nonceA: crypto.random(16),
-    suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
-    keyMode: 'seed',
+    suite: { cipher: 'aes-ctr-hmac', keyBits: 256, hash: 'sha-512', tagBits: 128 },
+    keyMode: keyMode === 'key' ? 'key' : 'seed',
     rule: 'precedence',
     decision: null,
     lifetimeSeconds: 60,
@@ -49,7 +51,7 @@ for (let round = 0; round < GRANTS; round++) {
   } as const;
   const made = makeGrants(terms, 0, crypto.random(16), world);
   // a slice of up to 64 bytes lies in the heap, where `pinned` keeps the manager's from
-  const secret = process.argv[2] === 'kept' ? made.secret.slice() : made.secret;
+  const secret = keeping === 'kept' ? made.secret.slice() : made.secret;
   inverted.push(Buffer.from(secret.map((byte) => ~byte)).toString('hex'));
   gc({ type: 'minor' });
   sealMessages(crypto, channel, [{ ...made.callee, secret }]);
