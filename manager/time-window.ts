@@ -64,8 +64,9 @@ export function localClock(timeZone: string): LocalClock {
   if (timeZone === 'UTC') {
     return (wall) => {
       const minutes = Math.floor(wall / 60);
-      // 1970 began on a Thursday
-      return { day: (Math.floor(minutes / DAY_MINUTES) + 4) % 7, minute: minutes % DAY_MINUTES };
+      const days = Math.floor(minutes / DAY_MINUTES);
+      // 1970 began on a Thursday; `--at` may ask for earlier times
+      return { day: (((days + 4) % 7) + 7) % 7, minute: minutes - days * DAY_MINUTES };
     };
   }
   const format = new Intl.DateTimeFormat('en-GB', {

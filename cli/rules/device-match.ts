@@ -3,17 +3,11 @@
  */
 import { applies, describeWhen, type Rules } from '../../manager/rules.ts';
 import type { CallerWishes } from '../../manager/selection.ts';
-import {
-  bestBy,
-  type Candidate,
-  inTableOrder,
-  type Match,
-  match,
-  meet,
-  type Selection,
-  type Wishes,
-} from '../../protocol/matching.ts';
-import { CIPHERS, suiteName } from '../../protocol/suites.ts';
+import { explainMatch } from '../../protocol/match-explanation.ts';
+import type { Match, Selection, Wishes } from '../../protocol/matching.ts';
+import type { Proposal } from '../../protocol/messages.ts';
+import { describeProposal } from '../../protocol/proposal.ts';
+import { CIPHERS } from '../../protocol/suites.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import type { Device } from './device-file.ts';
 
@@ -34,14 +28,31 @@ export function matchDevices(
 ): DeviceMatch {
   const wishes: Wishes = { ...callerWishes, retiring: [], retired: [] };
   const { selection, line, passedByTime } = decide(rules, caller, callee, at);
-  const found = match(caller.offers, callee.offers, selection, wishes);
-  const because = [line, ...explain(caller, callee, selection, wishes, found)];
+  const { match, because } = explainMatch(
+    sideOf(caller, callee, 'caller'),
+    sideOf(callee, caller, 'callee'),
+    selection,
+    wishes,
+  );
   const unencrypted = wishes.allowUnencrypted && [caller, callee].every(offersUnencrypted);
-  return { match: found, because: unencrypted ? [...because, UNENCRYPTED] : because, passedByTime };
+  const [headline, ...rest] = because;
+  const told = [headline!, line, ...rest, ...(unencrypted ? [UNENCRYPTED] : [])];
+  return { match, because: told, passedByTime };
 }
 
+/** In an order that does not depend on the one in the file: there it means nothing. */
+function sideOf({ subject, proposals }: Device, other: Device, role: string) {
+  const name = subject.id === other.subject.id ? `the ${role}` : subject.id;
+  const sorted = proposals.map((proposal) => ({ proposal, key: keyOf(proposal) }));
+  sorted.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));
+  return { name, proposals: sorted.map(({ proposal }) => proposal), unordered: true };
+}
+
+const keyOf = (proposal: Proposal): string =>
+  `${describeProposal(proposal)} ${proposal.priority ?? ''} ${JSON.stringify(proposal.cost ?? null)}`;
+
 const UNENCRYPTED =
-  'both list hmac: suites that do not encrypt count here; between running devices the caller has to ask for them each time';
+  'Both list hmac: suites that do not encrypt count here; between running devices the caller asks for them with each connect.';
 
 const offersUnencrypted = ({ offers }: Device): boolean =>
   offers.offers.some(({ cipher }) => !CIPHERS[cipher].encrypts);
@@ -61,41 +72,12 @@ function decide(rules: Rules, caller: Device, callee: Device, at: EpochSeconds |
       continue;
     }
     if (!applies(when, caller.subject, callee.subject, at ?? NO_MOMENT)) continue;
-    return { selection, line: `rule ${selection.name} decides: ${describeWhen(when)}`, passedByTime };
+    return { selection, line: `Rule ${selection.name} decides: ${describeWhen(when)}.`, passedByTime };
   }
-  const none = rules.rules.length === 0 ? 'there are no rules' : `none of ${rules.rules.length} rules applies`;
-  const line = `${none}: the ${rules.digest === null ? 'built-in ' : ''}default decides`;
+  const none = rules.rules.length === 0 ? 'There are no rules' : `No rule of ${rules.rules.length} applies`;
+  const line = `${none}: the ${rules.digest === null ? 'built-in ' : ''}default decides.`;
   return { selection: rules.otherwise, line, passedByTime };
 }
 
 /** Where no time is looked at. */
 const NO_MOMENT = EpochSeconds(0);
-
-/** What was common, and by what one of it was taken. */
-function explain(
-  caller: Device,
-  callee: Device,
-  selection: Selection,
-  wishes: Wishes,
-  found: Match,
-): readonly string[] {
-  if (!found.matched) return [`no suite is common: the closest two proposals part at ${found.failedOn}`];
-  let left: readonly Candidate[] = callee.offers.offers.flatMap((theirs) =>
-    caller.offers.offers.flatMap((ours) => {
-      const meeting = meet(ours, theirs, selection, wishes);
-      return 'apart' in meeting ? [] : meeting.candidates;
-    }),
-  );
-  const common = namesOf(left);
-  const line = `common and allowed: ${common.join('; ')}`;
-  if (common.length === 1) return [line, 'there is no other'];
-  for (const criterion of selection.prefer) {
-    left = bestBy(criterion, left, selection, wishes);
-    if (namesOf(left).length === 1) return [line, `${namesOf(left)[0]} is the best by ${criterion}`];
-  }
-  return [line, 'the criteria leave several: the first of the suite table is taken'];
-}
-
-const namesOf = (candidates: readonly Candidate[]): readonly string[] => [
-  ...new Set([...candidates].sort(inTableOrder).map(({ suite, callee }) => `${suiteName(suite)} ${callee.keyMode}`)),
-];
