@@ -3,11 +3,12 @@
  * is taken. Pure and deterministic: a list of proposals is a set, its order means nothing; lists of hashes are in order.
  */
 import type { HashName } from './crypto.ts';
-import { hashBit, type Offer, type OfferList } from './proposal.ts';
-import { assumedCost, COST_TIE, cipherWeight, costOf, DEFAULT_MESSAGE_BYTES, HASH_WEIGHT } from './suite-cost.ts';
+import { hashMaskOf, type Offer, type OfferList } from './proposal.ts';
+import { COST_TIE, costOf, DEFAULT_MESSAGE_BYTES } from './suite-cost.ts';
 import type { SuitePattern } from './suite-pattern.ts';
 import { suiteFits } from './suite-pattern.ts';
-import { CIPHERS, type Cipher, HASH_WIRE, type KeyMode, type Suite, strengthBits } from './suites.ts';
+import { SUITE_TRAITS, type SuiteTraits, traitsOf } from './suite-traits.ts';
+import { CIPHERS, type Cipher, HASH_WIRE, type KeyMode, type Suite } from './suites.ts';
 
 /** By what one of several suites is taken; of each kind the better is told in `SCORES`. */
 export type Criterion =
@@ -110,99 +111,164 @@ export interface Candidate {
 /** Where two proposals part, or the suites in which they meet. */
 export type Meeting = { readonly apart: Setting } | { readonly candidates: readonly Candidate[] };
 
+/**
+ * Keeps nothing but the best so far: lists that meet in everything cost time, not memory. Which costs are near enough to the
+ * least is known only when the least is, so each cost that is asked for takes a sweep over all pairs of its own.
+ */
 export function match(
   caller: OfferList,
   callee: OfferList,
   selection: Selection = DEFAULT_SELECTION,
   wishes: Wishes = NO_WISHES,
 ): Match {
-  // what cannot be among the best by the first criterion any more is not even kept
-  const first = wishes.retiring.length === 0 ? selection.prefer[0] : undefined;
-  let enough = Number.POSITIVE_INFINITY;
-  let candidates: Candidate[] = [];
+  const scope = scopeOf(selection, wishes);
+  const steps: readonly Step[] = wishes.retiring.length === 0 ? selection.prefer : ['retiring', ...selection.prefer];
+  let race = startOf(steps, []);
+  for (;;) {
+    const { furthest, best } = sweep(caller, callee, scope, race);
+    if (best === null) return { matched: false, failedOn: SETTINGS[furthest]!, rule: selection.name };
+    if (!race.isLast) {
+      race = startOf(steps, ceilingsOf(race));
+      continue;
+    }
+    const { suite, callee: offer } = best;
+    const retiring = isRetiring(best, wishes);
+    return { matched: true, suite, keyMode: offer.keyMode, rule: selection.name, retiring };
+  }
+}
+
+/** By what candidates are told apart; what retires stands behind all that does not. */
+type Step = Criterion | 'retiring';
+
+/** One sweep: who is ahead after the steps up to `until`. */
+interface Race {
+  readonly steps: readonly Step[];
+  /** Scores that are good enough, of the steps that an earlier sweep has settled. */
+  readonly ceilings: readonly number[];
+  readonly until: number;
+  readonly isLast: boolean;
+  best: Candidate | null;
+  /** Of the best, step by step. */
+  readonly scores: number[];
+}
+
+function startOf(steps: readonly Step[], ceilings: readonly number[]): Race {
+  const cost = steps.indexOf('cost', ceilings.length);
+  const isLast = cost < 0;
+  return { steps, ceilings, until: isLast ? steps.length : cost + 1, isLast, best: null, scores: [] };
+}
+
+const ceilingsOf = ({ steps, ceilings, until, scores }: Race): readonly number[] =>
+  steps.slice(0, until).map((step, at) => ceilings[at] ?? nearEnough(step, scores[at]!));
+
+function sweep(caller: OfferList, callee: OfferList, scope: Scope, race: Race) {
   let furthest = 0;
+  const found: Found = (ours, theirs, traits, hashPlace) => enter(race, scope, ours, theirs, traits, hashPlace);
   for (const theirs of callee.offers) {
     for (const ours of caller.offers) {
-      const meeting = meet(ours, theirs, selection, wishes);
-      if ('apart' in meeting) {
-        furthest = Math.max(furthest, SETTINGS.indexOf(meeting.apart));
-        continue;
-      }
-      for (const one of meeting.candidates) {
-        const score = first === undefined ? 0 : scoreOf(first, one, selection, wishes);
-        if (score > enough) continue;
-        if (first !== undefined) enough = Math.min(enough, stillBest(first, score));
-        candidates.push(one);
-      }
+      const apart = overlap(ours, theirs, scope, found);
+      if (apart !== null && race.best === null) furthest = Math.max(furthest, SETTINGS.indexOf(apart));
     }
   }
-  if (candidates.length === 0) return { matched: false, failedOn: SETTINGS[furthest]!, rule: selection.name };
-  const lasting = wishes.retiring.length === 0 ? candidates : candidates.filter((one) => !isRetiring(one, wishes));
-  if (lasting.length > 0) candidates = lasting;
-  for (const criterion of selection.prefer) {
-    if (candidates.length === 1) break;
-    candidates = bestBy(criterion, candidates, selection, wishes);
+  return { best: race.best, furthest };
+}
+
+function enter(race: Race, scope: Scope, caller: Offer, callee: Offer, traits: SuiteTraits, hashPlace: number): void {
+  const { steps, ceilings, until, isLast, best, scores } = race;
+  let ahead = best === null;
+  for (let at = 0; at < until; at++) {
+    const score = scoreBy(steps[at]!, caller, callee, traits, scope);
+    if (at < ceilings.length) {
+      if (score > ceilings[at]!) return;
+    } else if (ahead || score < scores[at]!) {
+      ahead = true;
+      scores[at] = score;
+    } else if (score > scores[at]!) return;
   }
-  let best = candidates[0]!;
-  for (const one of candidates) if (inTableOrder(one, best) < 0) best = one;
-  const { suite, callee: offer } = best;
-  return { matched: true, suite, keyMode: offer.keyMode, rule: selection.name, retiring: lasting.length === 0 };
+  const one = candidateOf(caller, callee, traits, hashPlace);
+  if (best === null || ahead || (isLast && inTableOrder(one, best) < 0)) race.best = one;
 }
 
 /** [patent 0160, 0161] Every setting equal, or its ranges overlapping; then what the rule and the connect allow of that. */
 export function meet(caller: Offer, callee: Offer, selection: Selection, wishes: Wishes): Meeting {
-  const { cipher, tagBits, keyMode } = callee;
-  if (caller.cipher !== cipher) return APART.cipher;
-  const keys = caller.keys & callee.keys;
-  if (keys === 0) return APART.keyBits;
-  const hashes = caller.hashMask & callee.hashMask;
-  if (hashes === 0) return APART.hash;
-  if (caller.tagBits !== tagBits) return APART.tagBits;
-  if (caller.keyMode !== keyMode) return APART.keyMode;
-  if (!wishes.allowUnencrypted && !CIPHERS[cipher].encrypts) return APART.encryption;
-  return within(caller, callee, keys, hashes, selection, wishes);
+  const candidates: Candidate[] = [];
+  const apart = overlap(caller, callee, scopeOf(selection, wishes), (...one) => candidates.push(candidateOf(...one)));
+  return apart === null ? { candidates } : { apart };
 }
 
-function within(
+type Found = (caller: Offer, callee: Offer, traits: SuiteTraits, hashPlace: number) => void;
+
+function candidateOf(
   caller: Offer,
   callee: Offer,
-  keys: number,
-  hashes: number,
-  { require, prefer }: Selection,
-  { retiring, retired }: Wishes,
-): Meeting {
-  const { cipher, tagBits } = callee;
-  if (!require.ciphers.includes(cipher) || tagBits < require.minTagBits) return APART.rule;
-  const allowed = callee.hashes.filter((hash) => (hashes & hashBit(hash)) !== 0 && require.hashes.includes(hash));
-  if (allowed.length === 0) return APART.rule;
-  // [patent 0162] the shortest key and the callee's first hash, unless a criterion looks at these
-  const every = retiring.length > 0 || retired.length > 0; // a retirement may name one key with one hash
-  const everyKey = every || prefer.some((one) => LOOKS_AT_KEY.has(one));
-  const everyHash = every || prefer.some((one) => LOOKS_AT_HASH.has(one));
-  const candidates: Candidate[] = [];
-  let strong = false;
-  let shortest = 0;
-  const { keyBits: lengths } = CIPHERS[cipher];
-  for (let bit = 0; bit < lengths.length && (shortest === 0 || everyKey); bit++) {
-    if ((keys & (1 << bit)) === 0) continue;
-    const keyBits = lengths[bit]!;
-    for (let hashPlace = 0; hashPlace < allowed.length; hashPlace++) {
-      const suite = { cipher, keyBits, hash: allowed[hashPlace]!, tagBits };
-      if (strengthBits(suite) < require.minStrengthBits) break;
-      strong = true;
-      if (retired.some((pattern) => suiteFits(suite, pattern))) continue;
-      if (shortest === 0) shortest = keyBits;
-      candidates.push({ caller, callee, suite, hashPlace });
-      if (!everyHash) break;
-    }
-  }
-  if (candidates.length > 0) return { candidates };
-  return strong ? APART.retired : APART.rule;
+  { cipher, keyBits, hash }: SuiteTraits,
+  hashPlace: number,
+): Candidate {
+  return { caller, callee, suite: { cipher, keyBits, hash, tagBits: callee.tagBits }, hashPlace };
 }
 
-const APART = Object.fromEntries(SETTINGS.map((setting) => [setting, { apart: setting }])) as Readonly<
-  Record<Setting, { readonly apart: Setting }>
->;
+/** What selection and wishes say, ready for one pair of proposals after the other. */
+interface Scope {
+  readonly require: Requirement;
+  readonly hashMask: number;
+  readonly wishes: Wishes;
+  readonly messageBytes: number;
+  /** [patent 0162] The shortest key and the callee's first hash will do, unless a criterion looks at these. */
+  readonly everyKey: boolean;
+  readonly everyHash: boolean;
+}
+
+function scopeOf(selection: Selection, wishes: Wishes): Scope {
+  const { require, prefer } = selection;
+  const every = wishes.retiring.length > 0 || wishes.retired.length > 0; // a retirement may name one key with one hash
+  return {
+    require,
+    hashMask: hashMaskOf(require.hashes),
+    wishes,
+    messageBytes: messageBytesOf(selection, wishes),
+    everyKey: every || prefer.some((one) => LOOKS_AT_KEY.has(one)),
+    everyHash: every || prefer.some((one) => LOOKS_AT_HASH.has(one)),
+  };
+}
+
+/** Tells of each suite in which two proposals meet. @returns where they part, or null */
+function overlap(caller: Offer, callee: Offer, scope: Scope, found: Found): Setting | null {
+  const { cipher, tagBits, keyMode } = callee;
+  if (caller.cipher !== cipher) return 'cipher';
+  const keys = caller.keys & callee.keys;
+  if (keys === 0) return 'keyBits';
+  const hashes = caller.hashMask & callee.hashMask;
+  if (hashes === 0) return 'hash';
+  if (caller.tagBits !== tagBits) return 'tagBits';
+  if (caller.keyMode !== keyMode) return 'keyMode';
+  const { require, wishes, everyKey, everyHash } = scope;
+  if (!wishes.allowUnencrypted && !CIPHERS[cipher].encrypts) return 'encryption';
+  const allowed = hashes & scope.hashMask;
+  if (allowed === 0 || tagBits < require.minTagBits || !require.ciphers.includes(cipher)) return 'rule';
+  let apart: Setting | null = 'rule';
+  const rows = SUITE_TRAITS[cipher];
+  for (let bit = 0; bit < rows.length; bit++) {
+    if ((keys & (1 << bit)) === 0) continue;
+    let hashPlace = 0;
+    for (const hash of callee.hashNumbers) {
+      if ((allowed & (1 << hash)) === 0) continue;
+      const traits = rows[bit]![hash]!;
+      if (traits.strengthBits < require.minStrengthBits) break;
+      if (!isRetired(traits, tagBits, wishes)) {
+        apart = null;
+        found(caller, callee, traits, hashPlace);
+        if (!everyHash) break;
+      } else if (apart !== null) apart = 'retired';
+      hashPlace++;
+    }
+    if (apart === null && !everyKey) break;
+  }
+  return apart;
+}
+
+const isRetired = (traits: SuiteTraits, tagBits: number, { retired }: Wishes): boolean =>
+  retired.length > 0 && retired.some((pattern) => suiteFits({ ...traits, tagBits }, pattern));
+
 const LOOKS_AT_KEY: ReadonlySet<Criterion> = new Set(['strength', 'key-length', 'cipher-lightness', 'cost']);
 /** The weight of aes-ctr-hmac and of hmac is that of the hash too. */
 const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['cipher-lightness', 'hash-lightness', 'cost']);
@@ -215,53 +281,56 @@ export function bestBy(
   wishes: Wishes,
 ): Candidate[] {
   const scores = candidates.map((candidate) => scoreOf(criterion, candidate, selection, wishes));
-  const least = scores.reduce((lowest, score) => Math.min(lowest, score), Number.POSITIVE_INFINITY);
-  const enough = stillBest(criterion, least);
+  const enough = nearEnough(criterion, Math.min(...scores));
   return candidates.filter((_, at) => scores[at]! <= enough);
 }
 
-/** The greatest score that is as good as the least: a measured cost is never exact. */
-const stillBest = (criterion: Criterion, least: number): number => (criterion === 'cost' ? least * COST_TIE : least);
+/** The greatest score as good as the least: a measured cost is never exact. */
+const nearEnough = (step: Step, least: number): number => (step === 'cost' ? least * COST_TIE : least);
 
 /** Lower is better. */
-export function scoreOf(
+export const scoreOf = (
   criterion: Criterion,
   { caller, callee, suite }: Candidate,
   selection: Selection,
   wishes: Wishes,
+): number => scoreBy(criterion, caller, callee, traitsOf(suite), scopeOf(selection, wishes));
+
+function scoreBy(
+  step: Step,
+  caller: Offer,
+  callee: Offer,
+  traits: SuiteTraits,
+  { messageBytes, wishes }: Scope,
 ): number {
-  switch (criterion) {
+  switch (step) {
     case 'strength':
-      return -strengthBits(suite);
+      return -traits.strengthBits;
     case 'key-length':
-      return -suite.keyBits;
+      return -traits.keyBits;
     case 'cipher-lightness':
-      return cipherWeight(suite);
+      return traits.cipherWeight;
     case 'hash-lightness':
-      return HASH_WEIGHT[suite.hash];
+      return traits.hashWeight;
     case 'cost':
-      return dearerSide(caller, callee, suite, messageBytesOf(selection, wishes));
+      return Math.max(
+        costOf(caller.cost ?? traits.assumed, messageBytes),
+        costOf(callee.cost ?? traits.assumed, messageBytes),
+      );
     case 'callee-priority':
       return callee.priority;
     case 'caller-priority':
       return caller.priority;
+    case 'retiring':
+      return Number(isRetiring({ suite: { ...traits, tagBits: callee.tagBits } }, wishes));
     default:
-      return criterion satisfies never;
+      return step satisfies never;
   }
 }
 
 /** The rule's word, the caller's, or neither's. */
 export const messageBytesOf = (selection: Selection, wishes: Wishes): number =>
   selection.messageBytes ?? wishes.messageBytes ?? DEFAULT_MESSAGE_BYTES;
-
-/** Picoseconds a message on the slower side. */
-function dearerSide(caller: Offer, callee: Offer, suite: Suite, messageBytes: number): number {
-  const assumed = caller.cost === null || callee.cost === null ? costOf(assumedCost(suite), messageBytes) : 0;
-  return Math.max(
-    caller.cost === null ? assumed : costOf(caller.cost, messageBytes),
-    callee.cost === null ? assumed : costOf(callee.cost, messageBytes),
-  );
-}
 
 /** Taken only when nothing else is common. */
 export const isRetiring = ({ suite }: Pick<Candidate, 'suite'>, { retiring }: Pick<Wishes, 'retiring'>): boolean =>
@@ -271,21 +340,24 @@ export const isRetiring = ({ suite }: Pick<Candidate, 'suite'>, { retiring }: Pi
 export const TABLE_PLACES = ['cipher', 'key-length', 'hash-order', 'hash', 'tag', 'key-mode'] as const;
 export type TablePlace = (typeof TABLE_PLACES)[number];
 
-const BY_PLACE: Readonly<Record<TablePlace, (a: Candidate, b: Candidate) => number>> = {
-  cipher: (a, b) => CIPHER_ORDER.indexOf(a.suite.cipher) - CIPHER_ORDER.indexOf(b.suite.cipher),
-  'key-length': (a, b) => a.suite.keyBits - b.suite.keyBits,
-  'hash-order': (a, b) => a.hashPlace - b.hashPlace,
-  hash: (a, b) => HASH_WIRE[a.suite.hash] - HASH_WIRE[b.suite.hash],
-  tag: (a, b) => b.suite.tagBits - a.suite.tagBits,
-  'key-mode': (a, b) => Number(a.callee.keyMode === 'key') - Number(b.callee.keyMode === 'key'),
-};
+const TABLE: readonly (readonly [place: TablePlace, order: (a: Candidate, b: Candidate) => number])[] = [
+  ['cipher', (a, b) => CIPHER_ORDER.indexOf(a.suite.cipher) - CIPHER_ORDER.indexOf(b.suite.cipher)],
+  ['key-length', (a, b) => a.suite.keyBits - b.suite.keyBits],
+  ['hash-order', (a, b) => a.hashPlace - b.hashPlace],
+  ['hash', (a, b) => HASH_WIRE[a.suite.hash] - HASH_WIRE[b.suite.hash]],
+  ['tag', (a, b) => b.suite.tagBits - a.suite.tagBits],
+  ['key-mode', (a, b) => Number(a.callee.keyMode === 'key') - Number(b.callee.keyMode === 'key')],
+];
 
 /** Where two of them part in the suite table; null only for the same suite and key mode. */
 export const tablePlaceOf = (a: Candidate, b: Candidate): TablePlace | null =>
-  TABLE_PLACES.find((place) => BY_PLACE[place](a, b) !== 0) ?? null;
+  TABLE.find(([, order]) => order(a, b) !== 0)?.[0] ?? null;
 
 /** Negative: the first goes before. Zero only for the same suite and key mode. */
 export function inTableOrder(a: Candidate, b: Candidate): number {
-  const place = tablePlaceOf(a, b);
-  return place === null ? 0 : BY_PLACE[place](a, b);
+  for (const [, order] of TABLE) {
+    const found = order(a, b);
+    if (found !== 0) return found;
+  }
+  return 0;
 }

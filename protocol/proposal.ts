@@ -17,7 +17,9 @@ export interface Offer {
   readonly keys: number;
   /** In the order of preference, each once. */
   readonly hashes: readonly HashName[];
-  /** One bit for each of them, by its number on the wire. */
+  /** The same by their numbers on the wire. */
+  readonly hashNumbers: readonly number[];
+  /** One bit for each of these. */
   readonly hashMask: number;
   readonly tagBits: number;
   readonly keyMode: KeyMode;
@@ -62,14 +64,16 @@ function cutProposal(proposal: Proposal, index: number): Offer | CutAt {
   if (hashes.length === 0) return 'hash';
   const tagBits = proposal.tagBits ?? longestTagBits(cipher);
   if (!CIPHERS[cipher].tagBits.includes(tagBits)) return 'tagBits';
-  const hashMask = hashes.reduce((mask, hash) => mask | hashBit(hash), 0);
+  const hashNumbers = hashes.map((hash) => HASH_WIRE[hash]);
+  const hashMask = hashMaskOf(hashes);
   const priority = proposal.priority ?? NO_PRIORITY;
-  return { index, cipher, keys, hashes, hashMask, tagBits, keyMode, priority, cost: cost ?? null };
+  return { index, cipher, keys, hashes, hashNumbers, hashMask, tagBits, keyMode, priority, cost: cost ?? null };
 }
 
 const isKnown = (cipher: Cipher | Later): cipher is Cipher => Object.hasOwn(CIPHERS, cipher);
 
-export const hashBit = (hash: HashName): number => 1 << HASH_WIRE[hash];
+export const hashMaskOf = (hashes: readonly HashName[]): number =>
+  hashes.reduce((mask, hash) => mask | (1 << HASH_WIRE[hash]), 0);
 
 function keyMaskOf(cipher: Cipher, { keyBits, minKeyBits = 0, maxKeyBits = NO_PRIORITY }: Proposal): number {
   let mask = 0;
