@@ -75,26 +75,29 @@ const isKnown = (cipher: Cipher | Later): cipher is Cipher => Object.hasOwn(CIPH
 export const hashMaskOf = (hashes: readonly HashName[]): number =>
   hashes.reduce((mask, hash) => mask | (1 << HASH_WIRE[hash]), 0);
 
-function keyMaskOf(cipher: Cipher, { keyBits, minKeyBits = 0, maxKeyBits = NO_PRIORITY }: Proposal): number {
+function keyMaskOf(cipher: Cipher, proposal: Proposal): number {
   let mask = 0;
-  for (const [bit, length] of CIPHERS[cipher].keyBits.entries()) {
-    const listed = keyBits === undefined || keyBits.includes(length);
-    if (listed && length >= minKeyBits && length <= maxKeyBits) mask |= 1 << bit;
-  }
+  for (const [bit, length] of CIPHERS[cipher].keyBits.entries()) if (allowsKey(proposal, length)) mask |= 1 << bit;
   return mask;
 }
 
+const allowsKey = ({ keyBits, minKeyBits, maxKeyBits }: Proposal, length: number): boolean =>
+  (keyBits === undefined || keyBits.includes(length)) &&
+  (minKeyBits === undefined || length >= minKeyBits) &&
+  (maxKeyBits === undefined || length <= maxKeyBits);
+
 /** Whether a proposal of a list allows the suite: what a device asks before it takes one. */
 export function allows(proposals: readonly Proposal[], suite: Suite, keyMode: KeyMode): boolean {
-  const bit = CIPHERS[suite.cipher].keyBits.indexOf(suite.keyBits);
-  return offersOf(proposals).offers.some(
-    (offer) =>
-      offer.cipher === suite.cipher &&
-      bit >= 0 &&
-      (offer.keys & (1 << bit)) !== 0 &&
-      offer.hashes.includes(suite.hash) &&
-      offer.tagBits === suite.tagBits &&
-      offer.keyMode === keyMode,
+  const { cipher, keyBits, hash, tagBits } = suite;
+  if (!CIPHERS[cipher].keyBits.includes(keyBits) || !CIPHERS[cipher].tagBits.includes(tagBits)) return false;
+  const isLongest = tagBits === longestTagBits(cipher);
+  return proposals.some(
+    (one) =>
+      one.cipher === cipher &&
+      one.keyMode === keyMode &&
+      (one.tagBits === undefined ? isLongest : one.tagBits === tagBits) &&
+      allowsKey(one, keyBits) &&
+      one.hashes.includes(hash),
   );
 }
 
