@@ -17,7 +17,7 @@ export const SHORT_BYTES = 64;
 export const LONG_BYTES = 16_384;
 
 export interface Measurement {
-  /** By `costKey`. Null: this crypto half has no such suite, or the budget was not enough to say what it costs. */
+  /** By `costKey`. Null: this crypto half has no such suite. Absent: the budget was not enough to say what it costs. */
   readonly costs: ReadonlyMap<string, Cost | null>;
   /** CPU time that it took, ms. */
   readonly spentMs: number;
@@ -51,19 +51,26 @@ export function processCpuMicros(): number {
 export function measureSuites(crypto: Crypto, suites: readonly Suite[], budgetMs = MEASURE_BUDGET_MS): Measurement {
   const began = processCpuMicros();
   const leftMicros = (): number => began + 1000 * budgetMs - processCpuMicros();
-  const costs = new Map(suites.map((suite) => [costKey(suite), null as Cost | null]));
+  const costs = new Map<string, Cost | null>();
   const tracks: Track[] = [];
   const leftToClimb = (): number => leftMicros() - 1000 * budgetMs * (1 - CLIMB_PART);
   for (const suite of new Map(suites.map((one) => [costKey(one), one])).values()) {
     if (leftToClimb() <= 0) break;
     const algorithm = resolveSuite(suite);
-    if (algorithm === null || !runsOn(crypto, algorithm)) continue;
+    if (algorithm === null || !runsOn(crypto, algorithm)) {
+      costs.set(costKey(suite), null);
+      continue;
+    }
     const track = trackOf(crypto, algorithm);
     if (climb(track, leftToClimb)) tracks.push(track);
   }
-  takeTurns(tracks, () => leftMicros() - 1000 * budgetMs * (1 - CLIMB_PART - WARM_PART));
+  const half = leftMicros() / 2;
+  takeTurns(tracks, () => leftMicros() - half);
   takeTurns(affordable(tracks, leftMicros()), leftMicros);
-  for (const track of tracks) costs.set(costKey(track.suite), costFrom(track));
+  for (const track of tracks) {
+    const cost = costFrom(track);
+    if (cost !== null) costs.set(costKey(track.suite), cost);
+  }
   return { costs, spentMs: (processCpuMicros() - began) / 1000 };
 }
 
@@ -113,12 +120,11 @@ interface Track {
 const MIDDLE_BYTES = 1024;
 /** From 64 B to 1 KiB, and from there to 16 KiB: no cipher grows faster than the length. */
 const STEP = 16;
-/** Of the budget, for the first calls and for warming up: what cold code costs is worse than no figure. */
-const CLIMB_PART = 0.3;
-const WARM_PART = 0.3;
-const MOST_ROUNDS = 24;
-/** With fewer there is no figure. */
-const LEAST_ROUNDS = 5;
+/** Of the budget, for first calls. */
+const CLIMB_PART = 0.4;
+const MOST_ROUNDS = 16;
+/** With fewer there is no figure: what cold code costs is worse than none. */
+const LEAST_ROUNDS = 6;
 /** The CPU clock counts whole µs, and reading it takes one. */
 const LEAST_BATCH_MICROS = 40;
 /** The least that is aimed at. */
@@ -137,23 +143,30 @@ function trackOf(crypto: Crypto, algorithm: RecordAlgorithm): Track {
 }
 
 /**
- * One call of each length, none that could not end in time: a cold long one of a slow machine takes tens of ms.
+ * First calls of each length, none that could not end in time: a cold long one of a slow machine takes tens of ms.
  * @returns whether it came to the top
  */
 function climb({ short, middle, long }: Track, leftMicros: () => number): boolean {
-  runBatch(short);
-  if (STEP * short.lastMicros > leftMicros()) return false;
-  runBatch(middle);
-  if (STEP * middle.lastMicros > leftMicros()) return false;
+  if (STEP * leastOf(short, 4) > leftMicros()) return false;
+  if (STEP * leastOf(middle, 2) > leftMicros()) return false;
   runBatch(long);
   return true;
+}
+
+/** @returns µs of the quickest of so many calls, one by one: the first may load a library, any may be interrupted */
+function leastOf(lane: Lane, calls: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < calls; i++) {
+    runBatch(lane);
+    least = Math.min(least, lane.lastMicros);
+  }
+  return least;
 }
 
 /** Until the time or the rounds are used up. */
 function takeTurns(tracks: readonly Track[], leftMicros: () => number): void {
   const share = leftMicros() / (2 * tracks.length * MOST_ROUNDS);
   const batchMicros = Math.min(MOST_BATCH_MICROS, Math.max(ROUGH_BATCH_MICROS, share));
-  for (const track of tracks) track.rounds = 0;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     for (const track of tracks) {
       for (const lane of [track.short, track.long]) {
@@ -166,14 +179,13 @@ function takeTurns(tracks: readonly Track[], leftMicros: () => number): void {
   }
 }
 
-/** The first of them, as many as there is time for. */
+/** Once code is warm: the first of them, as many as there is time for. */
 function affordable(tracks: readonly Track[], micros: number): readonly Track[] {
   const roundMicros = ({ short, long }: Track): number =>
     Math.max(ROUGH_BATCH_MICROS, short.lastMicros) + Math.max(ROUGH_BATCH_MICROS, long.lastMicros);
-  for (const track of tracks) track.rounds = 0;
   let sum = 0;
   const last = tracks.findIndex((track) => {
-    sum += LEAST_ROUNDS * roundMicros(track);
+    sum += Math.max(1, LEAST_ROUNDS - track.rounds) * roundMicros(track);
     return sum > micros;
   });
   return last < 0 ? tracks : tracks.slice(0, last);

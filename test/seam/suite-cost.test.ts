@@ -34,7 +34,9 @@ test('[B4] all suites of the registry together are measured in less than 100 ms 
     const tookMs = (processCpuMicros() - began) / 1000;
     assert.ok(tookMs < 100, `${half.name}: ${tookMs} ms`);
     assert.ok(spentMs <= tookMs && spentMs > MEASURE_BUDGET_MS / 4, `${half.name}: says ${spentMs} ms of ${tookMs}`);
-    assert.deepEqual([...costs.keys()].sort(), [...new Set(everySuite().map(costKey))].sort());
+    const asked = new Set(everySuite().map(costKey));
+    for (const [key, cost] of costs) assert.ok(asked.has(key) && cost !== null, key);
+    assert.ok(costs.size > 0, half.name);
   }
 });
 
@@ -76,14 +78,13 @@ test('[B4] a half too slow for the budget is given up in time, and costs nothing
   };
   const { costs, spentMs } = measureSuites(slow, [GCM, GCM_256, CHACHA]);
   assert.ok(spentMs < 100, `${spentMs} ms`);
-  assert.deepEqual([...costs.values()], [null, null, null]);
+  assert.equal(costs.size, 0);
 });
 
 test('[B4] where time is short a suite is measured well or not at all', () => {
   const { costs } = measureSuites(nodeCrypto(), everySuite(), 12);
-  const known = [...costs.values()].filter((cost) => cost !== null);
-  assert.ok(known.length < costs.size, `12 ms were enough for ${known.length}`);
-  for (const { picosPerOp } of known) assert.ok(picosPerOp > 1e5 && picosPerOp < 1e9, `${picosPerOp} ps a record`);
+  assert.ok(costs.size < new Set(everySuite().map(costKey)).size, `12 ms were enough for all ${costs.size}`);
+  for (const cost of costs.values()) assert.ok(cost && cost.picosPerOp > 1e5 && cost.picosPerOp < 1e9);
 });
 
 test('[B4] a suite that a half does not offer has no cost, and the others have theirs', () => {
@@ -122,7 +123,7 @@ function costFile(t: TestContext): CostFile {
     conditions: CONDITIONS,
     crypto: nodeCrypto(),
     wall,
-    budgetMs: 15,
+    budgetMs: 70,
   };
 }
 
@@ -170,6 +171,20 @@ test('[B4] another processor, runtime, crypto half, mask or suite is a reason to
   assert.equal(suiteCosts(file, [CTR, GCM]).measured, null);
 });
 
+test('[B4] a suite for which time was too short is tried at each start, and keeps its cost from the first time it has one', (t) => {
+  const file = costFile(t);
+  const short = { ...file, budgetMs: 0 };
+  assert.deepEqual(suiteCosts(short, [GCM]).costs, [null]);
+  const enough = { ...file, budgetMs: 100 };
+  const found = suiteCosts(enough, [GCM]);
+  assert.equal(found.measured?.because, 'aes-gcm-128 was not measured yet');
+  assert.ok(found.costs[0]);
+  // what is known stays, although another suite is wanted for which there is no time
+  const both = suiteCosts(short, [GCM, CTR]);
+  assert.deepEqual([both.costs, both.measuredAt], [[found.costs[0], null], found.measuredAt]);
+  assert.equal(suiteCosts(short, [GCM]).measured, null);
+});
+
 test('[B4] a file that cannot be used is a reason to measure and nothing worse', (t) => {
   const file = costFile(t);
   suiteCosts(file, [GCM]);
@@ -207,7 +222,7 @@ test('[B4] a file that cannot be used is a reason to measure and nothing worse',
 
 test('[B4] costs that cannot be kept are used all the same, and it is told why', (t) => {
   const file = costFile(t);
-  const nowhere = { ...file, budgetMs: 100, path: join(file.path, 'missing', 'suite-costs.json') };
+  const nowhere = { ...file, path: join(file.path, 'missing', 'suite-costs.json') };
   const { costs, measured } = suiteCosts(nowhere, [GCM]);
   assert.match(measured?.fault ?? 'kept', /its directory does not exist/);
   assert.ok(costs[0]);
