@@ -45,6 +45,7 @@ interface Settings extends CertificateFiles {
     readonly path?: string;
   }[];
   readonly dataDirectory?: string;
+  readonly rulesFile?: string;
   readonly stateDirectory?: string;
 }
 
@@ -63,6 +64,10 @@ export async function examineConfig(path: string, now: number): Promise<readonly
     ...checkFiles(settings),
     ...checkCertificates(kind, settings, now),
   ];
+  if (settings.rulesFile !== undefined) {
+    const { checkRules } = await import('./rules-checks.ts');
+    findings.push(...checkRules(settings.rulesFile));
+  }
   const { broker } = settings;
   if (broker?.url !== undefined) findings.push(await checkBroker(broker.url, trustOf(broker)));
   for (const url of listenersOf(settings)) findings.push(await checkBroker(url, null));

@@ -50,5 +50,8 @@ export function requirePassed(loaded: LoadedRules): LoadedRules {
   return loaded;
 }
 
+/** Of the reasons, for one line: what came out, and the rule that decided. `rules test` shows all. */
+const TOLD = 2;
+
 export const failureLine = ({ place, name, expected, got, because }: PlacedOutcome): string =>
-  `${place}: test ${name}: expected ${expected}; it came to ${got}: ${because.join('; ')}`;
+  `${place}: test ${name}: expected ${expected}; it came to ${got}: ${because.slice(0, TOLD).join(' ')}`;

@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { exampleRules } from '../../cli/commands/rules.ts';
 import { shownFailure } from '../../cli/failure.ts';
-import { deviceOf } from '../../cli/rules/device-file.ts';
+import { type Device, deviceOf, deviceSchema } from '../../cli/rules/device-file.ts';
 import { type DeviceFilesMatch, matchDeviceFiles, matchOf } from '../../cli/rules/device-files-match.ts';
 import { parseRules } from '../../cli/rules/loaded-rules.ts';
 import { BUILT_IN_RULES } from '../../manager/rules.ts';
@@ -28,20 +28,16 @@ function file(name: string, content: unknown): string {
 }
 
 const NOW = Date.parse('2026-01-05T12:00:00Z') / 1000;
-type Written = Parameters<typeof deviceOf>[0];
-type WrittenProposal = Record<string, unknown>;
-const device = (id: string, proposals: readonly WrittenProposal[], more: object = {}): Written =>
-  ({
-    id,
-    class: null,
-    groups: [],
-    user: null,
-    proposals: proposals.map((one) => ({ keyMode: 'seed', ...one })),
-    ...more,
-  }) as Written;
+type WrittenProposal = Readonly<Record<string, unknown>>;
+const device = (id: string, proposals: readonly WrittenProposal[], more: object = {}): object => ({
+  id,
+  proposals,
+  ...more,
+});
+const read = (written: object): Device => deviceOf(deviceSchema.parse(written), '');
 
 const matched = (caller: readonly WrittenProposal[], callee: readonly WrittenProposal[]): DeviceFilesMatch =>
-  matchOf(deviceOf(device('a', caller), ''), deviceOf(device('b', callee), ''), BUILT_IN_RULES, { at: NOW });
+  matchOf(read(device('a', caller)), read(device('b', callee)), BUILT_IN_RULES, { at: NOW });
 const spell = ({ suite, failedOn }: DeviceFilesMatch): string =>
   suite === null ? `none: ${failedOn}` : `${suite.cipher} ${suite.keyBits} ${suite.hash} ${suite.tagBits}`;
 
@@ -177,7 +173,7 @@ test('[B4] the size of the messages turns the ranking where one suite is dear a 
     hash: 'sha-256',
     cost: { nsPerOp: 100, nsPerByte: 10 },
   };
-  const one = deviceOf(device('a', [dearCall, dearByte]), '');
+  const one = read(device('a', [dearCall, dearByte]));
   const rules = parseRules(encodeUtf8('default: { prefer: [cost] }\n'), 'r.yaml', nodeCrypto()).rules;
   const at = (messageBytes: number) => matchOf(one, one, rules, { at: NOW, messageBytes }).suite?.cipher;
   assert.equal(at(64), 'chacha20-poly1305');
@@ -212,7 +208,7 @@ test('[P20] the order of the proposals changes nothing of what is answered, no r
   fc.assert(
     fc.property(lists, lists, fc.constantFrom(...RULES), fc.infiniteStream(fc.nat()), (ours, theirs, rules, dice) => {
       const answer = (caller: typeof ours, callee: typeof theirs): DeviceFilesMatch =>
-        matchOf(deviceOf(device('a', caller), ''), deviceOf(device('b', callee), ''), rules, { at: NOW });
+        matchOf(read(device('a', caller)), read(device('b', callee)), rules, { at: NOW });
       const shuffled = <T>(list: readonly T[]): T[] =>
         list
           .map((one) => [dice.next().value!, one] as const)
