@@ -8,9 +8,12 @@ import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { removeDevice } from './channels.ts';
 import type { Effect } from './effects.ts';
+import { explainConnect } from './explanation.ts';
+import { registryPage } from './registry-page.ts';
 import { showDependents, showRetirements } from './retirement-report.ts';
 import { reinstate, retire } from './retiring.ts';
 import { acknowledge, showRollback } from './rollback.ts';
+import { explainSession } from './session-explanation.ts';
 import { stepSession } from './sessions.ts';
 import { showDevice, showSession, showStatus } from './show.ts';
 import type { ManagerState } from './state.ts';
@@ -81,6 +84,24 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       return { suite };
     },
     'rules.retirements': async () => showRetirements(state, world()),
+    'rules.explain': async (args) => {
+      const question = {
+        caller: text(args, 'caller'),
+        callee: text(args, 'callee'),
+        allowUnencrypted: flag(args, 'allowUnencrypted'),
+        messageBytes: optionalNumber(args, 'messageBytes'),
+        at: optionalNumber(args, 'at') as EpochSeconds | null,
+      };
+      const found = explainConnect(state, question, world());
+      if (found.unknown === undefined) return found;
+      const looks = 'a Connect for such a name gets forbidden, as for one that may not be asked for';
+      throw new ControlError('not-found', `nobody is known as ${found.unknown} (${looks}): kagimori device list`);
+    },
+    'rules.registry': async (args) => {
+      const after = field(args, 'after');
+      return registryPage(state, typeof after === 'string' ? after : null, world());
+    },
+    'session.explain': async (args) => explainSession(state, text(args, 'sid'), session(text(args, 'sid')), world()),
     'session.list': async () => [...state.sessions].map(([sid, found]) => showSession(sid, found)),
     'session.show': async (args) => showSession(text(args, 'sid'), session(text(args, 'sid'))),
     'session.end': async (args) => {
@@ -116,5 +137,8 @@ function number(args: JsonValue, key: string): number {
     throw new ControlError('usage', `${key} is missing`);
   return value;
 }
+
+const optionalNumber = (args: JsonValue, key: string): number | null =>
+  (field(args, key) ?? null) === null ? null : number(args, key);
 
 const flag = (args: JsonValue, key: string): boolean => field(args, key) === true;

@@ -3,7 +3,7 @@
  * that changes nothing is not told.
  */
 import { keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
-import { CRITERION_WORDS, requirementText, type Side } from './match-sentences.ts';
+import { CRITERION_WORDS, calledProposal, requirementText, type Side } from './match-sentences.ts';
 import { type Criterion, type Match, match, type Requirement, type Selection, type Wishes } from './matching.ts';
 import type { Proposal } from './messages.ts';
 import { type Offer, offersOf } from './proposal.ts';
@@ -79,7 +79,12 @@ function ifRegisteredToo(question: Question): readonly Hint[] {
       const { priority: _priority, cost: _cost, ...bare } = one;
       const added = { ...to, proposals: [...to.proposals, bare] };
       if (!alone(question, side, bare).matched) continue;
-      return [hint(`${to.name} also registered ${from.name}'s proposal ${index + 1}`, { ...question, [side]: added })];
+      return [
+        hint(`${to.name} also registered ${from.name}'s proposal ${calledProposal(from, index)}`, {
+          ...question,
+          [side]: added,
+        }),
+      ];
     }
     return [];
   };
@@ -99,18 +104,21 @@ function nearest(question: Question, pairs: readonly Parting[], side: 'caller' |
   const least = Math.min(...ways.map(({ words }) => words.length));
   const way = ways.find(({ words }) => words.length === least);
   if (way === undefined) return [];
-  const changed = { name, proposals: proposals.with(way.index, way.proposal) };
+  const changed = { ...question[side], proposals: proposals.with(way.index, way.proposal) };
   return [
-    hint(`${name}'s proposal ${way.index + 1} ${way.words.join(' and ').replaceAll('and also allowed', 'and')}`, {
-      ...question,
-      [side]: changed,
-    }),
+    hint(
+      `${name}'s proposal ${calledProposal(question[side], way.index)} ${way.words.join(' and ').replaceAll('and also allowed', 'and')}`,
+      {
+        ...question,
+        [side]: changed,
+      },
+    ),
   ];
 }
 
 /** Where nothing matched, a changed proposal matches with the whole list as it does by itself. */
 const alone = (question: Question, side: 'caller' | 'callee', proposal: Proposal): Match =>
-  run({ ...question, [side]: { name: question[side].name, proposals: [proposal] } });
+  run({ ...question, [side]: { ...question[side], proposals: [proposal] } });
 
 /** With everything that the other allows. */
 function widened(given: Proposal, wanted: Proposal): Proposal {

@@ -60,6 +60,10 @@ export function sentencesOf(story: Story): readonly string[] {
   return [...all.slice(0, MAX_SENTENCES - 1), `And ${all.length - MAX_SENTENCES + 1} more that came less far.`];
 }
 
+/** `2`, or in brackets what it allows. */
+export const calledProposal = ({ proposals, unordered }: Side, index: number): string =>
+  unordered === true ? `(${describeProposal(proposals[index]!)})` : String(index + 1);
+
 // ── Words ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const SETTING_WORDS: Readonly<Record<Setting, string>> = {
@@ -264,16 +268,13 @@ function whyNone(story: Story, closest: Contender | undefined, { name, require }
 
 function partingText({ caller, callee, at }: Parting, story: Story): string {
   const [ours, theirs] = [
-    `${story.caller.name}'s proposal ${calledProposal(story.caller, caller)}`,
-    `${story.callee.name}'s ${calledProposal(story.callee, callee)}`,
+    `${story.caller.name}'s proposal ${calledProposal(story.caller, caller.index)}`,
+    `${story.callee.name}'s ${calledProposal(story.callee, callee.index)}`,
   ];
   if (at === 'encryption')
     return `${ours} and ${theirs} agree on ${caller.cipher}, which does not encrypt and was not asked for`;
   return `${ours} and ${theirs} part at ${SETTING_WORDS[at]}: ${settingText(at, caller)} against ${settingText(at, callee)}`;
 }
-
-const calledProposal = ({ proposals, unordered }: Side, { index }: Offer): string =>
-  unordered === true ? `(${describeProposal(proposals[index]!)})` : String(index + 1);
 
 /** One for each setting at which pairs part, the closest first; what the rule or a retirement took is told by suite. */
 function partingSentences(story: Story): readonly string[] {

@@ -11,9 +11,13 @@ import { Failure } from '../failure.ts';
 import { createOutput, isObject, outline, printable } from '../output.ts';
 import type { LoadedRules, PlacedOutcome } from '../rules/loaded-rules.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
+import { rulesExplainVerb } from './rules-explain.ts';
+import { rulesImpactVerb } from './rules-impact.ts';
+import { retireVerbs } from './rules-retire.ts';
 
 export function rulesCommand(): Command {
-  const verbs = [checkVerb(), testVerb(), exampleVerb(), reloadVerb()];
+  const own = [checkVerb(), testVerb(), exampleVerb(), reloadVerb()];
+  const verbs = [...own, rulesExplainVerb(), rulesImpactVerb(), ...retireVerbs()];
   return noun('rules', "the operator's rules: which suites a pair may have, and which of several it gets", verbs);
 }
 

@@ -6,6 +6,7 @@ import { type CommonOptions, noun, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, objects, outline, table } from '../output.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
+import { sessionExplainVerb } from './session-explain.ts';
 
 type Options = CommonOptions & ManagerOptions;
 
@@ -31,5 +32,5 @@ export function sessionCommand(): Command {
       createOutput(options.json === true).result(ended, `${sid} is being ended`);
     },
   );
-  return noun('session', 'the sessions that the manager made', [list, show, end]);
+  return noun('session', 'the sessions that the manager made', [list, show, sessionExplainVerb(), end]);
 }

@@ -1,9 +1,10 @@
 /**
  * `kagimori suites …`: suites and their match, without any server.
  */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { OWN_EXIT_CODES } from '../exit-codes.ts';
+import { momentOf } from '../moment.ts';
 import { createOutput, printable } from '../output.ts';
 import type { DeviceFilesMatch } from '../rules/device-files-match.ts';
 import { suitesListVerb } from './suites-list.ts';
@@ -57,14 +58,6 @@ When both files list hmac, suites that do not encrypt count: both sides ask for 
 says so with each connect.
 
 Exit codes: 0 a suite, ${noMatch.code} none in common, 2 a file that cannot be used.`;
-
-/** Seconds since 1970. */
-function momentOf(text: string): number {
-  const whole = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/.test(text);
-  const moment = whole ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(moment)) throw new InvalidArgumentError('It has to be a moment such as 2026-01-05T23:00:00Z.');
-  return Math.floor(moment / 1000);
-}
 
 function forPeople({ suite, keyMode, rule, failedOn, because, warnings }: DeviceFilesMatch): string {
   const head =

@@ -1,0 +1,101 @@
+/**
+ * `kagimori rules impact FILE`
+ */
+import type { Command } from 'commander';
+import { type CommonOptions, numberBetween, verb } from '../command.ts';
+import { ask } from '../control-client.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
+import { momentOf } from '../moment.ts';
+import { createOutput, printable } from '../output.ts';
+import type { Tally } from '../rules/impact.ts';
+import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
+
+interface ImpactOptions extends CommonOptions, ManagerOptions {
+  readonly limit: number;
+  readonly failOnLoss?: boolean;
+  readonly allowUnencrypted?: boolean;
+  readonly messageBytes?: number;
+  readonly at?: number;
+}
+
+/** As in a Connect: `MAX_MESSAGE_BYTES`, which would load the messages for the sake of a help text. */
+const MAX_MESSAGE_BYTES = 2 ** 24;
+const PROGRESS_EVERY_MS = 250;
+
+export function rulesImpactVerb(): Command {
+  return managerOptions(
+    verb(
+      'impact <file>',
+      'tell what other rules would change for the devices registered now, before they are applied',
+      'kagimori rules impact new-rules.yaml --fail-on-loss',
+    ),
+  )
+    .option('--limit <n>', 'examples shown of each change', numberBetween(0, 10_000), 3)
+    .option('--fail-on-loss', 'exit code 1 when a pair would lose its last common suite')
+    .option('--allow-unencrypted', 'as if callers asked for suites that do not encrypt too')
+    .option('--message-bytes <n>', 'as if callers named this size', numberBetween(1, MAX_MESSAGE_BYTES))
+    .option('--at <time>', 'at which moment, such as 2026-01-05T23:00:00Z (default: now)', momentOf)
+    .addHelpText(
+      'after',
+      '\nComputed here, not in the manager. Ctrl-C ends it with what is known so far, and exit code 1.',
+    )
+    .action(async (file: string, options: ImpactOptions) => {
+      const { readRules, requirePassed } = await import('../rules/loaded-rules.ts');
+      const { nodeCrypto } = await import('../../platform/crypto-node.ts');
+      const { readRegistry } = await import('../rules/live-registry.ts');
+      const { impactOf, rulesForNobody } = await import('../rules/impact.ts');
+      const { impactText, impactValue } = await import('../rules/impact-text.ts');
+      const { EpochSeconds } = await import('../../protocol/units.ts');
+      const { rules, warnings } = requirePassed(readRules(file, nodeCrypto()));
+      const registry = await readRegistry((after) => ask('manager', 'rules.registry', { after }, ofManager(options)));
+      const question = {
+        registry,
+        rules,
+        wishes: {
+          allowUnencrypted: options.allowUnencrypted === true,
+          messageBytes: options.messageBytes ?? null,
+        },
+        at: options.at === undefined ? registry.at : EpochSeconds(options.at),
+        examples: options.limit,
+      };
+      const tally = await countAll(impactOf(question));
+      const notes = [...warnings, ...rulesForNobody(rules, registry)];
+      const impact = { file, at: question.at, devices: registry.devices.length, tally, warnings: notes };
+      createOutput(options.json === true).result(impactValue(impact), impactText(impact));
+      const lost = [...tally.turns.values()].some(({ to }) => to === null);
+      if (tally.looked < tally.pairs || (options.failOnLoss === true && lost))
+        process.exitCode = EXIT_CODES.refused.code;
+    });
+}
+
+/** To the end, or until Ctrl-C; a terminal sees how far it is. */
+async function countAll(slices: Generator<Tally, Tally>): Promise<Tally> {
+  const { stderr } = process;
+  const began = performance.now();
+  let told = began;
+  let stopped = false;
+  const stop = (): void => {
+    stopped = true;
+  };
+  process.once('SIGINT', stop);
+  try {
+    for (;;) {
+      const { value, done } = slices.next();
+      if (done === true || stopped) return value;
+      const now = performance.now();
+      if (now - told < PROGRESS_EVERY_MS) continue;
+      told = now;
+      if (stderr.isTTY) stderr.write(`\r\x1b[K${printable(progressText(value, (now - began) / 1000))}`);
+      await new Promise((resolve) => setImmediate(resolve)); // a signal is only heard between two turns of the loop
+    }
+  } finally {
+    process.off('SIGINT', stop);
+    if (stderr.isTTY && told > began) stderr.write('\r\x1b[K');
+  }
+}
+
+function progressText({ looked, pairs }: Tally, seconds: number): string {
+  const rate = looked / seconds;
+  const left = rate > 0 ? `${Math.ceil((pairs - looked) / rate)} s left` : 'just begun';
+  return `${looked} of ${pairs} pairs, ${Math.round(rate)} a second, ${left}`;
+}

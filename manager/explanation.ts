@@ -1,0 +1,199 @@
+/**
+ * Why a pair gets the suite that it gets, as things stand: what `rules explain` asks. Nothing is changed by asking. [B8]
+ */
+import type { JsonValue } from '../platform/control-socket.ts';
+import { explainMatch, type MatchExplanation } from '../protocol/match-explanation.ts';
+import { type Contender, spellCause } from '../protocol/match-replay.ts';
+import { settingText } from '../protocol/match-sentences.ts';
+import type { Selection, Wishes } from '../protocol/matching.ts';
+import { suiteName } from '../protocol/suites.ts';
+import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { deviceNamed, reachFor } from './connects.ts';
+import { mayConnect, type Subject } from './policy.ts';
+import { retirementsAt } from './retirement.ts';
+import { describeWhen, type Rules, whyNot } from './rules.ts';
+import { type CallerWishes, subjectOf } from './selection.ts';
+import { type ManagerState, mayBeLinked } from './state.ts';
+
+export type Shown = { readonly [key: string]: JsonValue };
+
+export interface ConnectQuestion extends CallerWishes {
+  /** Names as in a Connect. */
+  readonly caller: string;
+  readonly callee: string;
+  /** For rules and retirements; null: now. */
+  readonly at: EpochSeconds | null;
+}
+
+/** More pairs of proposals that part say no more. */
+const MAX_PARTINGS = 64;
+
+/** @returns null and the name by which nobody is known */
+export function explainConnect(
+  state: ManagerState,
+  { caller, callee, at, ...wishes }: ConnectQuestion,
+  world: World,
+): Shown | { readonly unknown: string } {
+  const [ours, theirs] = [deviceNamed(state, caller), deviceNamed(state, callee)];
+  if (ours === null || theirs === null) return { unknown: ours === null ? caller : callee };
+  const moment = at ?? world.wall;
+  return {
+    caller: showParty(state, ours, caller),
+    callee: showParty(state, theirs, callee),
+    at: iso(moment),
+    connect: showReach(state, ours, theirs, callee, world),
+    ...showChoice(state, ours, theirs, wishes, moment),
+  };
+}
+
+// ── A device, and the way to it ─────────────────────────────────────────────────────────────────────────────────────
+
+export function showParty(state: ManagerState, id: DeviceId, name: string): Shown {
+  return {
+    ...subjectOf(state, id),
+    name,
+    registered: state.registrations.has(id),
+    linked: state.settings.broker === 'outside' ? null : state.links.has(id),
+    proposals: state.registrations.get(id)?.proposals.length ?? 0,
+  };
+}
+
+/** What a Connect would meet before any suite is looked at. */
+function showReach(state: ManagerState, ours: DeviceId, theirs: DeviceId, name: string, world: World): Shown {
+  const reached = reachFor(state, ours, name, world);
+  if ('refused' in reached) {
+    return { refused: reached.refused, because: whyRefused(state, reached.refused, ours, theirs) };
+  }
+  const because = mayBeLinked(state, ours) ? null : `${ours} has no link now, so that it cannot ask`;
+  return { refused: null, because };
+}
+
+function whyRefused(state: ManagerState, reason: string, ours: DeviceId, theirs: DeviceId): string {
+  switch (reason) {
+    case 'self':
+      return 'both names mean the same device';
+    case 'forbidden':
+      return `${policyText(state, subjectOf(state, ours), subjectOf(state, theirs))} forbids it`;
+    case 'not-registered':
+      return `${ours} has registered nothing`;
+    case 'unreachable':
+      return state.registrations.has(theirs) ? `${theirs} has no link now` : `${theirs} has registered nothing`;
+    case 'authenticate-only':
+      return `${theirs} has a channel that does not encrypt, and gets no keys over it`;
+    case 'too-many':
+      return `${ours} has as many sessions, or questions under way, as it may have`;
+    default:
+      return 'no fresh word of the verifier on one of the two';
+  }
+}
+
+function policyText({ settings }: ManagerState, ours: Subject, theirs: Subject): string {
+  const { rules } = settings.connectPolicy;
+  // asked one by one: the first that is about these two
+  const at = rules.findIndex((rule) =>
+    mayConnect({ rules: [{ ...rule, allow: true }], otherwise: 'deny' }, ours, theirs),
+  );
+  const rule = rules[at];
+  return rule === undefined
+    ? 'connect.otherwise of the configuration'
+    : `connect.rules.${at} of the configuration (from ${rule.from} to ${rule.to})`;
+}
+
+// ── The choice ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** As rules, attributes and lists stand now. @param moment of the rules' time windows and the retirements */
+export function showChoice(
+  state: ManagerState,
+  ours: DeviceId,
+  theirs: DeviceId,
+  callerWishes: CallerWishes,
+  moment: EpochSeconds,
+): Shown {
+  const [caller, callee] = [subjectOf(state, ours), subjectOf(state, theirs)];
+  const { selection, looked, left } = lookAtRules(state.rules, caller, callee, moment);
+  const wishes: Wishes = { ...callerWishes, ...retirementsAt(state.retirements.values(), moment) };
+  const explained = explain(state, ours, theirs, selection, wishes);
+  return {
+    rules: { digest: state.rules.digest, decided: selection.name, looked, left },
+    match: explained === null ? null : showExplanation(explained),
+  };
+}
+
+/** @returns null when one of the two has registered nothing */
+export function explain(
+  state: ManagerState,
+  ours: DeviceId,
+  theirs: DeviceId,
+  selection: Selection,
+  wishes: Wishes,
+): MatchExplanation | null {
+  const [caller, callee] = [state.registrations.get(ours), state.registrations.get(theirs)];
+  if (caller === undefined || callee === undefined) return null;
+  const [ourName, theirName] = ours === theirs ? ['the caller', 'the callee'] : [ours, theirs];
+  return explainMatch(
+    { name: ourName, proposals: caller.proposals },
+    { name: theirName, proposals: callee.proposals },
+    selection,
+    wishes,
+  );
+}
+
+/** Up to the one that decides; `left`: how many stand behind it. */
+function lookAtRules({ rules, otherwise }: Rules, caller: Subject, callee: Subject, moment: EpochSeconds) {
+  const looked: Shown[] = [];
+  for (const { when, selection } of rules) {
+    const failed = whyNot(when, caller, callee, moment);
+    looked.push({ rule: selection.name, when: describeWhen(when), applies: failed === null, failed });
+    if (failed === null) return { selection, looked, left: rules.length - looked.length };
+  }
+  return { selection: otherwise, looked, left: 0 };
+}
+
+export function showExplanation(explained: MatchExplanation): Shown {
+  const { match, cause, contenders, unusable, partings, because, whatWouldChange } = explained;
+  return {
+    matched: match.matched,
+    suite: match.matched ? { ...match.suite } : null,
+    keyMode: match.matched ? match.keyMode : null,
+    name: match.matched ? suiteName(match.suite) : null,
+    retiring: match.matched && match.retiring,
+    failedOn: match.matched ? null : match.failedOn,
+    rule: match.rule,
+    cause: spellCause(cause),
+    because,
+    whatWouldChange,
+    candidates: contenders.map((one) => ({ suite: suiteName(one.suite), keyMode: one.keyMode, fate: fateText(one) })),
+    passedOver: unusable.map(({ side, index, at }) => ({ side, proposal: index + 1, at })),
+    partings: partings.slice(0, MAX_PARTINGS).map(({ caller, callee, at }) => ({
+      caller: caller.index + 1,
+      callee: callee.index + 1,
+      at,
+      callerHas: settingText(at, caller),
+      calleeHas: settingText(at, callee),
+    })),
+    partingsLeftOut: Math.max(0, partings.length - MAX_PARTINGS),
+  };
+}
+
+/** In a column: `chosen`, `rule: strength`, `cost`, `suite table: cipher`. */
+function fateText({ fate }: Contender): string {
+  switch (fate.step) {
+    case 'requirement':
+      return `rule: ${fate.unmet.join(', ')}`;
+    case 'criterion':
+      return fate.criterion;
+    case 'table':
+      return `suite table: ${fate.place}`;
+    case 'overlap':
+      return fate.place === 'key-length' ? 'a shorter key does' : 'a hash before it does';
+    case 'chosen':
+    case 'retired':
+    case 'retiring':
+      return fate.step;
+    default:
+      return fate satisfies never;
+  }
+}
+
+export const iso = (seconds: number): string => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
