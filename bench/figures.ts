@@ -64,13 +64,15 @@ export interface Yardstick {
   readonly rounds: readonly number[];
 }
 
-/** @param aim  `most` in the figure's unit, or `mostRatio` to the yardstick */
+type Aim = { readonly most: number } | { readonly least: number } | { readonly mostRatio: number };
+
+/** @param aim  `most` or `least` in the figure's unit, or `mostRatio` to the yardstick */
 export function figure(
   name: string,
   unit: string,
   rounds: readonly number[],
   yardstick: Yardstick | null = null,
-  aim: { readonly most: number } | { readonly mostRatio: number } | null = null,
+  aim: Aim | null = null,
 ): Figure {
   const spread = spreadOf(rounds);
   const ratios = yardstick === null ? null : rounds.map((round, i) => round / yardstick.rounds[i]!);
@@ -78,14 +80,10 @@ export function figure(
   return { name, unit, ...spread, rounds, ratio, aim: judged(spread, ratio, unit, aim) };
 }
 
-function judged(
-  spread: Spread,
-  ratio: Spread | null,
-  unit: string,
-  aim: { readonly most: number } | { readonly mostRatio: number } | null,
-): Figure['aim'] {
+function judged(spread: Spread, ratio: Spread | null, unit: string, aim: Aim | null): Figure['aim'] {
   if (aim === null) return null;
   if ('most' in aim) return { text: `≤ ${aim.most} ${unit}`, met: spread.median <= aim.most };
+  if ('least' in aim) return { text: `≥ ${aim.least} ${unit}`, met: spread.median >= aim.least };
   return { text: `≤ ${ratioText(aim.mostRatio)}`, met: ratio !== null && ratio.median <= aim.mostRatio };
 }
 
