@@ -150,9 +150,7 @@ function rowOf(suites: readonly ListedSuite[]): string[] {
 }
 
 const profileText = ({ profiles, hashes: all }: ListedSuite): string =>
-  profiles
-    .map(({ name, hashes }) => (hashes.length === all.length ? name : `${name} (${hashes.join(', ')})`))
-    .join(', ');
+  profiles.map(({ name, hashes }) => (hashes.length === all.length ? name : `${name}*`)).join(', ');
 
 /** What stands below the table. */
 export function legend(instructions: readonly string[] | null, mask: string, spentMs: number): string {
@@ -161,5 +159,6 @@ export function legend(instructions: readonly string[] | null, mask: string, spe
     `Processor: ${instructions === null ? 'its instructions are not known' : instructions.join(' ')}${masked}`,
     `Cost of sealing one record: ns/record + bytes × ns/byte, measured here by the node half in ${Math.round(spentMs)} ms;`,
     `MB/s in records of ${LISTED_BYTES} B. Strength in bits; hmac does not encrypt. A line's tags cost the same.`,
+    'Profiles are requirements that rules can name; * with some of the hashes only.',
   ].join('\n');
 }

@@ -32,7 +32,7 @@ test('[B4] an agent registers what its suites cost it, measured once in less tha
     },
     (end) => t.after(end),
   );
-  const first = await house.admit('lamp');
+  const [first] = await Promise.all([house.admit('lamp'), house.admit('plain')]);
   const measured = await first.logged('costs.measured', ({ event }) => event === 'costs.measured');
   assert.equal(measured.because, 'first start');
   assert.ok((measured.cpuMs as number) < 100, `${measured.cpuMs} ms`);
@@ -60,7 +60,6 @@ test('[B4] an agent registers what its suites cost it, measured once in less tha
   assert.match(again.because as string, /other instructions/);
   assert.equal((await statusOf(house, 'lamp')).costs.openSslMask, `OPENSSL_ia32cap=${MASK}`);
 
-  await house.admit('plain');
   const plain = await statusOf(house, 'plain');
   assert.equal(plain.costs, null);
   assert.ok(plain.registration.proposals.every(({ nsPerOp }) => nsPerOp === null));
