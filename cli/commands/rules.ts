@@ -88,7 +88,7 @@ function reloadVerb(): Command {
   )
     .addHelpText(
       'after',
-      '\nA manager takes up a changed file by itself; a file that is wrong leaves the old rules in force.',
+      '\nA manager takes up a changed file by itself, and reads it at once on SIGHUP as well; a file that is wrong leaves the\nold rules in force.',
     )
     .action(async (options: CommonOptions & ManagerOptions) => {
       const answer = await ask('manager', 'rules.reload', {}, ofManager(options));
