@@ -143,7 +143,7 @@ function rowOf(suites: readonly ListedSuite[]): string[] {
     String(keyBytes),
     each(({ tagBytes }) => tagBytes),
     each((suite) => suite.overheadBytes),
-    halves.join(', '),
+    halves.length === 2 ? 'both' : halves.join(', '),
     profileText(suites[0]!),
     ...(cost === null ? ['–', '–', '–'] : [cost.nsPerOp, cost.nsPerByte, cost.megabytesPerSecond].map(String)),
   ];
