@@ -65,7 +65,7 @@ export function textOf(bytes: Uint8Array, path: string): string {
 function readDocument(text: string, path: string, lines: LineCounter): Document.Parsed {
   let document: Document.Parsed;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw failure([`${path}:1:1: nested too deeply: a configuration needs a few levels`]); // the parser's own stack
