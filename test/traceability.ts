@@ -22,7 +22,10 @@ const VERDICT = ['verifier/verifier.ts', 'protocol/verdict.ts', 'protocol/path-v
 const REGISTER = ['manager/registrations.ts', 'manager/registry.ts', 'device-agent/registration.ts'];
 const NETWORK = ['hardware/network-watch.ts', 'device-agent/registration.ts'];
 const NAMES = ['protocol/names.ts', 'manager/connects.ts'];
-const MATCH = ['protocol/matching.ts'];
+const MATCH = ['protocol/matching.ts', 'protocol/proposal.ts'];
+const RULES = ['manager/rules.ts', 'manager/selection.ts', 'protocol/matching.ts'];
+const COSTS = ['hardware/suite-cost.ts', 'protocol/suite-cost.ts', 'manager/selection.ts'];
+const EXPLAIN = ['protocol/match-explanation.ts', 'manager/explanation.ts'];
 const FLOW = ['manager/connect-flow.ts', 'manager/connects.ts'];
 const CALL = ['device-agent/calling.ts'];
 const POLICY = ['device-agent/approval.ts', 'device-agent/calling.ts'];
@@ -36,7 +39,6 @@ const RENEWAL = [
   'device-agent/consent.ts',
   'manager/openings.ts',
 ];
-const SUITES = 'later: ranges and rules';
 const USERS = 'later: users';
 
 const now = (tag: string, text: string, code: readonly string[]): Row => ({ tag, text, code, due: 'now' });
@@ -66,8 +68,8 @@ export const REQUIREMENTS: readonly Row[] = [
   now('P16', 'encrypted session between the devices by that suite', SESSION),
   now('P17', 'end through the manager, or without it, or with channels closed meanwhile', END),
   now('P18', 'exact match: every setting of a proposal equal', MATCH),
-  later('P19', 'range match, with a fixed order among settings', SUITES),
-  later('P20', 'several matches: side precedence, or a criterion of the manager', SUITES),
+  now('P19', 'range match, with a fixed order among settings', MATCH),
+  now('P20', 'several matches: side precedence, or a criterion of the manager', RULES),
   later('P21', 'a user as callee, on a removable medium', USERS),
   now('P22', 'routers, PCs, phones, PDAs, televisions, refrigerators as devices', [
     'sim/device-classes.ts',
@@ -79,14 +81,14 @@ export const REQUIREMENTS: readonly Row[] = [
   ]),
   later('B2', 'agent on Raspberry Pi-class devices', 'later: small boards'),
   later('B3', 'fleet simulator for load testing', 'later: fleet simulator'),
-  later('B4', 'cheap suites by rules over measured cost', SUITES),
+  now('B4', 'cheap suites by rules over measured cost', COSTS),
   now('B5', 'no public-key operation on either device per session, proven by a counter', [
     'protocol/crypto.ts',
     'platform/crypto-node.ts',
   ]),
   later('B6', 'a revoked device is out within 5 s', 'later: revocation'),
   now('B7', 'restart of any party loses no registration and no live session', RENEWAL),
-  later('B8', '`explain A B`: which suite, which rule, why not another', SUITES),
+  now('B8', '`explain A B`: which suite, which rule, why not another', EXPLAIN),
 ];
 
 export const STEPS: readonly Row[] = [
@@ -202,13 +204,13 @@ export const PARAGRAPHS: readonly Row[] = [
   now('0158', 'entries whose contents match are taken out', MATCH),
   now('0159', 'no matching entry: the search fails', MATCH),
   now('0160', 'every setting of the entry must be equal', MATCH),
-  later('0161', 'ranges that overlap match in their overlap', SUITES),
-  later('0162', 'several overlaps: a fixed order among the settings', SUITES),
+  now('0161', 'ranges that overlap match in their overlap', MATCH),
+  now('0162', 'several overlaps: a fixed order among the settings', MATCH),
   now('0163', 'several matches: a fixed precedence between the sides', MATCH),
   now('0164', "callee before caller: the callee's priority decides", MATCH),
-  later('0165', 'or a criterion of the manager', SUITES),
-  later('0166', 'which needs no priorities', SUITES),
-  later('0167', 'strength, key length, lightness of cipher or hash', SUITES),
+  now('0165', 'or a criterion of the manager', RULES),
+  now('0166', 'which needs no priorities', RULES),
+  now('0167', 'strength, key length, lightness of cipher or hash', RULES),
   later('0168', 'a user can be the callee', USERS),
   later('0169', 'certificate and user ID come on a removable medium', USERS),
   later('0170', 'taking it out ends it', USERS),
