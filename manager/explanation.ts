@@ -3,8 +3,8 @@
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import { explainMatch, type MatchExplanation } from '../protocol/match-explanation.ts';
-import { type Contender, spellCause } from '../protocol/match-replay.ts';
-import { settingText } from '../protocol/match-sentences.ts';
+import { spellCause } from '../protocol/match-replay.ts';
+import { fateWords, settingText } from '../protocol/match-sentences.ts';
 import type { Selection, Wishes } from '../protocol/matching.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
@@ -41,7 +41,6 @@ export function explainConnect(
   return {
     caller: showParty(state, ours, caller),
     callee: showParty(state, theirs, callee),
-    at: iso(moment),
     connect: showReach(state, ours, theirs, callee, world),
     ...showChoice(state, ours, theirs, wishes, moment),
   };
@@ -115,6 +114,7 @@ export function showChoice(
   const wishes: Wishes = { ...callerWishes, ...retirementsAt(state.retirements.values(), moment) };
   const explained = explain(state, ours, theirs, selection, wishes);
   return {
+    moment: iso(moment),
     rules: { digest: state.rules.digest, decided: selection.name, looked, left },
     match: explained === null ? null : showExplanation(explained),
   };
@@ -163,7 +163,11 @@ export function showExplanation(explained: MatchExplanation): Shown {
     cause: spellCause(cause),
     because,
     whatWouldChange,
-    candidates: contenders.map((one) => ({ suite: suiteName(one.suite), keyMode: one.keyMode, fate: fateText(one) })),
+    candidates: contenders.map((one) => ({
+      suite: suiteName(one.suite),
+      keyMode: one.keyMode,
+      fate: fateWords(one.fate),
+    })),
     passedOver: unusable.map(({ side, index, at }) => ({ side, proposal: index + 1, at })),
     partings: partings.slice(0, MAX_PARTINGS).map(({ caller, callee, at }) => ({
       caller: caller.index + 1,
@@ -174,26 +178,6 @@ export function showExplanation(explained: MatchExplanation): Shown {
     })),
     partingsLeftOut: Math.max(0, partings.length - MAX_PARTINGS),
   };
-}
-
-/** In a column: `chosen`, `rule: strength`, `cost`, `suite table: cipher`. */
-function fateText({ fate }: Contender): string {
-  switch (fate.step) {
-    case 'requirement':
-      return `rule: ${fate.unmet.join(', ')}`;
-    case 'criterion':
-      return fate.criterion;
-    case 'table':
-      return `suite table: ${fate.place}`;
-    case 'overlap':
-      return fate.place === 'key-length' ? 'a shorter key does' : 'a hash before it does';
-    case 'chosen':
-    case 'retired':
-    case 'retiring':
-      return fate.step;
-    default:
-      return fate satisfies never;
-  }
 }
 
 export const iso = (seconds: number): string => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;

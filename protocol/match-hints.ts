@@ -2,13 +2,13 @@
  * What would change a match: small changes to a list, the rule or the wishes. Each is made and the match run again; a change
  * that changes nothing is not told.
  */
-import { keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
-import { CRITERION_WORDS, calledProposal, requirementText, type Side } from './match-sentences.ts';
+import { type Contender, keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
+import { CRITERION_WORDS, calledProposal, fateWords, requirementText, type Side } from './match-sentences.ts';
 import { type Criterion, type Match, match, type Requirement, type Selection, type Wishes } from './matching.ts';
 import type { Proposal } from './messages.ts';
 import { type Offer, offersOf } from './proposal.ts';
 import { spellSuitePattern } from './suite-pattern.ts';
-import { type KeyMode, type Suite, strengthBits, suiteName } from './suites.ts';
+import { type KeyMode, type Suite, sameSuite, strengthBits, suiteName } from './suites.ts';
 
 /** Everything that a match depends on. */
 export interface Question {
@@ -24,11 +24,16 @@ export interface Hint {
   /** With that change made. */
   readonly question: Question;
   readonly match: Match;
+  /** Of what comes second: what made it so. */
+  readonly note?: string;
 }
 
 /** For people: `If lamp's proposal 2 also allowed 256 bit: aes-gcm-256 sha-256 tag 128.` */
-export const hintSentence = ({ change, match }: Hint): string =>
-  `If ${change}: ${match.matched ? `${suiteName(match.suite)}${match.retiring ? ', which retires' : ''}` : 'no suite at all'}.`;
+export function hintSentence({ change, match, note }: Hint): string {
+  const retiring = match.matched && match.retiring ? ', which retires' : '';
+  const second = note === undefined ? '' : `, which comes second (${note})`;
+  return `If ${change}: ${match.matched ? `${suiteName(match.suite)}${retiring}${second}` : 'no suite at all'}.`;
+}
 
 const MAX_HINTS = 6;
 /** Of the pairs that came closest; more of them say the same. */
@@ -208,6 +213,9 @@ function ifNotRetired(question: Question, { contenders }: Replay, step: 'retired
 
 // ── Where something matched ─────────────────────────────────────────────────────────────────────────────────────────
 
+const isThis = (one: Pick<Contender, 'suite' | 'keyMode'>, { suite, keyMode }: typeof one): boolean =>
+  sameSuite(one.suite, suite) && one.keyMode === keyMode;
+
 const TRIED_BYTES = [64, 1024, 16_384];
 
 function ifMatched(question: Question, replay: Replay): readonly Hint[] {
@@ -217,7 +225,9 @@ function ifMatched(question: Question, replay: Replay): readonly Hint[] {
   const withPrefer = (prefer: readonly Criterion[]): Question => ({ ...question, selection: { ...selection, prefer } });
   const pattern = { ...found.suite };
   const without = { ...wishes, retired: [...wishes.retired, pattern] };
-  const hints = [hint(`${suiteName(found.suite)} were not there`, { ...question, wishes: without })];
+  const second = hint(`${suiteName(found.suite)} were not there`, { ...question, wishes: without });
+  const fell = replay.contenders.find((one) => second.match.matched && isThis(one, second.match));
+  const hints: Hint[] = [fell === undefined ? second : { ...second, note: fateWords(fell.fate) }];
   if (cause.kind === 'criterion') {
     const prefer = selection.prefer.filter((one) => one !== cause.criterion);
     hints.push(hint(`rule ${selection.name} did not go by ${CRITERION_WORDS[cause.criterion]}`, withPrefer(prefer)));

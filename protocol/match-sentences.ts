@@ -2,7 +2,14 @@
  * A match in words: short sentences for people, the most telling first. What a refused caller is told stands in
  * `match-refusal.ts`: it may know less.
  */
-import { type Contender, keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
+import {
+  type Contender,
+  type Fate,
+  keyLengthsOf,
+  type Parting,
+  type Replay,
+  type RequirementName,
+} from './match-replay.ts';
 import {
   type Candidate,
   CIPHER_ORDER,
@@ -44,7 +51,10 @@ export function sentencesOf(story: Story): readonly string[] {
   const all = [
     headline(story),
     ruleSentence(story.selection),
-    ...story.replay.contenders.filter(({ fate }) => fate.step !== 'chosen').map((one) => contenderSentence(one, story)),
+    ...story.replay.contenders
+      .filter(({ fate }) => fate.step !== 'chosen' && fate.step !== 'overlap')
+      .map((one) => contenderSentence(one, story)),
+    ...overlapSentences(story),
     ...story.replay.ties.map(
       ({ criterion, best, near }) =>
         `${CRITERION_WORDS[criterion]}: ${near.map(({ suite }) => suiteName(suite)).join(', ')} ${near.length === 1 ? 'is' : 'are'} within 10 % of ${suiteName(best.suite)}: a tie.`,
@@ -208,6 +218,26 @@ export function contenderName({ suite, keyMode }: { suite: Suite; keyMode: KeyMo
   return twice ? `${name} ${keyMode}` : name;
 }
 
+/** In a column: `chosen`, `rule: strength`, `cost`, `suite table: cipher`. */
+export function fateWords(fate: Fate): string {
+  switch (fate.step) {
+    case 'requirement':
+      return `rule: ${fate.unmet.join(', ')}`;
+    case 'criterion':
+      return fate.criterion;
+    case 'table':
+      return `suite table: ${fate.place}`;
+    case 'overlap':
+      return fate.place === 'key-length' ? 'a shorter key does' : 'a hash before it does';
+    case 'chosen':
+    case 'retired':
+    case 'retiring':
+      return fate.step;
+    default:
+      return fate satisfies never;
+  }
+}
+
 // ── Sentences ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function headline(story: Story): string {
@@ -302,6 +332,20 @@ export function ruleSentence({ name, require, prefer }: Selection): string {
   return `Rule ${name}: ${[...wants, by].join('; ')}.`;
 }
 
+/** One for the keys, one for the hashes: they are many, and all fall alike. */
+function overlapSentences({ callee, replay }: Story): readonly string[] {
+  return (['hash-order', 'key-length'] as const).flatMap((place) => {
+    const fallen = replay.contenders.filter(({ fate }) => fate.step === 'overlap' && fate.place === place);
+    const [first] = fallen;
+    if (first === undefined) return [];
+    const one = contenderName(first, replay);
+    const who = fallen.length === 1 ? `${one} has` : `${fallen.length} suites, such as ${one}, have`;
+    return place === 'key-length'
+      ? [`${who} a longer key: a shorter one does, and the rule does not look at keys.`]
+      : [`${who} a hash that stands later in ${callee.name}'s order, and the rule does not look at hashes.`];
+  });
+}
+
 function contenderSentence(one: Contender, story: Story): string {
   const { fate } = one;
   const { replay, selection } = story;
@@ -315,16 +359,13 @@ function contenderSentence(one: Contender, story: Story): string {
       return `${name} is retired (${fate.pattern}).`;
     case 'retiring':
       return `${name} retires (${fate.pattern}) and is taken only when nothing else is common.`;
-    case 'overlap':
-      return fate.place === 'key-length'
-        ? `${name}: a shorter key does, and the rule does not look at keys.`
-        : `${name}: its hash stands later in ${story.callee.name}'s order.`;
     case 'criterion':
       return `${name} falls at ${criterionText(fate.criterion, story)}: ${scoreText(fate.criterion, fate.own, story)} against ${scoreText(fate.criterion, fate.against, story)}.`;
     case 'table':
       return `${name} ties in all criteria and stands later in the suite table (${PLACE_WORDS[fate.place]}).`;
+    case 'overlap':
     case 'chosen':
-      throw new RangeError('what is chosen did not fall');
+      throw new RangeError(`${fate.step} is told in another place`);
     default:
       return fate satisfies never;
   }

@@ -97,7 +97,7 @@ function reachText(found: JsonValue): string {
 /** Rules, candidates, reasons, hints. */
 function choiceLines(choice: JsonValue): readonly string[] {
   const match = fieldOf(choice, 'match');
-  const rules = section('Rules', ruleLines(fieldOf(choice, 'rules')));
+  const rules = section(`Rules at ${cell(choice, 'moment')}`, ruleLines(fieldOf(choice, 'rules')));
   if (!isObject(match)) return rules;
   return [
     ...rules,
