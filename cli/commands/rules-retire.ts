@@ -7,7 +7,7 @@ import { parseSuitePattern } from '../../protocol/suite-pattern.ts';
 import { type CommonOptions, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { Failure } from '../failure.ts';
-import { cell, createOutput, objects, table } from '../output.ts';
+import { cell, createOutput, isObject, objects, table } from '../output.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
 
 type Options = CommonOptions & ManagerOptions;
@@ -73,15 +73,17 @@ export function dateOf(text: string, now: number = Date.now()): number {
 }
 
 function reportOf(found: JsonValue, dryRun: boolean): string {
-  const named = (key: string): string => cell(found, key);
-  const head = dryRun
-    ? `${named('suite')} would be retired`
-    : `${named('suite')} is retired by ${new Date(Number(named('by')) * 1000).toISOString()}`;
-  const stuck = typeof found === 'object' && found !== null && 'stuck' in found ? objects(found.stuck ?? null) : [];
+  const of = (key: string): string => cell(found, key);
+  const suite = of('suite');
+  const head = dryRun ? `${suite} would be retired` : `${suite} is retired by ${isoTime(Number(of('by')))}`;
+  const stuck = isObject(found) ? objects(found.stuck ?? null) : [];
+  const alone = of('devicesWithNothingElse') === '0' ? 'none of them alone' : `of them nothing else: ${of('devices')}`;
   return [
     head,
-    `${named('devicesOffering')} devices offer it, ${named('devicesWithNothingElse')} of them nothing else: ${named('devices')}`,
-    `${named('sessions')} live sessions use it, ${named('sessionsWithNothingElse')} of ${named('sessionsExamined')} looked at have nothing else in common`,
+    `devices that offer it: ${of('devicesOffering')}; ${alone}`,
+    `live sessions on it: ${of('sessions')}; looked at: ${of('sessionsExamined')}; of these nothing else in common: ${of('sessionsWithNothingElse')}`,
     ...stuck.map((one) => `  ${cell(one, 'sid')}  ${cell(one, 'caller')} → ${cell(one, 'callee')}`),
   ].join('\n');
 }
+
+const isoTime = (epochSeconds: number): string => new Date(epochSeconds * 1000).toISOString();
