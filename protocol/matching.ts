@@ -10,7 +10,7 @@ import { suiteFits } from './suite-pattern.ts';
 import { SUITE_TRAITS, type SuiteTraits, traitsOf } from './suite-traits.ts';
 import { CIPHERS, type Cipher, HASH_WIRE, type KeyMode, type Suite } from './suites.ts';
 
-/** By what one of several suites is taken; of each kind the better is told in `SCORES`. */
+/** By what one of several suites is taken; which is the better, `scoreOf` tells. */
 export type Criterion =
   | 'strength'
   | 'key-length'
@@ -161,6 +161,7 @@ function startOf(steps: readonly Step[], ceilings: readonly number[]): Race {
 const ceilingsOf = ({ steps, ceilings, until, scores }: Race): readonly number[] =>
   steps.slice(0, until).map((step, at) => ceilings[at] ?? nearEnough(step, scores[at]!));
 
+/** @returns with the best, how far the closest two came that do not meet */
 function sweep(caller: OfferList, callee: OfferList, scope: Scope, race: Race) {
   let furthest = 0;
   const found: Found = (ours, theirs, traits, hashPlace) => enter(race, scope, ours, theirs, traits, hashPlace);
@@ -294,14 +295,15 @@ export const scoreOf = (
   { caller, callee, suite }: Candidate,
   selection: Selection,
   wishes: Wishes,
-): number => scoreBy(criterion, caller, callee, traitsOf(suite), scopeOf(selection, wishes));
+): number =>
+  scoreBy(criterion, caller, callee, traitsOf(suite), { messageBytes: messageBytesOf(selection, wishes), wishes });
 
 function scoreBy(
   step: Step,
   caller: Offer,
   callee: Offer,
   traits: SuiteTraits,
-  { messageBytes, wishes }: Scope,
+  { messageBytes, wishes }: Pick<Scope, 'messageBytes' | 'wishes'>,
 ): number {
   switch (step) {
     case 'strength':
