@@ -1,11 +1,25 @@
 /**
- * The exact match: which entries agree, which of several agreements wins. [patent 0156-0164]
+ * The match by the letters of the patent: which entries agree, and which of several agreements wins. [patent 0156-0167]
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CALLER_FIRST, DEFAULT_SELECTION, match, NO_WISHES, type Setting } from '../../protocol/matching.ts';
-import type { Proposal } from '../../protocol/messages.ts';
-import { offersOf } from '../../protocol/proposal.ts';
+import { type CborItem, encode } from '../../protocol/cbor.ts';
+import type { HashName } from '../../protocol/crypto.ts';
+import { ProtocolError } from '../../protocol/errors.ts';
+import { explainMatch } from '../../protocol/match-explanation.ts';
+import { spellCause } from '../../protocol/match-replay.ts';
+import {
+  CALLER_FIRST,
+  type Criterion,
+  DEFAULT_SELECTION,
+  match,
+  NO_WISHES,
+  type Selection,
+  type Setting,
+  type Wishes,
+} from '../../protocol/matching.ts';
+import { Proposal, Register } from '../../protocol/messages.ts';
+import { checkProposals, offersOf, proposalOf } from '../../protocol/proposal.ts';
 import { proposal } from '../town.ts';
 
 const UNENCRYPTED = { ...NO_WISHES, allowUnencrypted: true };
@@ -14,8 +28,8 @@ const BY_CALLER = { ...DEFAULT_SELECTION, prefer: CALLER_FIRST };
 const spell = (
   caller: readonly Proposal[],
   callee: readonly Proposal[],
-  selection = DEFAULT_SELECTION,
-  wishes = NO_WISHES,
+  selection: Selection = DEFAULT_SELECTION,
+  wishes: Wishes = NO_WISHES,
 ): string => {
   const found = match(offersOf(caller), offersOf(callee), selection, wishes);
   if (!found.matched) return `none: ${found.failedOn}`;
@@ -54,6 +68,83 @@ test("[patent 0163-0164] [claim 5] figure 13: both A and B match, and the callee
   assert.equal(spell(caller, callee, BY_CALLER), 'aes-gcm 128 sha-256 128 seed', 'the precedence is a rule');
 });
 
+test('[P20] [patent 0158, 0163-0164] [claim 5] figure 13 by its letters: 802 with 814, 804 with 812; terminal 40 before terminal 30 gives B', () => {
+  const [a, b, c, d] = (['aes-gcm', 'aes-ccm', 'chacha20-poly1305', 'aes-ctr-hmac'] as const).map(
+    (cipher) => (priority: number) => proposal(cipher, 256, { priority }),
+  ) as [Lettered, Lettered, Lettered, Lettered];
+  const table800 = [a(1), b(2), c(3)];
+  const table810 = [b(1), a(2), d(3)];
+  const explained = explainMatch({ name: '30', proposals: table800 }, { name: '40', proposals: table810 });
+  const agreed = explained.contenders.map(({ suite, caller, callee }) => [suite.cipher, caller.index, callee.index]);
+  assert.deepEqual(agreed, [
+    ['aes-ccm', 1, 0],
+    ['aes-gcm', 0, 1],
+  ]);
+  assert.equal(spell(table800, table810), 'aes-ccm 256 sha-256 128 seed', 'B, the first choice of 40');
+  assert.equal(spellCause(explained.cause), 'criterion callee-priority');
+  assert.equal(spell(table800, table810, BY_CALLER), 'aes-gcm 256 sha-256 128 seed', 'A, the first choice of 30');
+});
+type Lettered = (priority: number) => Proposal;
+
+const ranged = (keyBits: { min?: number; max?: number }, hash: readonly HashName[], more = {}): Proposal =>
+  proposalOf({ cipher: 'aes-gcm', keyBits, hash, keyMode: 'seed', ...more });
+
+test('[P19] [patent 0161] algorithm A, at least 64 bit, function A or B meets algorithm A, at least 128 bit, function B or C: A, 128, B', () => {
+  const ours = ranged({ min: 64 }, ['sha-256', 'sha-384']);
+  const theirs = ranged({ min: 128 }, ['sha-384', 'sha-512']);
+  assert.equal(spell([ours], [theirs]), 'aes-gcm 128 sha-384 128 seed');
+  assert.equal(spell([theirs], [ours]), 'aes-gcm 128 sha-384 128 seed', 'whoever asks');
+  const shorter = ranged({ max: 127 }, ['sha-384']);
+  assert.equal(spell([shorter], [theirs]), 'none: cipher', 'nothing is left of it: it is passed over');
+});
+
+test('[P19] [patent 0162] several overlaps: the shortest key that both allow, then the first common hash of the callee', () => {
+  const ours = ranged({ min: 128, max: 256 }, ['sha-256', 'sha-384', 'sha-512']);
+  assert.equal(spell([ours], [ranged({ min: 192 }, ['sha-512', 'sha-256'])]), 'aes-gcm 192 sha-512 128 seed');
+  assert.equal(
+    spell([ranged({}, ['sha-256'])], [ranged({}, ['sha-256'])]),
+    'aes-gcm 128 sha-256 128 seed',
+    'any length',
+  );
+});
+
+test('[P20] [patent 0165-0167] a criterion of the manager needs no priorities: strength, key length, lightness of cipher and of hash', () => {
+  const list = [
+    ranged({ min: 128 }, ['sha-512', 'sha-256']),
+    proposalOf({ cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-512', keyMode: 'seed' }),
+    proposalOf({ cipher: 'hmac', keyBits: [128, 512], hash: 'sha-384', keyMode: 'seed' }),
+  ];
+  const rows: [Criterion, string][] = [
+    ['strength', 'aes-gcm 256 sha-512'],
+    ['key-length', 'hmac 512 sha-384'],
+    ['cipher-lightness', 'chacha20-poly1305 256 sha-512'],
+    ['hash-lightness', 'aes-gcm 128 sha-256'],
+  ];
+  for (const [criterion, wanted] of rows) {
+    const wishes = criterion === 'key-length' ? UNENCRYPTED : NO_WISHES;
+    const found = spell(list, list, { ...DEFAULT_SELECTION, prefer: [criterion] }, wishes);
+    assert.ok(found.startsWith(wanted), `${criterion}: ${found}`);
+  }
+});
+
+const CTR = { cipher: 'aes-ctr-hmac', keyMode: 'seed' } as const;
+
+test('[P20] a retirement of one key with one hash keeps neither a longer key nor another hash from a criterion', () => {
+  const list = [proposalOf({ ...CTR, keyBits: [128, 192], hash: ['sha-256', 'sha-384'] })];
+  const retired = [{ cipher: 'aes-ctr-hmac', keyBits: 128, hash: 'sha-256', tagBits: null } as const];
+  const byHash = { ...DEFAULT_SELECTION, prefer: ['hash-lightness'] } as const;
+  assert.equal(spell(list, list, byHash, { ...NO_WISHES, retired }), 'aes-ctr-hmac 192 sha-256 256 seed');
+  assert.equal(spell(list, list, DEFAULT_SELECTION, { ...NO_WISHES, retired }), 'aes-ctr-hmac 128 sha-384 256 seed');
+});
+
+test('[P20] [patent 0167] the lightness of a cipher with HMAC is that of its hash too, whatever else retires', () => {
+  const list = [proposalOf({ ...CTR, keyBits: 128, hash: ['sha-256', 'sha-512'] })];
+  const light = { ...DEFAULT_SELECTION, prefer: ['cipher-lightness'] } as const;
+  const retiring = [{ cipher: 'aes-ccm', keyBits: null, hash: null, tagBits: null } as const];
+  const alone = spell(list, list, light);
+  assert.equal(alone, 'aes-ctr-hmac 128 sha-512 256 seed');
+  assert.equal(spell(list, list, light, { ...NO_WISHES, retiring }), alone);
+});
 test("[claim 5] where the callee has no preference the caller's priority decides, then the suite table", () => {
   const first = proposal('chacha20-poly1305', 256, { priority: 1 });
   const callee = [proposal('aes-gcm', 128), proposal('chacha20-poly1305', 256)];
@@ -91,4 +182,56 @@ test('[P18] integrity-only is chosen only when it is asked for and both register
   assert.equal(spell([mac], [mac], DEFAULT_SELECTION, UNENCRYPTED), 'hmac 256 sha-256 256 seed');
   assert.equal(spell([gcm], [mac], DEFAULT_SELECTION, UNENCRYPTED), 'none: cipher');
   assert.equal(spell([mac], [gcm], DEFAULT_SELECTION, UNENCRYPTED), 'none: cipher');
+});
+
+// ── Bad input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('[patent 0159] empty lists are no match, and no fault', () => {
+  const one = proposal('aes-gcm', 128);
+  for (const [caller, callee] of [
+    [[], []],
+    [[one], []],
+    [[], [one]],
+  ] as const) {
+    assert.equal(spell(caller, callee), 'none: cipher');
+  }
+});
+
+test('[P19] a least length above the greatest is an input error that names the proposal and both', () => {
+  const good = ranged({ min: 128 }, ['sha-256']);
+  const bad = ranged({ min: 256, max: 128 }, ['sha-256']);
+  assert.throws(
+    () => checkProposals([good, bad]),
+    (error: unknown) =>
+      error instanceof ProtocolError &&
+      error.code === 'malformed' &&
+      /proposal 2: .*at least 256 and at most 128 bits: min is above max/.test(error.message),
+  );
+  checkProposals([good, ranged({ min: 128, max: 128 }, ['sha-256'])]);
+  assert.equal(spell([bad], [good]), 'none: cipher', 'and what came in all the same allows nothing');
+});
+
+test('[claim 5] a priority given twice decides nothing between the two; the other side, then the table does', () => {
+  const twice = [proposal('aes-ccm', 128, { priority: 1 }), proposal('chacha20-poly1305', 256, { priority: 1 })];
+  assert.equal(spell(twice, twice), 'aes-ccm 128 sha-256 128 seed');
+  const other = [proposal('aes-ccm', 128, { priority: 2 }), proposal('chacha20-poly1305', 256, { priority: 1 })];
+  assert.equal(spell(other, twice), 'chacha20-poly1305 256 sha-256 128 seed');
+});
+
+test('[P9] [patent 0151] a Register has 1 to 64 proposals: with none, and with one more, it is refused', () => {
+  const registering = (count: number) => () => {
+    const proposals = Array.from({ length: count }, (_, at) => proposal('aes-gcm', 128, { priority: at + 1 }));
+    const items = new Map<number, CborItem>([
+      [0, Register.number!],
+      [1, new Uint8Array(16)],
+      [2, []],
+      [3, proposals.map((one) => Proposal.type.toItem(one))],
+    ]);
+    return Register.decode(encode(items));
+  };
+  assert.equal(registering(1)().proposals.length, 1);
+  assert.equal(registering(64)().proposals.length, 64);
+  for (const count of [0, 65, 200]) {
+    assert.throws(registering(count), (error: unknown) => error instanceof ProtocolError, `${count} proposals`);
+  }
 });
