@@ -65,8 +65,8 @@ export function measureSuites(crypto: Crypto, suites: readonly Suite[], budgetMs
     if (climb(track, leftToClimb)) tracks.push(track);
   }
   const half = leftMicros() / 2;
-  takeTurns(tracks, () => leftMicros() - half);
-  takeTurns(affordable(tracks, leftMicros()), leftMicros);
+  const batches = takeTurns(tracks, () => leftMicros() - half);
+  takeTurns(affordable(tracks, leftMicros(), (2 * half - leftMicros()) / batches), leftMicros);
   for (const track of tracks) {
     const cost = costFrom(track);
     if (cost !== null) costs.set(costKey(track.suite), cost);
@@ -101,8 +101,8 @@ function sealing(crypto: Crypto, algorithm: RecordAlgorithm, sizeBytes: number):
 /** One suite at one size. */
 interface Lane {
   readonly seal: () => Uint8Array;
-  /** Of one call, in the last batch; what the next is expected to take. */
-  lastMicros: number;
+  /** Of one call, in the quickest batch of any length; what the next is expected to take. */
+  leastMicros: number;
   calls: number;
   /** Of one call, in the best batch that was long enough to be measured. */
   bestMicros: number;
@@ -124,7 +124,7 @@ const STEP = 16;
 const CLIMB_PART = 0.4;
 const MOST_ROUNDS = 16;
 /** With fewer there is no figure: what cold code costs is worse than none. */
-const LEAST_ROUNDS = 6;
+const LEAST_ROUNDS = 4;
 /** The CPU clock counts whole µs, and reading it takes one. */
 const LEAST_BATCH_MICROS = 40;
 /** The least that is aimed at. */
@@ -134,7 +134,7 @@ const MOST_BATCH_MICROS = 400;
 function trackOf(crypto: Crypto, algorithm: RecordAlgorithm): Track {
   const lane = (sizeBytes: number): Lane => ({
     seal: sealing(crypto, algorithm, sizeBytes),
-    lastMicros: 0,
+    leastMicros: Number.POSITIVE_INFINITY,
     calls: 1,
     bestMicros: Number.POSITIVE_INFINITY,
   });
@@ -147,46 +147,44 @@ function trackOf(crypto: Crypto, algorithm: RecordAlgorithm): Track {
  * @returns whether it came to the top
  */
 function climb({ short, middle, long }: Track, leftMicros: () => number): boolean {
-  if (STEP * leastOf(short, 4) > leftMicros()) return false;
-  if (STEP * leastOf(middle, 2) > leftMicros()) return false;
+  // the first may load a library, any may be interrupted
+  for (let i = 0; i < 4; i++) runBatch(short);
+  if (STEP * short.leastMicros > leftMicros()) return false;
+  for (let i = 0; i < 2; i++) runBatch(middle);
+  if (STEP * middle.leastMicros > leftMicros()) return false;
   runBatch(long);
   return true;
 }
 
-/** @returns µs of the quickest of so many calls, one by one: the first may load a library, any may be interrupted */
-function leastOf(lane: Lane, calls: number): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < calls; i++) {
-    runBatch(lane);
-    least = Math.min(least, lane.lastMicros);
-  }
-  return least;
-}
-
-/** Until the time or the rounds are used up. */
-function takeTurns(tracks: readonly Track[], leftMicros: () => number): void {
+/** Until the time or the rounds are used up. @returns how many batches it came to */
+function takeTurns(tracks: readonly Track[], leftMicros: () => number): number {
   const share = leftMicros() / (2 * tracks.length * MOST_ROUNDS);
   const batchMicros = Math.min(MOST_BATCH_MICROS, Math.max(ROUGH_BATCH_MICROS, share));
+  let batches = 0;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     for (const track of tracks) {
       for (const lane of [track.short, track.long]) {
-        lane.calls = Math.max(1, Math.round(batchMicros / Math.max(lane.lastMicros, 0.1)));
-        if (lane.calls * lane.lastMicros > leftMicros()) return;
+        lane.calls = Math.max(1, Math.round(batchMicros / lane.leastMicros));
+        if ((RUN_UP + lane.calls) * lane.leastMicros > leftMicros()) return batches;
+        // the cipher before has left its own code and tables in the caches: for a long record that is little
+        if (lane === track.short) for (let i = 0; i < RUN_UP; i++) lane.seal();
         runBatch(lane);
+        batches++;
       }
       track.rounds++;
     }
   }
+  return batches;
 }
 
-/** Once code is warm: the first of them, as many as there is time for. */
-function affordable(tracks: readonly Track[], micros: number): readonly Track[] {
-  const roundMicros = ({ short, long }: Track): number =>
-    Math.max(ROUGH_BATCH_MICROS, short.lastMicros) + Math.max(ROUGH_BATCH_MICROS, long.lastMicros);
+const RUN_UP = 3;
+
+/** Once code is warm: the first of them, as many as there is time for. @param batchMicros  what a batch took so far */
+function affordable(tracks: readonly Track[], leftMicros: number, batchMicros: number): readonly Track[] {
   let sum = 0;
-  const last = tracks.findIndex((track) => {
-    sum += Math.max(1, LEAST_ROUNDS - track.rounds) * roundMicros(track);
-    return sum > micros;
+  const last = tracks.findIndex(({ rounds }) => {
+    sum += 2 * batchMicros * Math.max(1, LEAST_ROUNDS - rounds);
+    return sum > leftMicros;
   });
   return last < 0 ? tracks : tracks.slice(0, last);
 }
@@ -197,8 +195,10 @@ function runBatch(lane: Lane): void {
   for (let i = 0; i < calls; i++) seal();
   const cpuMicros = processCpuMicros() - cpuBegan;
   const took = Math.min(cpuMicros, 1000 * (performance.now() - clockBegan));
-  lane.lastMicros = took / calls;
-  if (took >= LEAST_BATCH_MICROS) lane.bestMicros = Math.min(lane.bestMicros, lane.lastMicros);
+  const micros = took / calls;
+  // no suite seals in less than a microsecond: a clock that stood still has nothing to say
+  lane.leastMicros = Math.min(lane.leastMicros, Math.max(1, micros));
+  if (took >= LEAST_BATCH_MICROS) lane.bestMicros = Math.min(lane.bestMicros, micros);
 }
 
 // ── The cost ────────────────────────────────────────────────────────────────────────────────────────────────────────
