@@ -63,7 +63,7 @@ export const proposal = (
   keyMode: more.keyMode ?? 'seed',
   priority: more.priority,
   cost: more.cost,
-});
+  ...(more.cost === undefined ? {} : { cost: more.cost }),
 
 /** A link that is closed again and again waits, as network halves do. */
 const REJOINS = 4;
