@@ -62,8 +62,8 @@ export const proposal = (
   tagBits: more.tagBits ?? longestTagBits(cipher),
   keyMode: more.keyMode ?? 'seed',
   priority: more.priority,
-  cost: more.cost,
   ...(more.cost === undefined ? {} : { cost: more.cost }),
+});
 
 /** A link that is closed again and again waits, as network halves do. */
 const REJOINS = 4;
