@@ -102,14 +102,15 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
         tally.looked += pairs;
         continue;
       }
-      const priced = [before, after].some(({ prefer }) => prefer.includes('cost'));
+      const looksAtCost = ({ prefer }: Selection): boolean => prefer.includes('cost');
+      const priced = looksAtCost(before) || looksAtCost(after);
       const rule = `${keyOf(before)} ${keyOf(after)}`;
       for (const [ours, theirs] of couples(caller.lists, callee.lists)) {
         for (const [one, other] of priced ? couples(ours.priced, theirs.priced) : [[ours, theirs] as const]) {
           const some = one.ids.length * other.ids.length - (one === other ? one.ids.length : 0);
           if (some === 0) continue;
           const known = (selection: Selection, side: string): string | null => {
-            if (priced) return outcome(one.offers, other.offers, selection, all);
+            if (looksAtCost(selection)) return outcome(one.offers, other.offers, selection, all);
             const key = `${ours.number} ${theirs.number} ${side} ${rule}`;
             const found = outcomes.get(key);
             if (found !== undefined) return found;
