@@ -68,6 +68,7 @@ async function playAll(directory: string, options: DemoOptions, stack: Stack, to
     await sleep(LOG_SETTLES_MS);
     told.traffic(stack.log.slice(from));
     told.session(session, opened);
+    await tellWhy(session, scene.by, stack, told);
     sessions.push(session);
   }
   const channels = [];
@@ -76,6 +77,16 @@ async function playAll(directory: string, options: DemoOptions, stack: Stack, to
   const devices = RESIDENTS.map((resident) => ({ id: resident.id, class: resident.class }));
   summarise(told, channels.length, sessions);
   return { ok, node: process.version, devices, channels, sessions };
+}
+
+/** Why this suite, or none, in the words of `rules explain`. */
+async function tellWhy({ caller, outcome, reason }: SessionReport, callee: string, stack: Stack, told: Narrator) {
+  if (outcome === 'refused' && reason !== 'no-common-suite') return;
+  const explained = (await stack.ask('manager', 'rules.explain', { caller, callee })) as {
+    match: { because: readonly string[] } | null;
+  };
+  const [why] = explained.match?.because ?? [];
+  if (why !== undefined) told.note(`why: ${why}`);
 }
 
 async function moveIn(directory: string, { port }: DemoOptions, stack: Stack, told: Narrator): Promise<Household> {
@@ -157,6 +168,7 @@ function sayNext(told: Narrator, directory: string): void {
   told.say(`   npx kagimori agent connect phone --state ${at('router')}`);
   told.say(`   npx kagimori agent send phone "hello" --state ${at('router')}`);
   told.say(`   npx kagimori session list --data ${at('manager')}`);
+  told.say(`   npx kagimori rules explain router phone --data ${at('manager')}`);
   told.say(`   npx kagimori device show fridge --data ${at('manager')}`);
   told.say('\nCtrl-C ends it.');
 }
