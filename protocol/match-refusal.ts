@@ -58,10 +58,14 @@ function closestRequirement(
   wishes: Wishes,
 ): RequirementName {
   let furthest = 0;
+  const seen = new Set<string>(); // long lists overlap in the same few suites again and again
   for (const theirs of callee.offers) {
     for (const ours of caller.offers) {
       const meeting = meet(ours, theirs, selection, wishes);
       if (!('apart' in meeting) || meeting.apart !== 'rule') continue;
+      const overlap = `${ours.cipher} ${ours.keys & theirs.keys} ${ours.hashMask & theirs.hashMask} ${ours.tagBits}`;
+      if (seen.has(overlap)) continue;
+      seen.add(overlap);
       for (const { suite } of commonTo(ours, theirs)) {
         const [first] = unmet(suite, selection.require);
         if (first !== undefined) furthest = Math.max(furthest, REQUIREMENTS.indexOf(first));
