@@ -7,6 +7,7 @@ import type { Change, Store } from '../platform/store.ts';
 import { concat, equal } from '../protocol/bytes.ts';
 import { type CborItem, encode } from '../protocol/cbor.ts';
 import type { Aead, Crypto } from '../protocol/crypto.ts';
+import { ProtocolError } from '../protocol/errors.ts';
 import {
   INSTANCE_BYTES,
   MAX_CERTIFICATE_BYTES,
@@ -107,24 +108,47 @@ export interface Loaded {
   readonly sessions: Map<string, SessionRecord>;
   /** By the spelling of the suite. */
   readonly retirements: Map<string, Retirement>;
+  /** Devices whose registration another version wrote: they register anew when their agent starts. */
+  readonly outdated: readonly DeviceId[];
 }
 
-/** Reads everything; secrets stay sealed. @throws StoreError altered; ProtocolError malformed for a record of another version */
+/**
+ * Reads everything; secrets stay sealed. A registration of another version is left out: its device makes it anew.
+ * @throws StoreError altered; ProtocolError malformed for any other record of another version
+ */
 export function loadRegistry(store: Store): Loaded {
   const read = <T>(table: string, type: { decode(bytes: Uint8Array): T }): [string, T][] => {
     const rows: [string, T][] = [];
     for (const [key, value] of store.entries(table)) rows.push([key, detach(type.decode(value))]);
     return rows;
   };
+  const registrations = new Map<DeviceId, RegistrationRecord>();
+  const outdated: DeviceId[] = [];
+  for (const [key, value] of store.entries(TABLES.registrations)) {
+    const record = readRegistration(value);
+    if (record === null) outdated.push(key as DeviceId);
+    else registrations.set(key as DeviceId, record);
+  }
   return {
     devices: new Map(read(TABLES.devices, DeviceRecord) as [DeviceId, DeviceRecord][]),
-    registrations: new Map(read(TABLES.registrations, RegistrationRecord) as [DeviceId, RegistrationRecord][]),
+    registrations,
+    outdated,
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
     retirements: new Map(
       read(TABLES.retirements, RetirementRecord).map(([suite, record]) => [suite, readRetirement(suite, record.by)]),
     ),
   };
+}
+
+/** @returns null for one that another version wrote; an altered one the store has refused before */
+function readRegistration(value: Uint8Array): RegistrationRecord | null {
+  try {
+    return detach(RegistrationRecord.decode(value));
+  } catch (error) {
+    if (error instanceof ProtocolError) return null;
+    throw error;
+  }
 }
 
 export const deviceChange = (id: DeviceId, record: DeviceRecord | null): Change => ({
@@ -205,7 +229,10 @@ export interface RefusedChange {
  * Memory follows the disk again where a commit failed: what was refused is replaced by what is held, unless something
  * newer has taken its place meanwhile.
  */
-export function takeBack(memory: Omit<Loaded, 'sessions' | 'retirements'>, refused: readonly RefusedChange[]): void {
+export function takeBack(
+  memory: Pick<Loaded, 'devices' | 'registrations' | 'resumption'>,
+  refused: readonly RefusedChange[],
+): void {
   for (const { change, held } of refused) {
     const id = change.key as DeviceId;
     if (change.table === TABLES.devices) follow(memory.devices, id, change.value, held, DeviceRecord);

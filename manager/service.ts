@@ -13,6 +13,7 @@ import { equal } from '../protocol/bytes.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
 import type { Crypto, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
 import { CALLEE_FIRST, CALLER_FIRST, DEFAULT_SELECTION } from '../protocol/matching.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
@@ -23,7 +24,7 @@ import { controlOf } from './control.ts';
 import { createManager } from './creation.ts';
 import type { Effect } from './effects.ts';
 import { type ManagerEvent, stepManager } from './manager.ts';
-import { loadRegistry } from './registry.ts';
+import { type Loaded, loadRegistry } from './registry.ts';
 import { tellHistory } from './rollback.ts';
 import { loadRollback, type StoreHistory } from './rollback-record.ts';
 import { BUILT_IN_RULES, type Rules } from './rules.ts';
@@ -76,6 +77,11 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
   );
   if (identity === undefined) throw new ManagerError('certificateFile: a manager needs a certificate');
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const loaded = readRegistry(store, config.dataDirectory);
+  if (loaded.outdated.length > 0) {
+    const remedy = 'none needed: a device registers anew when its agent starts';
+    log.warn('registry.outdated', { devices: loaded.outdated.length, remedy });
+  }
   const state = createManager(
     {
       settings,
@@ -85,7 +91,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       reader: certificateReader(),
       sealingKey,
     },
-    loadRegistry(store),
+    loaded,
     world(),
   );
   state.rollback.notice = loadRollback(store);
@@ -175,6 +181,18 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       await transport.close();
     },
   };
+}
+
+/** @throws ManagerError for records of another version, StoreError */
+function readRegistry(store: Store, dataDirectory: string): Loaded {
+  try {
+    return loadRegistry(store);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new ManagerError(
+      `${dataDirectory}: a record that this version does not read: ${error.message}: start the version that wrote it`,
+    );
+  }
 }
 
 /** What the disk holds in the place of a change that it refused; an altered record counts as none. */

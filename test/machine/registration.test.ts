@@ -7,6 +7,7 @@ import { closeChannel } from '../../device-agent/channel.ts';
 import { announceAddresses, join } from '../../device-agent/joining.ts';
 import { register, unregister } from '../../device-agent/registration.ts';
 import { loadRegistry } from '../../manager/registry.ts';
+import { type CborItem, encode } from '../../protocol/cbor.ts';
 import { certify, DEVICE_WISHES } from '../test-authority.ts';
 import { proposal, town } from '../town.ts';
 import type { Town, TownDevice } from '../town-plan.ts';
@@ -260,4 +261,36 @@ test('nothing is registered for a device that never finished its login', () => {
   const router = t.add('router-1');
   t.advance(20_000);
   assert.equal(stored(t, router), undefined);
+});
+
+test('[P9] [B7] a registration that another version wrote is left out at the start; its device makes it anew', () => {
+  const t = town();
+  const [router, tv] = [t.add('router'), t.add('tv')];
+  // as it was before ranges: label 1 of a proposal was a suite with every setting fixed
+  const suite = new Map<number, CborItem>([
+    [1, 1],
+    [2, 128],
+    [3, 1],
+    [4, 128],
+  ]);
+  const oldProposal = new Map<number, CborItem>([
+    [1, suite],
+    [2, 1],
+    [3, 1],
+  ]);
+  const old = new Map<number, CborItem>([
+    [1, 1],
+    [2, new Uint8Array(16)],
+    [3, new Uint8Array(32)],
+    [4, []],
+    [5, [oldProposal]],
+  ]);
+  void t.store.commit([{ table: 'registrations', key: router.id, value: encode(old) }]);
+  t.restartManager();
+  assert.deepEqual([...t.manager.registrations.keys()], [tv.id]);
+  assert.deepEqual(loadRegistry(t.store).outdated, [router.id]);
+  router.restart();
+  t.flush();
+  assert.deepEqual([...t.manager.registrations.keys()].sort(), [router.id, tv.id].sort());
+  assert.deepEqual(loadRegistry(t.store).outdated, []);
 });
