@@ -20,6 +20,7 @@ export function showStatus(state: ManagerState, settings: Settings): { readonly 
     halfOpen: state.handshakes.size,
     resumptions: showLine(state.admission.resumption),
     logins: showLine(state.admission.login),
+    retiringSuites: [...state.retirements].map(([suite, { by }]) => `${suite} by ${new Date(by * 1000).toISOString()}`),
     verifier: state.ownVerdicts.size === 0 ? 'silent' : 'answers',
   };
 }
