@@ -5,9 +5,10 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { MEASURE_BUDGET_MS } from '../hardware/suite-cost.ts';
-import { DEFAULT_SELECTION, match, NO_WISHES } from '../protocol/matching.ts';
+import { match } from '../protocol/matching.ts';
 import type { Cost, Proposal } from '../protocol/messages.ts';
 import { offersOf } from '../protocol/proposal.ts';
+import { DEFAULT_SELECTION, NO_WISHES } from '../protocol/selection.ts';
 import { COST_TIE, costOf } from '../protocol/suite-cost.ts';
 import type { Suite } from '../protocol/suites.ts';
 import type { CostAnswer } from './cost-child.ts';

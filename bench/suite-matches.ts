@@ -3,8 +3,9 @@
  * lists and rules. Beside it the equal-match that the patent begins with (0160): a scan for the same string.
  */
 import { decidingRule } from '../manager/rules.ts';
-import { CALLEE_FIRST, DEFAULT_SELECTION, match, meet, NO_WISHES, type Selection } from '../protocol/matching.ts';
+import { match, meet } from '../protocol/matching.ts';
 import { describeProposal } from '../protocol/proposal.ts';
+import { CALLEE_FIRST, DEFAULT_SELECTION, NO_WISHES, type Selection } from '../protocol/selection.ts';
 import { type Call, sideBySide } from './call-cost.ts';
 import { type Figure, figure, type Ledger, type Report, type Section, spreadOf } from './figures.ts';
 import { type Couple, couples, heaviestCouple, rulesOf, WALL } from './match-load.ts';

@@ -5,7 +5,7 @@ import type { JsonValue } from '../platform/control-socket.ts';
 import { explainMatch, type MatchExplanation } from '../protocol/match-explanation.ts';
 import { spellCause } from '../protocol/match-replay.ts';
 import { fateWords, settingText } from '../protocol/match-sentences.ts';
-import type { Selection, Wishes } from '../protocol/matching.ts';
+import type { Selection, Wishes } from '../protocol/selection.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -2,7 +2,7 @@
  * Requirements that have a name: what a standard or a class of devices allows. A profile stands beside the other settings of
  * a rule, and both have to hold.
  */
-import { CIPHER_ORDER, HASH_ORDER, NO_REQUIREMENT, type Requirement } from '../protocol/matching.ts';
+import { CIPHER_ORDER, HASH_ORDER, NO_REQUIREMENT, type Requirement } from '../protocol/selection.ts';
 
 /**
  * What FIPS 140-3 modules may use: AES in approved modes, HMAC, SHA-2; not ChaCha20-Poly1305.

@@ -2,7 +2,7 @@
  * The operator's rules: which suites a pair may have, and which of several it gets. The first rule that applies decides; a
  * default stands at the end. What a device is comes from the operator's registry, never from its own word.
  */
-import { DEFAULT_SELECTION, type Selection } from '../protocol/matching.ts';
+import { DEFAULT_SELECTION, type Selection } from '../protocol/selection.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import { matchesGlob, type Subject } from './policy.ts';
 import { DAYS, isWithin, type TimeWindow } from './time-window.ts';

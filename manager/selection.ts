@@ -1,8 +1,9 @@
 /**
  * The choice of a suite for two registered devices: the deciding rule over what both have registered, as things stand now.
  */
-import { type Match, match, type Selection, type Wishes } from '../protocol/matching.ts';
+import { type Match, match } from '../protocol/matching.ts';
 import { type OfferList, offersOf } from '../protocol/proposal.ts';
+import type { Selection, Wishes } from '../protocol/selection.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -15,7 +15,7 @@ import type { Crypto, SigningKey } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
-import { CALLEE_FIRST, CALLER_FIRST, DEFAULT_SELECTION } from '../protocol/matching.ts';
+import { CALLEE_FIRST, CALLER_FIRST, DEFAULT_SELECTION } from '../protocol/selection.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { deviceId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';

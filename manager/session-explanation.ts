@@ -4,8 +4,9 @@
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import { equal } from '../protocol/bytes.ts';
-import { type Match, NO_WISHES } from '../protocol/matching.ts';
+import type { Match } from '../protocol/matching.ts';
 import { registrationHash } from '../protocol/registration.ts';
+import { NO_WISHES } from '../protocol/selection.ts';
 import { sameSuite, suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -4,8 +4,8 @@
 import { type Hint, hintSentence, hintsOf, type Question } from './match-hints.ts';
 import { type Replay, replay } from './match-replay.ts';
 import { type Side, sentencesOf } from './match-sentences.ts';
-import { DEFAULT_SELECTION, NO_WISHES, type Selection, type Wishes } from './matching.ts';
 import { offersOf } from './proposal.ts';
+import { DEFAULT_SELECTION, NO_WISHES, type Selection, type Wishes } from './selection.ts';
 
 export interface MatchExplanation extends Replay {
   /** Short sentences, the most telling first; at most twelve. */

@@ -4,9 +4,10 @@
  */
 import { type Contender, keyLengthsOf, type Parting, type Replay, type RequirementName } from './match-replay.ts';
 import { CRITERION_WORDS, calledProposal, fateWords, requirementText, type Side } from './match-sentences.ts';
-import { type Criterion, type Match, match, type Requirement, type Selection, type Wishes } from './matching.ts';
+import { type Match, match } from './matching.ts';
 import type { Proposal } from './messages.ts';
 import { type Offer, offersOf } from './proposal.ts';
+import type { Criterion, Requirement, Selection, Wishes } from './selection.ts';
 import { spellSuitePattern } from './suite-pattern.ts';
 import { type KeyMode, type Suite, sameSuite, strengthBits, suiteName } from './suites.ts';
 

@@ -5,8 +5,9 @@
 import { utf8Length } from './bytes.ts';
 import { commonTo, keyLengthsOf, REQUIREMENTS, type RequirementName, unmet } from './match-replay.ts';
 import { requirementText } from './match-sentences.ts';
-import { type Match, meet, type Selection, type Setting, type Wishes } from './matching.ts';
+import { type Match, meet, type Setting } from './matching.ts';
 import type { Offer, OfferList } from './proposal.ts';
+import type { Selection, Wishes } from './selection.ts';
 import { spellSuitePattern, suiteFits } from './suite-pattern.ts';
 
 const FAILED_ON: Readonly<Record<Setting, string>> = {

@@ -5,22 +5,19 @@
 import {
   bestBy,
   type Candidate,
-  type Criterion,
   inTableOrder,
   isRetiring,
   type Match,
   meet,
-  type Requirement,
   SETTINGS,
-  type Selection,
   type Setting,
   scoreOf,
   TABLE_PLACES,
   type TablePlace,
   tablePlaceOf,
-  type Wishes,
 } from './matching.ts';
 import type { CutAt, Offer, OfferList } from './proposal.ts';
+import type { Criterion, Requirement, Selection, Wishes } from './selection.ts';
 import { spellSuitePattern, suiteFits } from './suite-pattern.ts';
 import { CIPHERS, type KeyMode, type Suite, strengthBits, suiteName } from './suites.ts';
 

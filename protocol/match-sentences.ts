@@ -10,21 +10,18 @@ import {
   type Replay,
   type RequirementName,
 } from './match-replay.ts';
+import { type Candidate, SETTINGS, type Setting, type TablePlace } from './matching.ts';
+import type { Proposal } from './messages.ts';
+import { type CutAt, describeProposal, NO_PRIORITY, type Offer } from './proposal.ts';
 import {
-  type Candidate,
   CIPHER_ORDER,
   type Criterion,
   HASH_ORDER,
   messageBytesOf,
   type Requirement,
-  SETTINGS,
   type Selection,
-  type Setting,
-  type TablePlace,
   type Wishes,
-} from './matching.ts';
-import type { Proposal } from './messages.ts';
-import { type CutAt, describeProposal, NO_PRIORITY, type Offer } from './proposal.ts';
+} from './selection.ts';
 import { assumedCost, cipherWeight, costOf, HASH_WEIGHT } from './suite-cost.ts';
 import { type KeyMode, type Suite, strengthBits, suiteName } from './suites.ts';
 

@@ -3,6 +3,7 @@
  * costs near one another, priorities given twice.
  */
 import fc from 'fast-check';
+import type { Proposal } from '../protocol/messages.ts';
 import {
   CIPHER_ORDER,
   CRITERIA,
@@ -10,8 +11,7 @@ import {
   NO_REQUIREMENT,
   type Selection,
   type Wishes,
-} from '../protocol/matching.ts';
-import type { Proposal } from '../protocol/messages.ts';
+} from '../protocol/selection.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import { CIPHERS } from '../protocol/suites.ts';
 import type { Given } from './matching-oracle.ts';

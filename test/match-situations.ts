@@ -2,6 +2,8 @@
  * Situations of two devices, each with the one cause of its refusal or choice. @see test/spec/match-explanation.test.ts
  */
 import assert from 'node:assert/strict';
+import type { Proposal } from '../protocol/messages.ts';
+import { proposalOf, type WrittenProposal } from '../protocol/proposal.ts';
 import {
   CALLER_FIRST,
   type Criterion,
@@ -11,9 +13,7 @@ import {
   type Requirement,
   type Selection,
   type Wishes,
-} from '../protocol/matching.ts';
-import type { Proposal } from '../protocol/messages.ts';
-import { proposalOf, type WrittenProposal } from '../protocol/proposal.ts';
+} from '../protocol/selection.ts';
 import { parseSuitePattern, type SuitePattern } from '../protocol/suite-pattern.ts';
 
 type More = Partial<Omit<WrittenProposal, 'cipher' | 'keyBits'>> & { readonly ns?: readonly [number, number] };

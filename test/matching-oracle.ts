@@ -2,8 +2,9 @@
  * A second opinion on the match: a search through the whole registry, written for being plain, with the rules of patent
  * 0156–0167 as a list of comparisons. `fault` plants one mistake, by which the proofs prove themselves.
  */
-import type { Criterion, Selection, Wishes } from '../protocol/matching.ts';
+
 import type { Cost, Proposal } from '../protocol/messages.ts';
+import type { Criterion, Selection, Wishes } from '../protocol/selection.ts';
 import { assumedCost, HASH_WEIGHT } from '../protocol/suite-cost.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { Cipher, KeyMode, Suite } from '../protocol/suites.ts';

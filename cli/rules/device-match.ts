@@ -4,9 +4,10 @@
 import { applies, describeWhen, type Rules } from '../../manager/rules.ts';
 import type { CallerWishes } from '../../manager/selection.ts';
 import { explainMatch } from '../../protocol/match-explanation.ts';
-import type { Match, Selection, Wishes } from '../../protocol/matching.ts';
+import type { Match } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import { describeProposal } from '../../protocol/proposal.ts';
+import type { Selection, Wishes } from '../../protocol/selection.ts';
 import { CIPHERS } from '../../protocol/suites.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import type { Device } from './device-file.ts';

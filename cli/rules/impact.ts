@@ -6,9 +6,10 @@ import { type ConnectPolicy, mayConnect, type Subject } from '../../manager/poli
 import { retirementsAt } from '../../manager/retirement.ts';
 import { applies, decidingRule, type Rules, type SubjectPattern, type When } from '../../manager/rules.ts';
 import type { CallerWishes } from '../../manager/selection.ts';
-import { match, type Selection, type Wishes } from '../../protocol/matching.ts';
+import { match } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import { type OfferList, offersOf } from '../../protocol/proposal.ts';
+import type { Selection, Wishes } from '../../protocol/selection.ts';
 import { suiteName } from '../../protocol/suites.ts';
 import type { EpochSeconds } from '../../protocol/units.ts';
 import type { LiveRegistry, RegisteredDevice } from './live-registry.ts';

@@ -7,8 +7,8 @@ import { type Retirement, readRetirement } from '../../manager/retirement.ts';
 import type { Rule, Rules, When } from '../../manager/rules.ts';
 import { timeWindow, type WindowBounds } from '../../manager/time-window.ts';
 import type { JsonValue } from '../../platform/control-socket.ts';
-import type { Selection } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
+import type { Selection } from '../../protocol/selection.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 
 export interface RegisteredDevice extends Subject {

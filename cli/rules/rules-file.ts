@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { allOf, PROFILE_NAMES, PROFILES, type ProfileName } from '../../manager/rule-profiles.ts';
 import type { Rule, Rules, When } from '../../manager/rules.ts';
 import { DAY_MINUTES, DAYS, isTimeZone, type LocalClock, localClock, timeWindow } from '../../manager/time-window.ts';
+import { SETTINGS } from '../../protocol/matching.ts';
 import {
   CALLEE_FIRST,
   CIPHER_ORDER,
@@ -12,9 +13,8 @@ import {
   DEFAULT_SELECTION,
   HASH_ORDER,
   type Requirement,
-  SETTINGS,
   type Selection,
-} from '../../protocol/matching.ts';
+} from '../../protocol/selection.ts';
 import { nearest } from '../config-problems.ts';
 import { deviceSchema, messageBytesSchema, namelessDeviceSchema } from './device-file.ts';
 

@@ -5,7 +5,7 @@ import { matchesGlob } from '../../manager/policy.ts';
 import type { Rule, Rules, SubjectPattern, When } from '../../manager/rules.ts';
 import type { Listing } from '../../manager/state.ts';
 import { DAY_MINUTES, DAYS, type TimeWindow } from '../../manager/time-window.ts';
-import { CIPHER_ORDER, HASH_ORDER, type Requirement, type Selection } from '../../protocol/matching.ts';
+import { CIPHER_ORDER, HASH_ORDER, type Requirement, type Selection } from '../../protocol/selection.ts';
 import { CIPHERS, strengthBits } from '../../protocol/suites.ts';
 
 export interface Warning {

@@ -4,8 +4,8 @@
 import { runsOn } from '../../hardware/suite-cost.ts';
 import { PROFILES, type ProfileName } from '../../manager/rule-profiles.ts';
 import type { Crypto, HashName } from '../../protocol/crypto.ts';
-import { HASH_ORDER, type Requirement } from '../../protocol/matching.ts';
 import type { Cost } from '../../protocol/messages.ts';
+import { HASH_ORDER, type Requirement } from '../../protocol/selection.ts';
 import { costOf } from '../../protocol/suite-cost.ts';
 import {
   CIPHERS,

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { register } from '../../device-agent/registration.ts';
-import { DEFAULT_SELECTION, NO_REQUIREMENT, type Selection } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import { registrationHash } from '../../protocol/registration.ts';
+import { DEFAULT_SELECTION, NO_REQUIREMENT, type Selection } from '../../protocol/selection.ts';
 import { suiteName } from '../../protocol/suites.ts';
 import type { DeviceId } from '../../protocol/units.ts';
 import { type Couple, couple, refusal, session } from '../couple.ts';

@@ -5,18 +5,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { replay } from '../../protocol/match-replay.ts';
+import { match } from '../../protocol/matching.ts';
+import { MAX_PROPOSALS, type Proposal } from '../../protocol/messages.ts';
+import { offersOf } from '../../protocol/proposal.ts';
 import {
   CIPHER_ORDER,
   CRITERIA,
   HASH_ORDER,
-  match,
   NO_REQUIREMENT,
   NO_WISHES,
   type Selection,
   type Wishes,
-} from '../../protocol/matching.ts';
-import { MAX_PROPOSALS, type Proposal } from '../../protocol/messages.ts';
-import { offersOf } from '../../protocol/proposal.ts';
+} from '../../protocol/selection.ts';
 import type { SuitePattern } from '../../protocol/suite-pattern.ts';
 
 const cost = fc.record({

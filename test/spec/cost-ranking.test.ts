@@ -3,9 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_SELECTION, match, NO_WISHES, type Selection } from '../../protocol/matching.ts';
+import { match } from '../../protocol/matching.ts';
 import type { Cost, Proposal } from '../../protocol/messages.ts';
 import { offersOf } from '../../protocol/proposal.ts';
+import { DEFAULT_SELECTION, NO_WISHES, type Selection } from '../../protocol/selection.ts';
 import { assumedCost, COST_TIE, costOf } from '../../protocol/suite-cost.ts';
 import { CIPHERS, type Suite } from '../../protocol/suites.ts';
 import { proposal } from '../town.ts';

@@ -6,9 +6,10 @@ import { test } from 'node:test';
 import { explainMatch } from '../../protocol/match-explanation.ts';
 import { refusalSentence } from '../../protocol/match-refusal.ts';
 import { REQUIREMENTS, spellCause } from '../../protocol/match-replay.ts';
-import { CIPHER_ORDER, CRITERIA, match, SETTINGS, TABLE_PLACES } from '../../protocol/matching.ts';
+import { match, SETTINGS, TABLE_PLACES } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import { offersOf } from '../../protocol/proposal.ts';
+import { CIPHER_ORDER, CRITERIA } from '../../protocol/selection.ts';
 import { ALL_HASHES, ANY, type Circumstances, given, of, ROWS, type Row } from '../match-situations.ts';
 
 const explained = (caller: readonly Proposal[], callee: readonly Proposal[], more: Circumstances) => {

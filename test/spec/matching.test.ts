@@ -8,18 +8,17 @@ import type { HashName } from '../../protocol/crypto.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { explainMatch } from '../../protocol/match-explanation.ts';
 import { spellCause } from '../../protocol/match-replay.ts';
+import { match, type Setting } from '../../protocol/matching.ts';
+import { Proposal, Register } from '../../protocol/messages.ts';
+import { checkProposals, offersOf, proposalOf } from '../../protocol/proposal.ts';
 import {
   CALLER_FIRST,
   type Criterion,
   DEFAULT_SELECTION,
-  match,
   NO_WISHES,
   type Selection,
-  type Setting,
   type Wishes,
-} from '../../protocol/matching.ts';
-import { Proposal, Register } from '../../protocol/messages.ts';
-import { checkProposals, offersOf, proposalOf } from '../../protocol/proposal.ts';
+} from '../../protocol/selection.ts';
 import { proposal } from '../town.ts';
 
 const UNENCRYPTED = { ...NO_WISHES, allowUnencrypted: true };

@@ -13,7 +13,7 @@ import { applies, BUILT_IN_RULES, decidingRule, type SubjectPattern, type When }
 import { DAYS, localClock, timeWindow } from '../../manager/time-window.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
-import { CALLEE_FIRST, DEFAULT_SELECTION, NO_REQUIREMENT } from '../../protocol/matching.ts';
+import { CALLEE_FIRST, DEFAULT_SELECTION, NO_REQUIREMENT } from '../../protocol/selection.ts';
 import { type DeviceId, EpochSeconds } from '../../protocol/units.ts';
 
 const crypto = nodeCrypto();
