@@ -165,6 +165,8 @@ function stepGranted(
     }
     case 'keysLost':
       return startRenewal(flow, event.device, world);
+    case 'renewalRefused':
+      return end(terms, null, event.reason, both, limits, world, []);
     case 'move':
       return startMove(flow, event.to, world);
     case 'refused': // the grant rode with the ask, and the callee did not take it

@@ -11,7 +11,7 @@ import type { Effect } from './effects.ts';
 import { explainConnect } from './explanation.ts';
 import { registryPage } from './registry-page.ts';
 import { showDependents, showRetirements } from './retirement-report.ts';
-import { reinstate, retire } from './retiring.ts';
+import { type Done, reinstate, retire } from './retiring.ts';
 import { acknowledge, showRollback } from './rollback.ts';
 import { explainSession } from './session-explanation.ts';
 import { stepSession } from './sessions.ts';
@@ -37,6 +37,12 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       state.out = [];
       change();
       return state.out;
+    });
+  /** Answers when it is on disk. */
+  const stored = (change: (done: Done) => void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const failed = (why: string) => new ControlError('store', `not stored, and not in force: ${why}`);
+      act(() => change((failure) => (failure === null ? resolve() : reject(failed(failure)))));
     });
   const session = (sid: string) => {
     const found = state.sessions.get(sid);
@@ -67,20 +73,18 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
     },
     'rules.retire': async (args) => {
       const pattern = patternOf(args);
-      const by = number(args, 'by') as EpochSeconds;
+      const by = momentOf(args, 'by');
       const dependents = showDependents(state, pattern, world());
-      if (flag(args, 'dryRun')) return { suite: spellSuitePattern(pattern), by, ...dependents };
-      act(() => retire(state, pattern, by, world()));
+      if (!flag(args, 'dryRun')) await stored((done) => retire(state, pattern, by, done));
       return { suite: spellSuitePattern(pattern), by, ...dependents };
     },
     'rules.reinstate': async (args) => {
       const pattern = patternOf(args);
-      let known = false;
-      act(() => {
-        known = reinstate(state, pattern);
-      });
       const suite = spellSuitePattern(pattern);
-      if (!known) throw new ControlError('not-found', `${suite} is not being retired: kagimori rules retirements`);
+      await stored((done) => {
+        if (reinstate(state, pattern, done)) return;
+        throw new ControlError('not-found', `${suite} is not being retired: kagimori rules retirements`);
+      });
       return { suite };
     },
     'rules.retirements': async () => showRetirements(state, world()),
@@ -90,7 +94,7 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
         callee: text(args, 'callee'),
         allowUnencrypted: flag(args, 'allowUnencrypted'),
         messageBytes: optionalNumber(args, 'messageBytes'),
-        at: optionalNumber(args, 'at') as EpochSeconds | null,
+        at: (field(args, 'at') ?? null) === null ? null : momentOf(args, 'at'),
       };
       const found = explainConnect(state, question, world());
       if (found.unknown === undefined) return found;
@@ -136,6 +140,15 @@ function number(args: JsonValue, key: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
     throw new ControlError('usage', `${key} is missing`);
   return value;
+}
+
+/** The store holds no later one. */
+const LAST_MOMENT = 0xffff_ffff;
+
+function momentOf(args: JsonValue, key: string): EpochSeconds {
+  const moment = number(args, key);
+  if (moment > LAST_MOMENT) throw new ControlError('usage', `${key}: no later than the year 2106`);
+  return moment as EpochSeconds;
 }
 
 const optionalNumber = (args: JsonValue, key: string): number | null =>

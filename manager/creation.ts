@@ -31,6 +31,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     offers: new WeakMap(),
     rules: identity.settings.rules,
     retirements: loaded.retirements,
+    retirementsSeen: null,
     resumption: loaded.resumption,
     names: new Map(),
     leaves: new Map(),
@@ -106,7 +107,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   const flow: Flow =
     keysStand && known
       ? { state: 'granted', terms, epoch, at: Millis(Number.NEGATIVE_INFINITY), until, up: [] }
-      : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, handover: false };
+      : { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, from: null };
   addSession(state, sid, { flow, sealed: new Map(), until: record.approvedUntil as typeof world.wall });
   schedule(state.deadlines, `session:${sid}`, until);
 }

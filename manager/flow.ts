@@ -3,6 +3,7 @@
  * the first grant is told by connect-flow.ts, the way to a new one by renewal-flow.ts.
  */
 import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import type { Suite } from '../protocol/suites.ts';
 import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { GrantPair } from './grants.ts';
@@ -42,8 +43,7 @@ export type Flow =
       readonly ready: readonly Ready[];
       /** How often they were asked again. */
       readonly repeats: number;
-      /** Both hold the keys of the last grant, and use them until the new ones are seen at work. */
-      readonly handover: boolean;
+      readonly from: InUse | null;
     }
   | {
       readonly state: 'storingRenewal';
@@ -51,6 +51,7 @@ export type Flow =
       readonly epoch: number;
       readonly until: Millis;
       readonly nonceB: Uint8Array;
+      readonly from: InUse | null;
     }
   | {
       readonly state: 'ending';
@@ -61,6 +62,16 @@ export type Flow =
       readonly waitingFor: readonly DeviceId[];
     }
   | { readonly state: 'over'; readonly terms: Terms; readonly reason: Reason };
+
+/** What a session is moved from: both hold these keys, and use them until the new ones are seen at work. */
+export interface InUse extends Pick<Terms, 'suite' | 'keyMode' | 'rule' | 'decision'> {
+  /** Of the last grant. */
+  readonly epoch: number;
+}
+
+/** The suite that the devices use now, whatever they are about to get. */
+export const suiteInUse = (flow: Flow): Suite =>
+  flow.state === 'renewing' || flow.state === 'storingRenewal' ? (flow.from ?? flow.terms).suite : flow.terms.suite;
 
 export type FlowEvent =
   | { readonly type: 'channelOpened'; readonly device: DeviceId }
@@ -81,6 +92,7 @@ export type FlowEvent =
   /** The device's process is another one, or never got its grant. */
   | { readonly type: 'keysLost'; readonly device: DeviceId }
   | { readonly type: 'renewed'; readonly ready: Ready }
+  | { readonly type: 'renewalRefused'; readonly device: DeviceId; readonly reason: Reason }
   /** To another suite. */
   | { readonly type: 'move'; readonly to: Pick<Terms, 'suite' | 'keyMode' | 'rule' | 'decision'> }
   | { readonly type: 'deadline' };

@@ -31,7 +31,7 @@ import {
 } from './questions.ts';
 import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
-import { retirementsDue } from './retiring.ts';
+import { retirementStored, retirementsDue } from './retiring.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
@@ -261,6 +261,9 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
   switch (continuation.next) {
     case 'nothing':
       return;
+    case 'retirement':
+      if (failure === null) retirementStored(state, continuation.retirement, world);
+      return continuation.done(failure);
     case 'granted':
       return stepSession(
         state,

@@ -136,7 +136,10 @@ export function loadRegistry(store: Store): Loaded {
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
     retirements: new Map(
-      read(TABLES.retirements, RetirementRecord).map(([suite, record]) => [suite, readRetirement(suite, record.by)]),
+      read(TABLES.retirements, RetirementRecord).flatMap(([suite, { by }]) => {
+        const retirement = readRetirement(suite, by);
+        return retirement === null ? [] : [[suite, retirement] as const];
+      }),
     ),
   };
 }

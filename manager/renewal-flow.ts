@@ -4,6 +4,7 @@
  * keys knows its consent again, or the session ends.
  */
 import { LAST_EPOCH, type Reason } from '../protocol/messages.ts';
+import { sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
@@ -33,7 +34,7 @@ export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: 
   const { terms, epoch, until } = flow;
   const other = terms.caller.id === device ? terms.callee : terms.caller;
   const kept = flow.state === 'renewing' ? flow.ready.filter(({ party }) => party.id === other.id) : [];
-  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept, repeats: 0, handover: false };
+  const renewing: Renewing = { state: 'renewing', terms, epoch, until, ready: kept, repeats: 0, from: null };
   const asked = kept.length === 0 ? [askForNonce(renewing, other.id, world)] : [];
   return [renewing, [...asked, wakeUp(renewing, world), { type: 'audit', event: 'session.renewing' }]];
 }
@@ -41,18 +42,30 @@ export function startRenewal(flow: Granted | Renewing | StoringRenewal, device: 
 /** Both hold keys and are asked at once. */
 export function startMove(flow: Granted, to: Extract<FlowEvent, { type: 'move' }>['to'], world: World): Step {
   const { terms, epoch, until } = flow;
-  const moved = { ...terms, ...to };
-  const moving: Renewing = {
-    state: 'renewing',
-    terms: moved,
-    epoch,
-    until,
-    ready: [],
-    repeats: 0,
-    handover: true,
-  };
-  const asked = partiesOf(moved).map(({ id }) => askForNonce(moving, id, world));
+  const { suite, keyMode, rule, decision } = terms;
+  const from = { suite, keyMode, rule, decision, epoch };
+  return askBoth({ state: 'renewing', terms: { ...terms, ...to }, epoch, until, ready: [], repeats: 0, from }, world);
+}
+
+function askBoth(moving: Renewing, world: World): Step {
+  const asked = partiesOf(moving.terms).map(({ id }) => askForNonce(moving, id, world));
   return [moving, [...asked, wakeUp(moving, world), { type: 'audit', event: 'session.moving' }]];
+}
+
+/** A device will not have the other suite: both get new keys for the one that they use. Will it not have these: the end. */
+function refused(
+  flow: Renewing | StoringRenewal,
+  { reason }: Extract<FlowEvent, { type: 'renewalRefused' }>,
+  limits: FlowLimits,
+  world: World,
+): Step {
+  const { terms, epoch, until, from } = flow;
+  // who refuses may hold the session all the same: both are told
+  if (from === null || sameSuite(from.suite, terms.suite)) return endAt(flow, null, reason, limits, world);
+  const { suite, keyMode, rule, decision } = from;
+  const back = { ...terms, suite, keyMode, rule, decision };
+  // one epoch on: what is still refused of the question before is told by its epoch
+  return askBoth({ state: 'renewing', terms: back, epoch: epoch + 1, until, ready: [], repeats: 0, from }, world);
 }
 
 export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimits, world: World): Step {
@@ -72,6 +85,8 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
       const next = { ...flow, ready: [...others, event.ready] };
       return next.ready.length === 2 ? store(next, limits, world) : [next, []];
     }
+    case 'renewalRefused':
+      return refused(flow, event, limits, world);
     case 'lost':
     case 'endAsked':
       return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);
@@ -88,12 +103,12 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
 
 /** The epoch is durable before it is granted: no two grants have the same one, whatever dies. */
 function store(flow: Renewing, limits: FlowLimits, world: World): Step {
-  const { terms, until, ready } = flow;
+  const { terms, until, ready, from } = flow;
   const of = (id: DeviceId): Ready => ready.find(({ party }) => party.id === id)!;
   const [caller, callee] = [of(terms.caller.id), of(terms.callee.id)];
   const least = Math.max(flow.epoch + 1, caller.epoch, callee.epoch);
   // records of the two epochs are told apart by one bit
-  const epoch = flow.handover && ((least ^ flow.epoch) & 1) === 0 ? least + 1 : least;
+  const epoch = from !== null && ((least ^ from.epoch) & 1) === 0 ? least + 1 : least;
   // a device may name any: one that leaves none for the next grant ends the session
   if (epoch >= LAST_EPOCH) return endAt(flow, null, 'expired', limits, world);
   const renewed: Terms = {
@@ -103,7 +118,7 @@ function store(flow: Renewing, limits: FlowLimits, world: World): Step {
     nonceA: caller.nonce,
     lifetimeSeconds: secondsLeft(until, world),
   };
-  const next: StoringRenewal = { state: 'storingRenewal', terms: renewed, epoch, until, nonceB: callee.nonce };
+  const next: StoringRenewal = { state: 'storingRenewal', terms: renewed, epoch, until, nonceB: callee.nonce, from };
   return [next, [{ type: 'store', epoch }]];
 }
 
@@ -125,11 +140,13 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
     }
     case 'storeFailed': {
       // the disk may come back: both are asked again after a while, and nothing that lives is given up
-      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, handover: false };
+      const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, from: flow.from };
       return [again, [wakeUp(again, world)]];
     }
     case 'keysLost':
       return startRenewal(flow, event.device, world);
+    case 'renewalRefused':
+      return refused(flow, event, limits, world);
     case 'lost':
     case 'endAsked':
       return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);
@@ -140,7 +157,7 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
   }
 }
 
-function askForNonce({ terms, epoch, until, handover }: Renewing, to: DeviceId, world: World): FlowEffect {
+function askForNonce({ terms, epoch, until, from }: Renewing, to: DeviceId, world: World): FlowEffect {
   const { sid, caller, callee, name, suite, keyMode, call } = terms;
   const [role, mine, peer] =
     to === caller.id ? (['caller', caller, callee] as const) : (['callee', callee, caller] as const);
@@ -156,7 +173,7 @@ function askForNonce({ terms, epoch, until, handover }: Renewing, to: DeviceId, 
     lifetime: secondsLeft(until, world),
     consent: mine.consent ?? undefined,
     call: role === 'caller' && call.length > 0 ? call : undefined,
-    handover: handover ? true : undefined,
+    handover: from === null ? undefined : true,
   } as const;
   return { type: 'send', to, messages: [message] };
 }

@@ -28,7 +28,8 @@ export function receiveRenewal(
   const registered = state.registrations.has(device);
   if (message.nonce === undefined || message.reason !== undefined || !registered) {
     const reason = message.reason ?? (registered ? 'refused-by-policy' : 'not-registered');
-    return stepSession(state, sid, { type: 'endAsked', by: device, reason }, world);
+    const stale = flow.state === 'renewing' && message.epoch <= flow.epoch;
+    return stale ? undefined : stepSession(state, sid, { type: 'renewalRefused', device, reason }, world);
   }
   if (!mayGoOn(state, flow.terms))
     return stepSession(state, sid, { type: 'endAsked', by: null, reason: 'forbidden' }, world);

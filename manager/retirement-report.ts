@@ -1,13 +1,16 @@
 /**
- * Who depends on a suite: devices that register nothing else, live sessions that have nothing else in common.
+ * Who depends on a suite: devices that register nothing else that encrypts and stays, live sessions that have nothing else in
+ * common. Pairs without a session are what `rules impact` counts.
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import type { Offer } from '../protocol/proposal.ts';
 import { type SuitePattern, spellSuitePattern, suiteFits } from '../protocol/suite-pattern.ts';
 import { CIPHERS } from '../protocol/suites.ts';
 import type { World } from '../protocol/world.ts';
-import { chooseSuite, offers } from './selection.ts';
-import type { ManagerState, Session } from './state.ts';
+import { suiteInUse } from './flow.ts';
+import { otherChoice } from './retiring.ts';
+import { offers } from './selection.ts';
+import type { ManagerState } from './state.ts';
 
 const MOST_NAMED = 50;
 /** The manager has other work: of more sessions than these it is not said whether they can move. */
@@ -19,15 +22,18 @@ export function showDependents(
   world: World,
 ): { readonly [key: string]: JsonValue } {
   const only: string[] = [];
+  // what does not encrypt is no replacement, nor is what goes too
+  const going = [pattern, ...[...state.retirements.values()].map((one) => one.pattern)];
   let offering = 0;
   for (const [id, record] of state.registrations) {
     const list = offers(state, record).offers;
     if (list.some((offer) => touches(offer, pattern))) offering++;
-    if (list.length > 0 && list.every((offer) => liesWithin(offer, pattern))) only.push(id);
+    const left = list.filter((offer) => CIPHERS[offer.cipher].encrypts && !going.some((one) => liesWithin(offer, one)));
+    if (left.length === 0 && list.some((offer) => touches(offer, pattern))) only.push(id);
   }
-  const on = [...state.sessions].filter(([, { flow }]) => suiteFits(flow.terms.suite, pattern));
+  const on = [...state.sessions].filter(([, { flow }]) => suiteFits(suiteInUse(flow), pattern));
   const examined = on.slice(0, MOST_EXAMINED);
-  const stuck = examined.filter(([, session]) => !canMove(state, session, pattern, world));
+  const stuck = examined.filter(([, { flow }]) => otherChoice(state, flow, world, [pattern]) === null);
   return {
     devicesOffering: offering,
     devicesWithNothingElse: only.length,
@@ -46,19 +52,8 @@ export function showRetirements(state: ManagerState, world: World): JsonValue {
     suite: spellSuitePattern(pattern),
     by: new Date(by * 1000).toISOString(),
     state: world.wall < by ? 'retiring' : 'retired',
-    sessions: [...state.sessions.values()].filter(({ flow }) => suiteFits(flow.terms.suite, pattern)).length,
+    sessions: [...state.sessions.values()].filter(({ flow }) => suiteFits(suiteInUse(flow), pattern)).length,
   }));
-}
-
-function canMove(state: ManagerState, { flow }: Session, pattern: SuitePattern, world: World): boolean {
-  const { caller, callee, decision } = flow.terms;
-  if (!state.registrations.has(caller.id) || !state.registrations.has(callee.id)) return false;
-  const wishes = {
-    allowUnencrypted: decision?.allowUnencrypted ?? false,
-    messageBytes: decision?.messageBytes ?? null,
-  };
-  const { match } = chooseSuite(state, caller.id, callee.id, wishes, world, [pattern]);
-  return match.matched && !match.retiring;
 }
 
 const keyLengths = ({ cipher, keys }: Offer): readonly number[] =>

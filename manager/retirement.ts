@@ -2,7 +2,6 @@
  * A suite that is to go by a date: until then it is taken only when nothing else is common, and sessions move away from it;
  * from then on it is not taken at all.
  */
-import { ProtocolError } from '../protocol/errors.ts';
 import { parseSuitePattern, type SuitePattern } from '../protocol/suite-pattern.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 
@@ -11,11 +10,10 @@ export interface Retirement {
   readonly by: EpochSeconds;
 }
 
-/** From the store. @throws ProtocolError malformed for a suite that this version does not know */
-export function readRetirement(suite: string, by: number): Retirement {
+/** From the store. @returns null for a suite that this version does not know, and so never takes */
+export function readRetirement(suite: string, by: number): Retirement | null {
   const pattern = parseSuitePattern(suite);
-  if ('fault' in pattern) throw new ProtocolError('malformed', `a retired suite: ${pattern.fault}`);
-  return { pattern, by: by as EpochSeconds };
+  return 'fault' in pattern ? null : { pattern, by: by as EpochSeconds };
 }
 
 /** Those whose day has not come, and those whose day has. */

@@ -1,96 +1,136 @@
 /**
- * Retires suites: live sessions move to another one by a new grant, both devices holding keys meanwhile; what cannot move ends
- * on the day.
+ * Retires suites: live sessions move to another one by a new grant, both devices holding keys meanwhile; what has not moved
+ * ends on the day.
  */
 import { schedule } from '../protocol/deadlines.ts';
 import { type SuitePattern, spellSuitePattern, suiteFits } from '../protocol/suite-pattern.ts';
+import { CIPHERS, type Suite } from '../protocol/suites.ts';
 import { type EpochSeconds, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { type Flow, suiteInUse } from './flow.ts';
 import { commit, log } from './outbox.ts';
 import { retirementChange } from './registry.ts';
 import type { Retirement } from './retirement.ts';
-import { chooseSuite } from './selection.ts';
-import { stepSession } from './sessions.ts';
+import { type Choice, chooseSuite } from './selection.ts';
+import { isLive, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked, type Session } from './state.ts';
+import type { Terms } from './terms.ts';
 
 const LOOK_EVERY = seconds(5);
+const GO_ON_AFTER = seconds(1);
 /** In one turn: the manager has other work. */
 const MOVES_AT_ONCE = 100;
+const LOOKS_AT_ONCE = 2000;
+/** Devices tell records of two epochs apart, not of three: the one before the last has to be gone. */
+const OVERLAP = seconds(65);
 
-/** From now on taken only when nothing else is common; from `by` on not at all. */
-export function retire(state: ManagerState, pattern: SuitePattern, by: EpochSeconds, world: World): void {
+/** What became of the wish: null, or why it is not on disk. */
+export type Done = (failure: string | null) => void;
+
+/** Once it is on disk: taken only when nothing else is common; from `by` on not at all. */
+export function retire(state: ManagerState, pattern: SuitePattern, by: EpochSeconds, done: Done = () => {}): void {
   const suite = spellSuitePattern(pattern);
-  state.retirements.set(suite, { pattern, by });
-  commit(state, [retirementChange(suite, by)], { next: 'nothing' });
-  log(state, 'warn', 'suite.retiring', { suite, by: new Date(by * 1000).toISOString() });
-  for (const session of state.sessions.values()) delete session.stuck;
-  schedule(state.deadlines, 'retirements', world.now);
+  commit(state, [retirementChange(suite, by)], { next: 'retirement', retirement: { pattern, by }, done });
 }
 
 /** @returns whether it was retiring or retired */
-export function reinstate(state: ManagerState, pattern: SuitePattern): boolean {
+export function reinstate(state: ManagerState, pattern: SuitePattern, done: Done = () => {}): boolean {
   const suite = spellSuitePattern(pattern);
-  if (!state.retirements.delete(suite)) return false;
-  commit(state, [retirementChange(suite, null)], { next: 'nothing' });
-  log(state, 'info', 'suite.reinstated', { suite });
+  if (!state.retirements.has(suite)) return false;
+  commit(state, [retirementChange(suite, null)], { next: 'retirement', retirement: { pattern, by: null }, done });
   return true;
 }
 
-/** Moves some sessions; ends those whose suite is retired and that have no other. */
+export function retirementStored(
+  state: ManagerState,
+  { pattern, by }: { readonly pattern: SuitePattern; readonly by: EpochSeconds | null },
+  world: World,
+): void {
+  const suite = spellSuitePattern(pattern);
+  if (by === null) {
+    state.retirements.delete(suite);
+    log(state, 'info', 'suite.reinstated', { suite });
+    return;
+  }
+  state.retirements.set(suite, { pattern, by });
+  log(state, 'warn', 'suite.retiring', { suite, by: new Date(by * 1000).toISOString() });
+  schedule(state.deadlines, 'retirements', world.now);
+}
+
+/** Moves some sessions; ends those whose suite is retired and that have not moved. */
 export function retirementsDue(state: ManagerState, world: World): void {
   if (state.retirements.size === 0) return;
-  schedule(state.deadlines, 'retirements', later(world.now, LOOK_EVERY));
-  let moves = 0;
-  for (const [sid, session] of [...sessionsOn(state)]) {
-    if (moves >= MOVES_AT_ONCE) return schedule(state.deadlines, 'retirements', later(world.now, seconds(1)));
-    const { terms } = session.flow;
-    const reachable = mayBeLinked(state, terms.caller.id) && mayBeLinked(state, terms.callee.id);
-    const choice = reachable ? otherChoice(state, session, world) : null;
-    if (choice?.match.matched) {
-      const { suite, keyMode, rule } = choice.match;
-      stepSession(state, sid, { type: 'move', to: { suite, keyMode, rule, decision: choice.decision } }, world);
-      moves++;
-    } else if (isRetired(state, session, world)) {
-      log(state, 'warn', 'session.suite-retired', { sid, caller: terms.caller.id, callee: terms.callee.id });
-      stepSession(state, sid, { type: 'endAsked', by: null, reason: 'no-common-suite' }, world);
-      moves++;
+  const all = [...sessionsOn(state)];
+  // in turns, so that those which cannot move keep nobody from it
+  const last = all.findIndex(([sid]) => sid === state.retirementsSeen);
+  let [acts, looks] = [0, 0];
+  for (const [sid, session] of all.slice(last + 1)) {
+    if (acts >= MOVES_AT_ONCE || looks >= LOOKS_AT_ONCE) {
+      return schedule(state.deadlines, 'retirements', later(world.now, GO_ON_AFTER));
     }
+    looks++;
+    if (moveOrEnd(state, sid, session, world)) acts++;
+    state.retirementsSeen = sid;
   }
+  state.retirementsSeen = null;
+  schedule(state.deadlines, 'retirements', later(world.now, LOOK_EVERY));
 }
 
-/** Granted sessions whose suite is to go. */
+function moveOrEnd(state: ManagerState, sid: string, { flow }: Session, world: World): boolean {
+  const { caller, callee } = flow.terms;
+  const reachable = mayBeLinked(state, caller.id) && mayBeLinked(state, callee.id);
+  const choice = reachable && mayMove(flow, world) ? otherChoice(state, flow, world) : null;
+  if (choice?.match.matched) {
+    const { suite, keyMode, rule } = choice.match;
+    stepSession(state, sid, { type: 'move', to: { suite, keyMode, rule, decision: choice.decision } }, world);
+    return true;
+  }
+  if (!isRetired(state, suiteInUse(flow), world)) return false;
+  log(state, 'warn', 'session.suite-retired', { sid, caller: caller.id, callee: callee.id });
+  stepSession(state, sid, { type: 'endAsked', by: null, reason: 'no-common-suite' }, world);
+  return true;
+}
+
+/** One move after the other: the first has been seen at work on both sides, or its old keys are gone. */
+function mayMove(flow: Flow, world: World): boolean {
+  if (flow.state !== 'granted') return false;
+  const settled = Number.isFinite(flow.at) && world.now >= later(flow.at, OVERLAP);
+  return flow.epoch === 0 || flow.up.length === 2 || settled;
+}
+
+/** Live sessions whose devices use a suite that is to go. */
 export function* sessionsOn(state: ManagerState): Iterable<readonly [string, Session]> {
-  const patterns = [...state.retirements.values()];
+  const retirements = [...state.retirements.values()];
   for (const entry of state.sessions) {
     const { flow } = entry[1];
-    if (flow.state === 'granted' && fitsOne(flow.terms.suite, patterns)) yield entry;
+    if (isLive(flow) && fitsOne(suiteInUse(flow), retirements)) yield entry;
   }
 }
 
-/** @returns a choice that is not to go, or null; what was found out is remembered as long as lists and rules are the same */
+/** @returns a choice that is not to go, or null @param alsoRetiring  as if these were to go as well */
 export function otherChoice(
   state: ManagerState,
-  session: Session,
+  flow: Flow,
   world: World,
-): ReturnType<typeof chooseSuite> | null {
-  const { caller, callee, decision } = session.flow.terms;
-  const on = [state.registrations.get(caller.id), state.registrations.get(callee.id), state.rules] as const;
-  if (on[0] === undefined || on[1] === undefined) return null;
-  if (session.stuck?.on.every((one, at) => one === on[at])) return null;
-  const wishes = {
-    allowUnencrypted: decision?.allowUnencrypted ?? false,
-    messageBytes: decision?.messageBytes ?? null,
-  };
-  const choice = chooseSuite(state, caller.id, callee.id, wishes, world);
-  if (choice.match.matched && !choice.match.retiring) return choice;
-  session.stuck = { on };
-  return null;
+  alsoRetiring: readonly SuitePattern[] = [],
+): Choice | null {
+  const { caller, callee } = flow.terms;
+  if (!state.registrations.has(caller.id) || !state.registrations.has(callee.id)) return null;
+  const choice = chooseSuite(state, caller.id, callee.id, wishesOf(flow.terms, suiteInUse(flow)), world, alsoRetiring);
+  return choice.match.matched && !choice.match.retiring ? choice : null;
 }
 
-function isRetired(state: ManagerState, { flow }: Session, world: World): boolean {
-  const over = [...state.retirements.values()].filter(({ by }) => by <= world.wall);
-  return fitsOne(flow.terms.suite, over);
-}
+/** What the caller wished for; a session that encrypts never moves to a suite that does not. */
+const wishesOf = ({ decision }: Terms, inUse: Suite) => ({
+  allowUnencrypted: !CIPHERS[inUse.cipher].encrypts && decision?.allowUnencrypted === true,
+  messageBytes: decision?.messageBytes ?? null,
+});
 
-const fitsOne = (suite: Parameters<typeof suiteFits>[0], retirements: readonly Retirement[]): boolean =>
+const isRetired = (state: ManagerState, suite: Suite, world: World): boolean =>
+  fitsOne(
+    suite,
+    [...state.retirements.values()].filter(({ by }) => by <= world.wall),
+  );
+
+const fitsOne = (suite: Suite, retirements: readonly Retirement[]): boolean =>
   retirements.some(({ pattern }) => suiteFits(suite, pattern));

@@ -10,6 +10,7 @@ import type { LoginIdentity } from '../protocol/login.ts';
 import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { OfferList } from '../protocol/proposal.ts';
+import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
 import type { Admission, Pace } from './admission.ts';
@@ -91,8 +92,6 @@ export interface Session {
   /** The last grants, until a device says that its one is installed. */
   readonly sealed: Map<DeviceId, SealedGrant>;
   until: EpochSeconds;
-  /** On these nothing but its retiring suite was common. */
-  stuck?: { readonly on: readonly [unknown, unknown, unknown] };
 }
 
 /** An answer kept for a repeated request id. */
@@ -130,6 +129,12 @@ export type Continuation =
       readonly requestId: Uint8Array;
     }
   | { readonly next: 'granted'; readonly sid: string; readonly epoch: number }
+  | {
+      readonly next: 'retirement';
+      /** null: none any more. */
+      readonly retirement: { readonly pattern: SuitePattern; readonly by: EpochSeconds | null };
+      readonly done: (failure: string | null) => void;
+    }
   | { readonly next: 'nothing' };
 
 export interface ManagerState {
@@ -150,6 +155,8 @@ export interface ManagerState {
   rules: Rules;
   /** Suites that are to go, by their spelling. */
   readonly retirements: Map<string, Retirement>;
+  /** The last session that was looked at for a move; null: the round begins anew. */
+  retirementsSeen: string | null;
   /** Sealed records as they stand in the store. */
   readonly resumption: Map<DeviceId, Uint8Array>;
   readonly names: Map<Name, DeviceId>;

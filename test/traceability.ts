@@ -200,6 +200,7 @@ export const PARAGRAPHS: readonly Row[] = [
   now('0136', 'no channel is needed while the session lasts', END),
   now('0139', 'the channel may authenticate without encrypting', CLOSE),
   now('0146', 'one entry per device; registering again replaces the address', REGISTER),
+  now('0151', 'a device sends one or more candidates, with priorities when there are several', REGISTER),
   now('0155', 'registering again replaces the proposals', REGISTER),
   now('0158', 'entries whose contents match are taken out', MATCH),
   now('0159', 'no matching entry: the search fails', MATCH),

@@ -68,6 +68,7 @@ export function dateOf(text: string, now: number = Date.now()): number {
   const exact = !Number.isNaN(at) && new Date(at).toISOString().startsWith(text.slice(0, 10));
   if (!exact)
     throw new Failure('usage', 'bad-date', `--by ${text}: no date, allowed: 2027-01-31, 2027-01-31T12:00:00Z, now`);
+  if (at / 1000 > 0xffff_ffff) throw new Failure('usage', 'bad-date', `--by ${text}: no later than the year 2106`);
   if (at < now) throw new Failure('usage', 'past-date', `--by ${text}: is over: give a day to come, or \`now\``);
   return at / 1000;
 }

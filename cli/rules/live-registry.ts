@@ -64,7 +64,7 @@ export async function readRegistry(
     devices,
     policy,
     rules: { ...rules, rules: rules.rules.map(ruleOf) },
-    retirements: retirements.map(({ suite, by }) => readRetirement(suite, by)),
+    retirements: retirements.flatMap(({ suite, by }) => readRetirement(suite, by) ?? []),
   };
 }
 

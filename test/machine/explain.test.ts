@@ -189,7 +189,7 @@ test('[B8] same lists and rules, and another result: the retirement, or what the
   const pair = couple({ caller: { proposals: BOTH }, callee: { proposals: BOTH } });
   const sid = connect(pair);
   const { manager } = pair.town;
-  const retirement = readRetirement('aes-gcm', pair.town.world().wall + 86_400);
+  const retirement = readRetirement('aes-gcm', pair.town.world().wall + 86_400)!;
   manager.retirements.set('aes-gcm', retirement);
   const retiring = why(pair.town, sid);
   assert.deepEqual([retiring.agrees, retiring.sameToday], [false, false]);

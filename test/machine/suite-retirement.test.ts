@@ -38,11 +38,11 @@ function pattern(text: string): SuitePattern {
   return parsed;
 }
 
-const retireIn = (town: Town, wallSeconds: number, suite = 'aes-ccm'): void =>
-  town.runManager((state) => {
-    const world = town.world();
-    retire(state, pattern(suite), (world.wall + wallSeconds) as EpochSeconds, world);
-  });
+/** In force when it is on disk. */
+function retireIn(town: Town, wallSeconds: number, suite = 'aes-ccm'): void {
+  town.runManager((state) => retire(state, pattern(suite), (town.world().wall + wallSeconds) as EpochSeconds));
+  town.flush();
+}
 
 const registering = (caller: readonly Proposal[], callee = caller) => ({
   caller: { proposals: caller },
@@ -231,6 +231,7 @@ test('[B4] [B7] a retirement outlives the manager; taken back, the suite is chos
   };
   assert.equal(cipherOfNext(), 'aes-gcm');
   pair.town.runManager((state) => assert.equal(reinstate(state, pattern('aes-ccm')), true));
+  pair.town.flush();
   pair.town.runManager((state) => assert.equal(reinstate(state, pattern('aes-ccm')), false));
   assert.equal(cipherOfNext(), 'aes-ccm');
   pair.town.flush();
@@ -298,4 +299,139 @@ test('[B4] hundreds of sessions move in turns, not all at once', () => {
   assert.equal(moved(), 100);
   pair.town.advance(seconds(6));
   assert.equal(moved(), 130);
+});
+
+// ── What a review found ─────────────────────────────────────────────────────────────────────────────────────────────
+
+const MAC = proposal('hmac', 256, { priority: 1 });
+const CCM_SECOND = proposal('aes-ccm', 128, { tagBits: 64, priority: 2 });
+const GCM_128 = proposal('aes-gcm', 128, { priority: 3 });
+const inUse = (device: TownDevice, sid: string): string => {
+  const { before, records } = session(device, sid);
+  return (before?.records ?? records).algorithm.suite.cipher;
+};
+
+test('[B4] a device that is silent keeps no retired suite alive: the session ends on its day, and is counted until then', () => {
+  const pair: Pair = talking(registering([OLD, NEW]));
+  pair.town.meddler = ({ topic }) => (/\/m\/tv$/.test(topic) ? [] : 'pass');
+  retireIn(pair.town, 120);
+  pair.town.advance(60_000);
+  assert.equal(pair.town.manager.sessions.get(pair.sid)?.flow.state, 'renewing');
+  assert.equal(inUse(pair.caller, pair.sid), 'aes-ccm');
+  const [row] = showRetirements(pair.town.manager, pair.town.world()) as [{ readonly [key: string]: unknown }];
+  assert.equal(row.sessions, 1, 'it is about to move, and has not');
+  pair.town.advance(70_000);
+  assert.equal(pair.caller.state.sessions.size + pair.callee.state.sessions.size, 0);
+});
+
+test('[B4] [5.6 downgrade] a session that encrypts is not moved to integrity-only, whatever its caller wished for; it moves past it', () => {
+  for (const proposals of [
+    [CCM_SECOND, MAC],
+    [CCM_SECOND, MAC, GCM_128],
+  ]) {
+    const pair = couple(registering(proposals));
+    pair.caller.call('tv', { allowUnencrypted: true });
+    pair.town.flush();
+    const mac = pair.caller.latest('sessionOpened')!.sid;
+    assert.equal(session(pair.caller, mac).suite.cipher, 'hmac', 'as it was asked for');
+    pair.caller.call('tv');
+    pair.town.flush();
+    const { sid } = pair.caller.latest('sessionOpened')!;
+    const flow = pair.town.manager.sessions.get(sid)!.flow;
+    (flow.terms.decision as { allowUnencrypted: boolean }).allowUnencrypted = true; // as if it had been wished for
+    assert.equal(session(pair.caller, sid).suite.cipher, 'aes-ccm');
+    retireIn(pair.town, DAY);
+    pair.town.advance(11_000);
+    const expected = proposals.length === 3 ? 'aes-gcm' : 'aes-ccm';
+    assert.deepEqual(
+      [session(pair.caller, sid).suite.cipher, session(pair.callee, sid).suite.cipher],
+      [expected, expected],
+    );
+    assertTalks({ ...pair }, sid);
+  }
+});
+
+test('[B4] a move that a device refuses is taken back: both go on over the suite they had, and nothing is lost', () => {
+  const pair: Pair = talking(registering([OLD, NEW]));
+  const talk = talkThrough(pair);
+  retireIn(pair.town, DAY);
+  // the callee has another list now, of which the manager has not heard
+  pair.callee.run((state) => {
+    const { registration } = state;
+    registration.acknowledged = {
+      ...registration.acknowledged!,
+      content: { ...registration.wanted, proposals: [OLD] },
+    };
+    registration.wanted = { ...registration.wanted, proposals: [OLD] };
+  });
+  pair.town.advance(4000);
+  pair.town.meddler = () => 'pass';
+  talk.speak();
+  pair.town.advance(500);
+  assert.deepEqual(ciphers(pair), ['aes-ccm', 'aes-ccm']);
+  talk.assertAllHeard();
+  assert.deepEqual(talk.faults, []);
+});
+
+test('[B4] two suites that retire one after the other, and one that is taken back: the session moves on, and nothing is lost', () => {
+  const pair: Pair = talking(registering([OLD, NEW, proposal('chacha20-poly1305', 256, { priority: 4 })]));
+  const talk = talkThrough(pair);
+  retireIn(pair.town, DAY);
+  pair.town.advance(100);
+  retireIn(pair.town, DAY, 'aes-gcm');
+  pair.town.advance(90_000);
+  pair.town.meddler = () => 'pass';
+  talk.speak();
+  pair.town.advance(1000);
+  assert.deepEqual(ciphers(pair), ['chacha20-poly1305', 'chacha20-poly1305']);
+  talk.assertAllHeard();
+  assert.deepEqual(talk.faults, []);
+
+  const stuck: Pair = talking(registering([OLD, GCM_128]));
+  retireIn(stuck.town, DAY);
+  retireIn(stuck.town, DAY, 'aes-gcm');
+  stuck.town.advance(11_000);
+  assert.deepEqual(ciphers(stuck), ['aes-ccm', 'aes-ccm'], 'nothing else is left');
+  stuck.town.runManager((state) => assert.equal(reinstate(state, pattern('aes-gcm')), true));
+  stuck.town.advance(11_000);
+  assert.deepEqual(ciphers(stuck), ['aes-gcm', 'aes-gcm'], 'it is there again');
+});
+
+test('[B4] [B7] a disk that refuses for a while delays a move, and nothing that was said is lost', () => {
+  const pair: Pair = talking(registering([OLD, NEW]));
+  retireIn(pair.town, DAY);
+  pair.town.flush();
+  const talk = talkThrough(pair);
+  pair.town.diskBroken = true;
+  pair.town.advance(3000);
+  pair.town.diskBroken = false;
+  pair.town.advance(30_000);
+  pair.town.meddler = () => 'pass';
+  talk.speak();
+  pair.town.advance(1000);
+  assert.deepEqual(ciphers(pair), ['aes-gcm', 'aes-gcm']);
+  talk.assertAllHeard();
+  assert.deepEqual(talk.faults, []);
+});
+
+test('[B7] a retirement that the disk refuses is not in force, and whoever asked for it hears so', () => {
+  const { town } = couple();
+  const heardOf: (string | null)[] = [];
+  town.diskBroken = true;
+  town.runManager((state) =>
+    retire(state, pattern('aes-ccm'), (town.world().wall + DAY) as EpochSeconds, (failure) => heardOf.push(failure)),
+  );
+  town.advance(100);
+  assert.equal(heardOf.length, 1);
+  assert.notEqual(heardOf[0], null);
+  assert.equal(town.manager.retirements.size, 0);
+});
+
+test('[B4] [B8] what does not encrypt, and what retires too, is nothing else: it is told who then has nothing left', () => {
+  const pair = couple({ caller: { proposals: [OLD, MAC] }, callee: { proposals: [OLD, NEW] } });
+  const dependents = () => showDependents(pair.town.manager, pattern('aes-ccm'), pair.town.world()).devices;
+  assert.deepEqual(dependents(), ['router']);
+  retireIn(pair.town, DAY, 'aes-gcm');
+  pair.town.flush();
+  assert.deepEqual(dependents(), ['router', 'tv']);
 });
