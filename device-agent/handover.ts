@@ -14,8 +14,11 @@ const OVERLAP = seconds(60);
 /** @returns the keys of a session that go on serving beside the new ones, or null: the epochs must differ in their bit */
 export function keysToKeep(before: Session, epoch: number, handover: boolean): Session['before'] {
   if (before.before !== null) wipeContext(before.before.records);
-  const keeps = handover && before.state.name === 'open' && (before.epoch & 1) !== (epoch & 1);
-  if (keeps) return { records: before.records, epochBit: (before.epoch & 1) as 0 | 1 };
+  const epochBit = (before.epoch & 1) as 0 | 1;
+  // the peer may have opened the session under them already, though this side has heard nothing yet
+  if (handover && epochBit !== (epoch & 1)) {
+    return { records: before.records, epochBit, sends: before.state.name === 'open' };
+  }
   wipeContext(before.records);
   return null;
 }
@@ -23,7 +26,7 @@ export function keysToKeep(before: Session, epoch: number, handover: boolean): S
 /** The keys that a message goes out under now; null: it cannot go. */
 export function sendingRecords({ state, records, before }: Session): RecordContext | null {
   if (state.name === 'open') return records;
-  return state.name === 'granted' ? (before?.records ?? null) : null;
+  return state.name === 'granted' && before?.sends === true ? before.records : null;
 }
 
 /** The new keys are seen at work on both sides, or the session is over. */

@@ -117,7 +117,7 @@ export interface Session {
   readonly route: number | null;
   readonly records: RecordContext;
   /** The keys of the epoch before, while the session moves to another suite. */
-  before: { readonly records: RecordContext; readonly epochBit: 0 | 1 } | null;
+  before: { readonly records: RecordContext; readonly epochBit: 0 | 1; readonly sends: boolean } | null;
   readonly until: Millis;
   readonly addresses: readonly string[];
   readonly cost: Cost;

@@ -435,3 +435,31 @@ test('[B4] [B8] what does not encrypt, and what retires too, is nothing else: it
   pair.town.flush();
   assert.deepEqual(dependents(), ['router', 'tv']);
 });
+
+test('[B4] a move that comes before the first record of the peer: what the peer has said under the first keys is heard', () => {
+  const pair = couple(registering([OLD, NEW]));
+  const toCaller: Packet[] = [];
+  let hold = true;
+  pair.town.meddler = (packet) => {
+    if (!hold || !/\/p\/router\//.test(packet.topic)) return 'pass';
+    toCaller.push(packet);
+    return [];
+  };
+  pair.caller.call('tv');
+  pair.town.flush();
+  const [sid] = [...pair.callee.state.sessions.keys()];
+  assert.equal(session(pair.caller, sid!).state.name, 'granted', 'the answer of the callee is on its way');
+  assert.equal(say(pair.callee, sid!, 'said at once'), null);
+  pair.town.flush();
+  assert.equal(toCaller.length, 2);
+  retireIn(pair.town, DAY);
+  pair.town.advance(10);
+  assert.equal(session(pair.caller, sid!).epoch, 1);
+  assert.equal(say(pair.caller, sid!, 'too early'), 'not-open');
+  hold = false;
+  for (const { topic, payload } of toCaller) pair.town.inject(topic, payload);
+  pair.town.advance(6000);
+  assert.deepEqual(heard(pair.caller), ['said at once']);
+  assertTalks(pair, sid!);
+  assert.deepEqual(ciphers({ ...pair, sid: sid! }), ['aes-gcm', 'aes-gcm']);
+});
