@@ -3,6 +3,8 @@
  */
 import { z } from 'zod';
 import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
+import { faultOf, offersOf, proposalOf } from '../protocol/proposal.ts';
+import { CIPHERS } from '../protocol/suites.ts';
 
 const file = z.string().min(1);
 const device = z.string().min(1).max(64);
@@ -11,24 +13,45 @@ const hash = z.enum(['sha-256', 'sha-384', 'sha-512']);
 const keyBits = z.int().min(64).max(4096);
 const decision = z.enum(['allow', 'refuse', 'ask']);
 
-const proposal = z.strictObject({
-  /** `hmac` authenticates and does not encrypt; used only with callers who ask for that too. */
-  cipher,
-  /** One length, a list of them, or a range: `{ min: 128 }`, `{ min: 128, max: 192 }`. */
-  keyBits: z.union([
-    keyBits,
-    z.array(keyBits).min(1).max(16),
-    z.strictObject({ min: keyBits.optional(), max: keyBits.optional() }),
-  ]),
-  /** One, or those that will do with the preferred one first: of the key derivation, for `hmac` of the MAC. */
-  hash: z.union([hash, z.array(hash).min(1).max(8)]).default('sha-256'),
-  /** Absent: the cipher's longest. */
-  tagBits: z.int().min(64).max(256).optional(),
-  /** `seed`: both devices derive the keys; `key`: they come as they are. */
-  keyMode: z.enum(['key', 'seed']).default('seed'),
-  /** 1 is the first choice; without one it ranks after all that have one. */
-  priority: z.int().min(1).max(1000).optional(),
-});
+const proposal = z
+  .strictObject({
+    /** `hmac` authenticates and does not encrypt; used only with callers who ask for that too. */
+    cipher,
+    /** One length, a list of them, or a range: `{ min: 128 }`, `{ min: 128, max: 192 }`. */
+    keyBits: z.union([
+      keyBits,
+      z.array(keyBits).min(1).max(16),
+      z.strictObject({ min: keyBits.optional(), max: keyBits.optional() }),
+    ]),
+    /** One, or those that will do with the preferred one first: of the key derivation, for `hmac` of the MAC. */
+    hash: z.union([hash, z.array(hash).min(1).max(8)]).default('sha-256'),
+    /** Absent: the cipher's longest. */
+    tagBits: z.int().min(64).max(256).optional(),
+    /** `seed`: both devices derive the keys; `key`: they come as they are. */
+    keyMode: z.enum(['key', 'seed']).default('seed'),
+    /** 1 is the first choice; without one it ranks after all that have one. */
+    priority: z.int().min(1).max(1000).optional(),
+  })
+  .superRefine((given, context) => {
+    const wanted = proposalOf(given);
+    const fault = faultOf(wanted);
+    const [empty] = offersOf([wanted]).passedOver;
+    const { keyBits: keys, tagBits: tags } = CIPHERS[given.cipher];
+    if (fault !== null) context.addIssue({ code: 'custom', path: ['keyBits'], message: fault });
+    else if (empty?.at === 'keyBits') {
+      context.addIssue({
+        code: 'custom',
+        path: ['keyBits'],
+        message: `${given.cipher} has none of these, allowed: ${keys.join(', ')}`,
+      });
+    } else if (empty?.at === 'tagBits') {
+      context.addIssue({
+        code: 'custom',
+        path: ['tagBits'],
+        message: `${given.cipher} has no such tag, allowed: ${tags.join(', ')}`,
+      });
+    }
+  });
 
 export const agentConfig = z.strictObject({
   /** First segment of every topic. */

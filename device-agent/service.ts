@@ -19,8 +19,8 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { HINT_FRAME } from '../protocol/frame.ts';
 import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
-import { describeProposal, faultOf, offersOf, proposalOf } from '../protocol/proposal.ts';
-import { CHANNEL_SUITES, CIPHERS } from '../protocol/suites.ts';
+import { proposalOf } from '../protocol/proposal.ts';
+import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { deviceId, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
@@ -92,7 +92,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     );
   }
   const settings = settingsOf(config, crypto);
-  const { proposals, measured } = priced(registrable(config.proposals), config, parts);
+  const { proposals, measured } = priced(config.proposals.map(proposalOf), config, parts);
   const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
     if (config.addresses === 'auto')
       loop.run(() => wish(() => announceAddresses(state, reachableAt(config, addresses), world())));
@@ -246,22 +246,6 @@ function reachableAt(config: AgentConfig, found: readonly string[]): string[] {
   if (config.addresses !== 'auto') return config.addresses;
   const direct = found.map((address) => `udp://${address.includes(':') ? `[${address}]` : address}`);
   return [`mqtt:${config.root}`, ...direct].slice(0, MAX_ADDRESSES);
-}
-
-/** @throws AgentError for one that contradicts itself, or of which the suite registry has nothing */
-function registrable(proposals: AgentConfig['proposals']): Proposal[] {
-  const wanted = proposals.map(proposalOf);
-  for (const [index, proposal] of wanted.entries()) {
-    const fault = faultOf(proposal);
-    if (fault !== null) throw new AgentError(`proposals.${index}: ${fault}`);
-  }
-  const [empty] = offersOf(wanted).passedOver;
-  if (empty === undefined) return wanted;
-  const { cipher } = proposals[empty.index]!;
-  const row = CIPHERS[cipher];
-  throw new AgentError(
-    `proposals.${empty.index}: ${cipher} has keys of ${row.keyBits.join(', ')} bits and tags of ${row.tagBits.join(', ')} bits; given is ${describeProposal(wanted[empty.index]!)}`,
-  );
 }
 
 /** Before the link is opened, which is before the first registration. */

@@ -15,6 +15,7 @@ import { KINDS, schemaOf } from '../../cli/config-place.ts';
 import { nearest } from '../../cli/config-problems.ts';
 import { Failure } from '../../cli/failure.ts';
 import { rulesSchema } from '../../cli/rules/rules-file.ts';
+import { agentConfig } from '../../device-agent/config.ts';
 import { managerConfig } from '../../manager/config.ts';
 import { verifierConfig } from '../../verifier/config.ts';
 
@@ -201,3 +202,16 @@ for (const [command, text, schemaFor] of EXAMPLES) {
     }
   });
 }
+
+test('[P9] [P19] proposals of an agent that contradict themselves, or of which the cipher has nothing, are told with their place', () => {
+  const base = exampleConfig('agent');
+  const rows: [written: string, told: RegExp][] = [
+    ['{ cipher: aes-gcm, keyBits: { min: 256, max: 128 } }', /:\d+:\d+: proposals\.0\.keyBits: .*min is above max/],
+    ['{ cipher: aes-ccm, keyBits: 192 }', /proposals\.0\.keyBits: aes-ccm has none of these, allowed: 128, 256/],
+    ['{ cipher: aes-gcm, keyBits: 128, tagBits: 64 }', /proposals\.0\.tagBits: aes-gcm has no such tag, allowed: 128/],
+  ];
+  for (const [written, told] of rows) {
+    assert.throws(() => parseConfig(`${base}\nproposals: [${written}]\n`, 'agent.yaml', agentConfig), told);
+  }
+  parseConfig(`${base}\nproposals: [{ cipher: aes-ccm, keyBits: { min: 129 } }]\n`, 'agent.yaml', agentConfig);
+});
