@@ -30,12 +30,32 @@ export function parseConfig<Schema extends z.ZodType>(text: string, path: string
   const parsed = schema.safeParse(value);
   if (parsed.success) return withAbsolutePaths(parsed.data, dirname(resolve(path))) as z.output<Schema>;
   const jsonSchema = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-  const found = problemsOf(parsed.error.issues, value, jsonSchema).map((problem) => {
+  const { first, left } = firstOf(parsed.error.issues);
+  const found = problemsOf(first, value, jsonSchema).map((problem) => {
     const offset = offsetOf(document, problem.path, problem.atKey);
     const key = problem.path.length === 0 ? basename(path) : problem.path.join('.');
     return { offset, text: `${placeOf(path, lines, offset)}: ${key}: ${problem.text}` };
   });
-  throw failure(found.sort((a, b) => a.offset - b.offset).map((one) => one.text));
+  const told = found.sort((a, b) => a.offset - b.offset).map((one) => one.text);
+  throw failure(told, left);
+}
+
+/** To find the place of one takes as long as the file is: a file full of them would take that squared. */
+const MAX_LOCATED = 200;
+
+/** @returns the issues to look at, and how many problems are left out; each unknown key is one */
+function firstOf(issues: readonly z.core.$ZodIssue[]) {
+  const first: z.core.$ZodIssue[] = [];
+  let room = MAX_LOCATED;
+  let left = 0;
+  for (const issue of issues) {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : null;
+    const taken = Math.min(room, keys?.length ?? 1);
+    if (taken > 0) first.push(keys === null ? issue : ({ ...issue, keys: keys.slice(0, taken) } as z.core.$ZodIssue));
+    left += (keys?.length ?? 1) - taken;
+    room -= taken;
+  }
+  return { first, left };
 }
 
 /** @returns the keys on the outermost level; none when it is no map @throws as `readConfigFile` */
@@ -65,33 +85,61 @@ export function textOf(bytes: Uint8Array, path: string): string {
 function readDocument(text: string, path: string, lines: LineCounter): Document.Parsed {
   let document: Document.Parsed;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, logLevel: 'error' });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw failure([`${path}:1:1: nested too deeply: a configuration needs a few levels`]); // the parser's own stack
+    throw tooDeep(`${path}:1:1`); // the parser's own stack
   }
   const broken = [...document.errors, ...document.warnings];
+  // or its own stack again, told as an error of the text
+  const deepest = broken.find(({ message }) => /call stack/i.test(message));
+  if (deepest !== undefined) throw tooDeep(placeOf(path, lines, deepest.pos[0]));
   if (broken.length > 0) {
     throw failure(
-      broken.map(({ code, message, pos: [from, to] }) => {
-        const place = placeOf(path, lines, from);
-        if (code === 'DUPLICATE_KEY') return `${place}: ${keyAt(text, from, to)}: given twice: keep one of them`;
-        return `${place}: no valid YAML: ${message.replace(/\s+/g, ' ')}`;
+      broken.map(({ message, pos: [from] }) => {
+        return `${placeOf(path, lines, from)}: no valid YAML: ${message.replace(/\s+/g, ' ')}`;
       }),
     );
   }
+  const twice: string[] = [];
+  const checkDepth = ({ range }: Node, above: number): void => {
+    if (above > MAX_DEPTH) throw tooDeep(placeOf(path, lines, range?.[0] ?? 0));
+  };
   visit(document, {
+    Seq: (_, list, above) => checkDepth(list, above.length),
+    Map: (_, map, above) => {
+      checkDepth(map, above.length);
+      // the parser would compare each key with each other one: seconds for a long map
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        const name = String(key.value);
+        const from = key.range?.[0] ?? 0;
+        if (seen.has(name))
+          twice.push(`${placeOf(path, lines, from)}: ${keyAt(text, from)}: given twice: keep one of them`);
+        seen.add(name);
+      }
+    },
     Alias: (_, alias) => {
       const place = placeOf(path, lines, alias.range?.[0] ?? 0);
       throw failure([`${place}: *${alias.source}: aliases are not read here: write the value itself`]);
     },
   });
+  if (twice.length > 0) throw failure(twice);
   return document;
 }
 
-function failure(lines: readonly string[]): Failure {
-  const left = lines.length - MAX_PROBLEMS;
-  return new Failure('usage', 'config', left > 0 ? [...lines.slice(0, MAX_PROBLEMS), `and ${left} more`] : lines);
+/** Maps, lists, and what pairs a key with its value: far more than any configuration has. */
+const MAX_DEPTH = 100;
+
+const tooDeep = (place: string): Failure =>
+  failure([`${place}: nested too deeply: a configuration needs a few levels`]);
+
+/** @param uncounted  how many there are beside these lines */
+function failure(lines: readonly string[], uncounted = 0): Failure {
+  const told = lines.slice(0, MAX_PROBLEMS);
+  const left = lines.length - told.length + uncounted;
+  return new Failure('usage', 'config', left > 0 ? [...told, `and ${left} more`] : told);
 }
 
 function placeOf(path: string, lines: LineCounter, offset: number): string {
@@ -99,8 +147,8 @@ function placeOf(path: string, lines: LineCounter, offset: number): string {
   return `${path}:${Math.max(1, line)}:${Math.max(1, col)}`;
 }
 
-function keyAt(text: string, from: number, to: number): string {
-  return /^[^\s:]+/.exec(text.slice(from, Math.max(to, from + 64)))?.[0] ?? 'a key';
+function keyAt(text: string, from: number): string {
+  return /^[^\s:]+/.exec(text.slice(from, from + 64))?.[0] ?? 'a key';
 }
 
 /** @returns where the value of that path begins; of what is not there: its nearest parent. @param atKey its key instead */

@@ -3,6 +3,7 @@
  */
 import {
   closeSync,
+  constants,
   fchmodSync,
   fstatSync,
   fsyncSync,
@@ -37,6 +38,18 @@ export class FileFault extends Error {
  */
 export function readBounded(path: string, maxBytes: number): Uint8Array {
   return read(path, maxBytes, () => {});
+}
+
+/**
+ * The same, with who may change the file.
+ * @returns `anyone`: every user of this machine may write to it
+ */
+export function readGuarded(path: string, maxBytes: number): { readonly bytes: Uint8Array; readonly anyone: boolean } {
+  let anyone = false;
+  const bytes = read(path, maxBytes, ({ mode }) => {
+    anyone = (mode & 0o002) !== 0;
+  });
+  return { bytes, anyone };
 }
 
 /**
@@ -129,7 +142,8 @@ export function errnoOf(error: unknown): string | null {
 function read(path: string, maxBytes: number, check: (stats: Stats) => void): Uint8Array {
   let file: number | null = null;
   try {
-    file = openSync(path, 'r');
+    // without O_NONBLOCK a FIFO holds up the whole process until somebody writes to it
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     // The open file is asked, not the path, which may point elsewhere by now.
     const stats = fstatSync(file);
     if (!stats.isFile()) throw new FileFault('unreadable', path, 'not a regular file');
@@ -160,6 +174,9 @@ function readFault(path: string, error: unknown): Error {
       return new FileFault('unreadable', path, 'this user may not read it');
     case 'EISDIR':
       return new FileFault('unreadable', path, 'a directory, not a file');
+    case 'ENXIO':
+    case 'ENODEV':
+      return new FileFault('unreadable', path, 'not a regular file'); // a socket, or a device without a driver
     case null:
       return error instanceof Error ? error : new Error(String(error));
     default:

@@ -29,12 +29,12 @@ function checkVerb(): Command {
   )
     .addHelpText('after', '\nExit code 0 when the manager would take the file, 2 when not. Warnings refuse nothing.')
     .action(async (file: string, { json }: CommonOptions) => {
-      const loaded = await load(file);
-      const { requirePassed } = await import('../rules/loaded-rules.ts');
-      const { rules, tests, warnings } = requirePassed(loaded);
-      const result = { file, digest: rules.digest, rules: rules.rules.length, tests: tests.length, warnings };
+      const { loadRules } = await import('../rules/rules-loading.ts');
+      const task = { path: file, listings: null, maxWarnings: Number.POSITIVE_INFINITY };
+      const { rules, tests, warnings } = await loadRules(task);
+      const result = { file, digest: rules.digest, rules: rules.rules.length, tests, warnings };
       const lines = warnings.map((one) => `! ${printable(one)}`);
-      const good = `✓ ${printable(file)}: ${count(rules.rules.length, 'rule')}, ${count(tests.length, 'test')}, all passed`;
+      const good = `✓ ${printable(file)}: ${count(rules.rules.length, 'rule')}, ${count(tests, 'test')}, all passed`;
       createOutput(json === true).result(result, [...lines, good].join('\n'));
     });
 }
@@ -56,11 +56,13 @@ function testVerb(): Command {
     });
 }
 
-function linesOf({ place, name, passed, expected, got, because, remarks }: PlacedOutcome): readonly string[] {
+/** For a terminal: what stands in a file shows none of its control characters. */
+export function linesOf({ place, name, passed, expected, got, because, remarks }: PlacedOutcome): readonly string[] {
   const more = remarks.map((one) => `    ! ${printable(one)}`);
-  if (passed) return [`✓ ${printable(name)}: ${got}`, ...more];
+  if (passed) return [`✓ ${printable(name)}: ${printable(got)}`, ...more];
   const why = because.map((one) => `    ${printable(one)}`);
-  return [`✗ ${printable(`${place}: ${name}`)}: expected ${expected}; it came to ${got}`, ...why, ...more];
+  const head = printable(`${place}: ${name}: expected ${expected}; it came to ${got}`);
+  return [`✗ ${head}`, ...why, ...more];
 }
 
 function exampleVerb(): Command {
@@ -78,6 +80,9 @@ export function exampleRules(): string {
   return readFileSync(join(import.meta.dirname, '../examples/kagimori-rules.yaml'), 'utf8');
 }
 
+/** Room for two that are as dear as the manager bears, one after the other. */
+const RELOAD_MS = 30_000;
+
 function reloadVerb(): Command {
   return managerOptions(
     verb(
@@ -91,7 +96,7 @@ function reloadVerb(): Command {
       '\nA manager takes up a changed file by itself, and reads it at once on SIGHUP as well; a file that is wrong leaves the\nold rules in force.',
     )
     .action(async (options: CommonOptions & ManagerOptions) => {
-      const answer = await ask('manager', 'rules.reload', {}, ofManager(options));
+      const answer = await ask('manager', 'rules.reload', {}, { ...ofManager(options), timeoutMs: RELOAD_MS });
       const problems = isObject(answer) && Array.isArray(answer.problems) ? answer.problems : [];
       if (problems.length > 0) {
         const rest = 'the rules that were in force stay';

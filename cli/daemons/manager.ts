@@ -27,8 +27,8 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
     for (const one of closers.splice(0).reverse()) await one();
   };
   try {
-    const keeper = keepRules(config, crypto, log);
-    closers.push(async () => keeper.close());
+    const keeper = await keepRules(config, log);
+    closers.push(() => keeper.close());
     const broker = await reachBroker(config.broker, crypto, log);
     closers.push(broker.close);
     const clock = systemClock();

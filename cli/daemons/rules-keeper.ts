@@ -1,6 +1,6 @@
 /**
  * Keeps the rules of a running manager as its file says: a change is taken up as a whole, or refused as a whole, and then the
- * rules before it stay.
+ * rules before it stay. The file is read and checked beside the manager, which goes on meanwhile.
  */
 import type { ManagerConfig } from '../../manager/config.ts';
 import type { Rules } from '../../manager/rules.ts';
@@ -8,10 +8,8 @@ import type { RulesCause } from '../../manager/service.ts';
 import { ControlError, type ControlHandler, type JsonValue } from '../../platform/control-socket.ts';
 import { watchFiles } from '../../platform/file-watch.ts';
 import type { Log } from '../../platform/log.ts';
-import type { Crypto } from '../../protocol/crypto.ts';
 import { shownFailure } from '../failure.ts';
-import { type LoadedRules, readRules, requirePassed } from '../rules/loaded-rules.ts';
-import { strangersOf } from '../rules/rules-warnings.ts';
+import { loadRules } from '../rules/rules-loading.ts';
 
 export interface RulesKeeper {
   /** In force now; undefined: the configuration names no file. */
@@ -20,7 +18,7 @@ export interface RulesKeeper {
   tell(take: (rules: Rules, cause: RulesCause) => void): void;
   /** The manager's own control, with what concerns its rules. */
   withRules(control: Readonly<Record<string, ControlHandler>>): Readonly<Record<string, ControlHandler>>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** So long a file has to rest before it is read: somebody may still be writing it. */
@@ -30,20 +28,23 @@ const POLL_MS = 500;
 const MAX_LOGGED_WARNINGS = 10;
 
 /** @throws Failure, FileFault when the file cannot be used: a manager must not start with other rules than it was given */
-export function keepRules(
+export async function keepRules(
   { rulesFile: path, devices }: Pick<ManagerConfig, 'rulesFile' | 'devices'>,
-  crypto: Crypto,
   log: Log,
-): RulesKeeper {
-  if (path === undefined) return { rules: undefined, tell: () => {}, withRules: withoutFile, close: () => {} };
-  const load = (): LoadedRules => {
-    const loaded = requirePassed(readRules(path, crypto));
-    const strangers = strangersOf(loaded.rules, Object.values(devices)).map(loaded.placed);
-    const warnings = [...loaded.warnings, ...strangers];
-    for (const warning of warnings.slice(0, MAX_LOGGED_WARNINGS)) log.warn('rules.warning', { warning });
-    const left = warnings.length - MAX_LOGGED_WARNINGS;
-    if (left > 0) log.warn('rules.warning', { warning: `and ${left} more`, remedy: `kagimori rules check ${path}` });
-    return loaded;
+): Promise<RulesKeeper> {
+  if (path === undefined) return { rules: undefined, tell: () => {}, withRules: withoutFile, close: async () => {} };
+  const closing = new AbortController();
+  const listings = Object.values(devices).map(({ class: kind, groups, user }) => ({ class: kind, groups, user }));
+  const load = async (): Promise<Rules> => {
+    const { rules, warnings, moreWarnings } = await loadRules(
+      { path, listings, maxWarnings: MAX_LOGGED_WARNINGS },
+      { signal: closing.signal },
+    );
+    for (const warning of warnings) log.warn('rules.warning', { warning });
+    if (moreWarnings > 0) {
+      log.warn('rules.warning', { warning: `and ${moreWarnings} more`, remedy: `kagimori rules check ${path}` });
+    }
+    return rules;
   };
   let resting: NodeJS.Timeout | undefined;
   // before it is read: what changes in between is seen
@@ -51,32 +52,47 @@ export function keepRules(
     [path],
     () => {
       clearTimeout(resting);
-      resting = setTimeout(() => reload('file'), REST_MS);
+      resting = setTimeout(() => change('file'), REST_MS);
     },
     POLL_MS,
   );
-  const first = (): Rules => {
-    try {
-      return load().rules;
-    } catch (error) {
-      watch.close();
-      throw error;
-    }
+  const first = load();
+  /** What comes too early waits; without the first rules there is no manager that could change its own. */
+  const change = (cause: RulesCause): void => {
+    first.then(
+      () => reload(cause),
+      () => {},
+    );
+  };
+  const hangUp = (): void => change('signal');
+  process.on('SIGHUP', hangUp);
+  const stopWatching = (): void => {
+    clearTimeout(resting);
+    watch.close();
+    process.off('SIGHUP', hangUp);
   };
   const isoNow = (): string => new Date().toISOString();
-  let inForce = first();
+  let inForce: Rules;
+  try {
+    inForce = await first;
+  } catch (error) {
+    stopWatching();
+    throw error;
+  }
   let loadedAt = isoNow();
   let refused: { readonly at: string; readonly problems: readonly string[] } | null = null;
   let take: (rules: Rules, cause: RulesCause) => void = () => {};
 
   /** @returns what is wrong with the file; nothing: it is in force */
-  const reload = (cause: RulesCause): readonly string[] => {
+  const reloadOnce = async (cause: RulesCause): Promise<readonly string[]> => {
     try {
-      const { rules } = load();
+      const rules = await load();
+      if (closing.signal.aborted) return [];
       // touched, and nothing else
       if (cause === 'file' && refused === null && rules.digest === inForce.digest) return [];
       inForce = rules;
     } catch (error) {
+      if (closing.signal.aborted) return [];
       const problems = shownFailure(error).lines;
       refused = { at: isoNow(), problems };
       const remedy = `the rules before it stay; kagimori rules check ${path}`;
@@ -88,6 +104,19 @@ export function keepRules(
     take(inForce, cause);
     return [];
   };
+  // one after the other, for the later one has to win; of each cause one at most waits, and reads what stands there then
+  let last: Promise<readonly string[]> = Promise.resolve([]);
+  const waiting = new Map<RulesCause, Promise<readonly string[]>>();
+  const reload = (cause: RulesCause): Promise<readonly string[]> => {
+    const known = waiting.get(cause);
+    if (known !== undefined) return known;
+    last = last.then(() => {
+      waiting.delete(cause);
+      return reloadOnce(cause);
+    });
+    waiting.set(cause, last);
+    return last;
+  };
   const show = (): { readonly [key: string]: JsonValue } => ({
     file: path,
     digest: inForce.digest,
@@ -96,8 +125,6 @@ export function keepRules(
     refused,
   });
 
-  const hangUp = (): void => void reload('signal');
-  process.on('SIGHUP', hangUp);
   return {
     get rules() {
       return inForce;
@@ -105,15 +132,15 @@ export function keepRules(
     tell(given) {
       take = given;
     },
-    close() {
-      clearTimeout(resting);
-      watch.close();
-      process.off('SIGHUP', hangUp);
+    async close() {
+      stopWatching();
+      closing.abort();
+      await last;
     },
     withRules: (control) => ({
       ...withStatus(control, show),
       'rules.reload': async () => {
-        const problems = reload('asked');
+        const problems = await reload('asked');
         return problems.length > 0 ? { ...show(), problems } : show();
       },
     }),

@@ -66,7 +66,7 @@ export async function examineConfig(path: string, now: number): Promise<readonly
   ];
   if (settings.rulesFile !== undefined) {
     const { checkRules } = await import('./rules-checks.ts');
-    findings.push(...checkRules(settings.rulesFile));
+    findings.push(...(await checkRules(settings.rulesFile)));
   }
   const { broker } = settings;
   if (broker?.url !== undefined) findings.push(await checkBroker(broker.url, trustOf(broker)));

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { Subject } from '../../manager/policy.ts';
-import { readBounded } from '../../platform/files.ts';
+import { FileFault, readBounded } from '../../platform/files.ts';
 import {
   MAX_COST_PICOS,
   MAX_HASHES,
@@ -23,11 +23,11 @@ import {
 import { HASH_WIRE } from '../../protocol/suites.ts';
 import { deviceId } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
-import { parseConfig, textOf } from '../config-file.ts';
+import { MAX_CONFIG_BYTES, parseConfig, textOf } from '../config-file.ts';
 import { Failure } from '../failure.ts';
 
-/** Room to say of a list that is far too long that it is too long. */
-const MAX_DEVICE_FILE_BYTES = 16 * 1024 * 1024;
+/** Of JSON: room to say of a list that is far too long that it is too long. */
+const MAX_COUNTED_BYTES = 16 * 1024 * 1024;
 const MAX_BITS = 4096;
 const MAX_NS = MAX_COST_PICOS / 1000;
 
@@ -115,16 +115,20 @@ function doublesOf(id: string, proposals: readonly Proposal[]): readonly string[
 
 /** @throws Failure `config` with a line for each problem; FileFault */
 export function readDeviceFile(path: string): Device {
-  return deviceOf(parseDevice(textOf(readBounded(path, MAX_DEVICE_FILE_BYTES), path), path), '');
+  const isYaml = /\.ya?ml$/i.test(path);
+  const bytes = readBounded(path, isYaml ? MAX_CONFIG_BYTES : MAX_COUNTED_BYTES);
+  const text = textOf(bytes, path);
+  return deviceOf(isYaml ? parseConfig(text, path, deviceSchema) : parseJsonDevice(text, bytes.length, path), '');
 }
 
-function parseDevice(text: string, path: string): WrittenDevice {
-  if (/\.ya?ml$/i.test(path)) return parseConfig(text, path, deviceSchema);
+function parseJsonDevice(text: string, sizeBytes: number, path: string): WrittenDevice {
   const length = lengthOf(parseJson(text, path));
   if (length > MAX_PROPOSALS) {
     const limit = `allowed: a list from 1 to ${MAX_PROPOSALS} entries`;
     throw new Failure('usage', 'config', `${path}: proposals: ${length} of them are too many, ${limit}`);
   }
+  // where it stands in the file only the YAML parser tells, which takes seconds for megabytes
+  if (sizeBytes > MAX_CONFIG_BYTES) throw new FileFault('too-large', path, `more than ${MAX_CONFIG_BYTES} bytes`);
   // JSON is YAML, but for the tab between two words
   return parseConfig(text.replaceAll('\t', ' '), path, deviceSchema);
 }

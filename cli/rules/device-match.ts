@@ -15,8 +15,6 @@ import type { Device } from './device-file.ts';
 export interface DeviceMatch {
   readonly match: Match;
   readonly because: readonly string[];
-  /** Rules that would apply at some times, where no moment is said. */
-  readonly passedByTime: readonly string[];
 }
 
 /** @param at null: no moment is said, and rules that hold only at times are passed over */
@@ -27,8 +25,8 @@ export function matchDevices(
   at: EpochSeconds | null,
   callerWishes: CallerWishes,
 ): DeviceMatch {
-  const wishes: Wishes = { ...callerWishes, retiring: [], retired: [] };
-  const { selection, line, passedByTime } = decide(rules, caller, callee, at);
+  const wishes = wishesOf(callerWishes);
+  const { selection, line } = decide(rules, caller, callee, at);
   const { match, because } = explainMatch(
     sideOf(caller, callee, 'caller'),
     sideOf(callee, caller, 'callee'),
@@ -38,7 +36,7 @@ export function matchDevices(
   const unencrypted = wishes.allowUnencrypted && [caller, callee].every(offersUnencrypted);
   const [headline, ...rest] = because;
   const told = [headline!, line, ...rest, ...(unencrypted ? [UNENCRYPTED] : [])];
-  return { match, because: told, passedByTime };
+  return { match, because: told };
 }
 
 /** In an order that does not depend on the one in the file: there it means nothing. */
@@ -58,13 +56,18 @@ const UNENCRYPTED =
 const offersUnencrypted = ({ offers }: Device): boolean =>
   offers.offers.some(({ cipher }) => !CIPHERS[cipher].encrypts);
 
-interface Deciding {
+export const wishesOf = (given: CallerWishes): Wishes => ({ ...given, retiring: [], retired: [] });
+
+export interface Deciding {
   readonly selection: Selection;
+  /** For people: the rule, and when it holds. */
   readonly line: string;
+  /** Rules that would apply at some times, where no moment is said. */
   readonly passedByTime: readonly string[];
 }
 
-function decide(rules: Rules, caller: Device, callee: Device, at: EpochSeconds | null): Deciding {
+/** @param at null: no moment is said, and rules that hold only at times are passed over */
+export function decide(rules: Rules, caller: Device, callee: Device, at: EpochSeconds | null): Deciding {
   const passedByTime: string[] = [];
   for (const { when, selection } of rules.rules) {
     const timeless = { ...when, time: undefined };

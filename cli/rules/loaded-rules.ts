@@ -2,12 +2,12 @@
  * A rules file taken as a whole: its rules, when nothing in it is wrong and each of its own tests passes; otherwise nothing.
  */
 import type { Rules } from '../../manager/rules.ts';
-import { readBounded } from '../../platform/files.ts';
+import { readGuarded } from '../../platform/files.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import { MAX_CONFIG_BYTES, parseConfig, placesIn, textOf } from '../config-file.ts';
 import { Failure } from '../failure.ts';
-import { rulesOf, rulesSchema } from './rules-file.ts';
+import { rulesOf, rulesSchema, type WrittenRules } from './rules-file.ts';
 import { runTests, type TestOutcome } from './rules-tests.ts';
 import { type Warning, warningsOf } from './rules-warnings.ts';
 
@@ -19,6 +19,8 @@ export interface PlacedOutcome extends TestOutcome {
 export interface LoadedRules {
   readonly path: string;
   readonly rules: Rules;
+  /** Of what they were made: plain data. */
+  readonly written: Pick<WrittenRules, 'rules' | 'default'>;
   /** All of them, failed ones too. */
   readonly tests: readonly PlacedOutcome[];
   /** A line each. */
@@ -29,7 +31,11 @@ export interface LoadedRules {
 
 /** @throws Failure `config`, a line for each problem; FileFault. Failed tests are none here: `requirePassed` */
 export function readRules(path: string, crypto: Pick<Crypto, 'hash'>): LoadedRules {
-  return parseRules(readBounded(path, MAX_CONFIG_BYTES), path, crypto);
+  const { bytes, anyone } = readGuarded(path, MAX_CONFIG_BYTES);
+  const loaded = parseRules(bytes, path, crypto);
+  if (!anyone) return loaded;
+  const open = `${path}: every user of this machine may change these rules: chmod o-w ${path}`;
+  return { ...loaded, warnings: [open, ...loaded.warnings] };
 }
 
 export function parseRules(bytes: Uint8Array, path: string, crypto: Pick<Crypto, 'hash'>): LoadedRules {
@@ -40,18 +46,33 @@ export function parseRules(bytes: Uint8Array, path: string, crypto: Pick<Crypto,
   const tests = runTests(written, rules).map((one, at) => ({ ...one, place: placeOf(['tests', at]) }));
   const placed = ({ key, text: what }: Warning): string => `${placeOf(key)}: ${what}`;
   const remarks = tests.flatMap(({ name, place, remarks: own }) => own.map((one) => `${place}: test ${name}: ${one}`));
-  return { path, rules, tests, warnings: [...warningsOf(rules).map(placed), ...remarks], placed };
+  const { rules: list, default: otherwise } = written;
+  return {
+    path,
+    rules,
+    written: { rules: list, default: otherwise },
+    tests,
+    warnings: [...warningsOf(rules).map(placed), ...remarks],
+    placed,
+  };
 }
 
-/** @throws Failure `tests-failed`, a line for each test that fails */
+/** @throws Failure `tests-failed`, a line for each of the first tests that fail */
 export function requirePassed(loaded: LoadedRules): LoadedRules {
   const failed = loaded.tests.filter(({ passed }) => !passed);
-  if (failed.length > 0) throw new Failure('usage', 'tests-failed', failed.map(failureLine));
-  return loaded;
+  if (failed.length === 0) return loaded;
+  const left = failed.length - MAX_TOLD;
+  const told = failed.slice(0, MAX_TOLD).map(failureLine);
+  throw new Failure('usage', 'tests-failed', left > 0 ? [...told, `and ${left} more tests fail`] : told);
 }
+
+/** As many as problems of a file; `rules test` shows all. */
+const MAX_TOLD = 10;
 
 /** Of the reasons, for one line: what came out, and the rule that decided. `rules test` shows all. */
 const TOLD = 2;
 
-export const failureLine = ({ place, name, expected, got, because }: PlacedOutcome): string =>
-  `${place}: test ${name}: expected ${expected}; it came to ${got}: ${because.slice(0, TOLD).join(' ')}`;
+function failureLine({ place, name, expected, got, because }: PlacedOutcome): string {
+  const line = `${place}: test ${name}: expected ${expected}; it came to ${got}`;
+  return because.length === 0 ? line : `${line}: ${because.slice(0, TOLD).join(' ')}`;
+}

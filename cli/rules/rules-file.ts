@@ -154,8 +154,10 @@ export const rulesSchema = z
     if (rules === undefined && byDefault === undefined)
       complain([], 'no rules in it, allowed: rules, default, or both');
     for (const [list, entries] of Object.entries({ rules: rules ?? [], tests })) {
+      const firsts = new Map<string, number>();
       for (const [at, { name }] of entries.entries()) {
-        const first = entries.findIndex((one) => one.name === name);
+        const first = firsts.get(name) ?? at;
+        firsts.set(name, first);
         if (first < at) complain([list, at, 'name'], `${name} is the name of ${list}.${first} too: names are unique`);
         if (list === 'rules' && name === DEFAULT_SELECTION.name) {
           complain([list, at, 'name'], `${name} is what the rule at the end is called: choose another name`);
@@ -163,28 +165,41 @@ export const rulesSchema = z
       }
     }
     const names = [...(rules ?? []).map(({ name }) => name), DEFAULT_SELECTION.name];
+    const isRule: ReadonlySet<string> = new Set(names);
     const known = Object.keys(devices);
+    let searched = 0;
+    const unknown = (what: string, name: string, among: readonly string[]): string =>
+      searched++ < MAX_SEARCHED ? unknownName(what, name, among) : `no such ${what}`;
     for (const [at, { caller, callee, expect }] of tests.entries()) {
       for (const [side, given] of [['caller', caller] as const, ['callee', callee] as const]) {
         if (typeof given !== 'string' || Object.hasOwn(devices, given)) continue;
-        complain(['tests', at, side], unknownName('device', given, known));
+        complain(['tests', at, side], unknown('device', given, known));
       }
       const named = typeof expect === 'string' ? undefined : expect.rule;
-      if (named !== undefined && !names.includes(named)) {
-        complain(['tests', at, 'expect', 'rule'], unknownName('rule', named, names));
+      if (named !== undefined && !isRule.has(named)) {
+        complain(['tests', at, 'expect', 'rule'], unknown('rule', named, names));
       }
     }
   });
 export type WrittenRules = z.output<typeof rulesSchema>;
 
+/** As many as are shown, and more: for each of them all names are compared. */
+const MAX_SEARCHED = 20;
+const MAX_LISTED = 20;
+
 function unknownName(what: string, name: string, known: readonly string[]): string {
   const near = nearest(name, known);
-  const allowed = known.length === 0 ? `none stands under ${what}s` : `allowed: ${known.join(', ')}`;
+  const left = known.length - MAX_LISTED;
+  const listed = [...known.slice(0, MAX_LISTED), ...(left > 0 ? [`and ${left} more`] : [])].join(', ');
+  const allowed = known.length === 0 ? `none stands under ${what}s` : `allowed: ${listed}`;
   return `no such ${what}${near === null ? '' : ` (did you mean ${near}?)`}, ${allowed}`;
 }
 
 /** @param digest SHA-256 of the file, in hex */
-export function rulesOf({ rules = [], default: byDefault = {} }: WrittenRules, digest: string): Rules {
+export function rulesOf(
+  { rules = [], default: byDefault = {} }: Pick<WrittenRules, 'rules' | 'default'>,
+  digest: string,
+): Rules {
   const clocks = new Map<string, LocalClock>();
   const clockOf = (timeZone: string): LocalClock => {
     const clock = clocks.get(timeZone) ?? localClock(timeZone);

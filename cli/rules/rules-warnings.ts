@@ -15,11 +15,17 @@ export interface Warning {
 }
 
 export function warningsOf({ rules, otherwise }: Rules): readonly Warning[] {
-  const found: Warning[] = rules.flatMap((rule, at) => warningsOfRule(rule, rules.slice(0, at), at));
+  const weekOf = onceForEach(minutesOfWeek);
+  const found: Warning[] = rules.flatMap((rule, at) => warningsOfRule(rule, rules.slice(0, at), at, weekOf));
   return [...found, ...unmeetable(otherwise, ['default', 'require'])];
 }
 
-function warningsOfRule({ when, selection }: Rule, earlier: readonly Rule[], at: number): readonly Warning[] {
+function warningsOfRule(
+  { when, selection }: Rule,
+  earlier: readonly Rule[],
+  at: number,
+  weekOf: WeekOf,
+): readonly Warning[] {
   const found: Warning[] = [];
   const never = (key: readonly PropertyKey[], why: string): number =>
     found.push({ key: ['rules', at, ...key], text: `rule ${selection.name} can never match: ${why}` });
@@ -31,8 +37,8 @@ function warningsOfRule({ when, selection }: Rule, earlier: readonly Rule[], at:
     const clash = clashOf(patterns);
     if (clash !== null) never(['when'], `the ${side} would have to be of ${clash}`);
   }
-  const cover = earlier.find((one) => covers(one.when, when));
-  if (cover !== undefined && found.length === 0) {
+  const cover = found.length > 0 ? undefined : earlier.find((one) => covers(one.when, when, weekOf));
+  if (cover !== undefined) {
     never([], `rule ${cover.selection.name} stands before it and applies wherever this one would`);
   }
   return [...found, ...unmeetable(selection, ['rules', at, 'require'])];
@@ -81,7 +87,7 @@ function clashOf(patterns: readonly SubjectPattern[]): string | null {
 const isFixed = (pattern: string): boolean => !pattern.includes('*');
 
 /** Whether the first applies wherever the second does; false also where that cannot be told. */
-export function covers(first: When, second: When): boolean {
+export function covers(first: When, second: When, weekOf: WeekOf = minutesOfWeek): boolean {
   const caller = given(second.caller, second.both);
   const callee = given(second.callee, second.both);
   const { either, both, time } = first;
@@ -92,7 +98,7 @@ export function covers(first: When, second: When): boolean {
     const some = narrows(given(second.either), either) || narrows(caller, either) || narrows(callee, either);
     if (!some) return false;
   }
-  return time === undefined || (second.time !== undefined && holdsWithin(time, second.time));
+  return time === undefined || (second.time !== undefined && holdsWithin(time, second.time, weekOf));
 }
 
 /** Whether who fits all of the patterns fits the other as well. */
@@ -109,36 +115,56 @@ function narrows(patterns: readonly SubjectPattern[], other: SubjectPattern): bo
   return true;
 }
 
-function holdsWithin(first: TimeWindow, second: TimeWindow): boolean {
+function holdsWithin(first: TimeWindow, second: TimeWindow, weekOf: WeekOf): boolean {
   if (first.timeZone !== second.timeZone) return false;
-  const minutes = minutesOfWeek(first);
-  return [...minutesOfWeek(second)].every((minute) => minutes.has(minute));
+  const wider = weekOf(first);
+  return weekOf(second).every((minutes, at) => (minutes & ~wider[at]!) === 0);
 }
 
-function minutesOfWeek({ fromMinute, toMinute, days }: TimeWindow): ReadonlySet<number> {
-  const minutes = new Set<number>();
+/** A bit for each minute of the week. */
+type WeekOf = (window: TimeWindow) => Uint32Array;
+
+const WEEK_MINUTES = DAYS.length * DAY_MINUTES;
+const WORD_BITS = 32;
+
+function minutesOfWeek({ fromMinute, toMinute, days }: TimeWindow): Uint32Array {
+  const minutes = new Uint32Array(WEEK_MINUTES / WORD_BITS);
   if (fromMinute === toMinute) return minutes;
   const length = toMinute - fromMinute + (fromMinute < toMinute ? 0 : DAY_MINUTES);
   for (const day of days) {
     const begin = DAYS.indexOf(day) * DAY_MINUTES + fromMinute;
-    for (let minute = begin; minute < begin + length; minute++) minutes.add(minute % (DAYS.length * DAY_MINUTES));
+    for (let shown = begin; shown < begin + length; shown++) {
+      const minute = shown % WEEK_MINUTES;
+      minutes[Math.floor(minute / WORD_BITS)]! |= 1 << (minute % WORD_BITS);
+    }
   }
   return minutes;
+}
+
+/** Each window is compared with those of all other rules. */
+function onceForEach(weekOf: WeekOf): WeekOf {
+  const known = new Map<TimeWindow, Uint32Array>();
+  return (window) => {
+    const minutes = known.get(window) ?? weekOf(window);
+    known.set(window, minutes);
+    return minutes;
+  };
 }
 
 // ── The registry ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Classes, groups and users that rules name and nobody has. */
 export function strangersOf({ rules }: Rules, listings: readonly Listing[]): readonly Warning[] {
+  const classes = new Set(listings.map((one) => one.class));
+  const everyGroup = new Set(listings.flatMap(({ groups }) => groups));
+  const users = [...new Set(listings.map((one) => one.user).filter((one) => one !== null))];
   return rules.flatMap(({ when, selection }, at) =>
     (['caller', 'callee', 'either', 'both'] as const).flatMap((side) => {
       const { class: kind, group, user } = when[side] ?? {};
       const nobody = [
-        kind !== undefined && !listings.some((one) => one.class === kind) ? `class ${kind}` : null,
-        group !== undefined && !listings.some(({ groups }) => groups.includes(group)) ? `group ${group}` : null,
-        user !== undefined && !listings.some((one) => one.user !== null && matchesGlob(user, one.user))
-          ? `user ${user}`
-          : null,
+        kind !== undefined && !classes.has(kind) ? `class ${kind}` : null,
+        group !== undefined && !everyGroup.has(group) ? `group ${group}` : null,
+        user !== undefined && !users.some((one) => matchesGlob(user, one)) ? `user ${user}` : null,
       ];
       return nobody
         .filter((one) => one !== null)

@@ -446,7 +446,7 @@ for (const [rule, expect, more, passes] of [
   test(`[B4] a test of a rules file: ${rule}: ${passes ? 'passes' : 'fails'}`, () => {
     const [outcome] = load(PAIR(expect, more)).tests;
     assert.equal(outcome?.passed, passes, `expected ${outcome?.expected}, got ${outcome?.got}`);
-    assert.ok(outcome!.because.length > 0);
+    assert.equal(outcome!.because.length > 0, !passes, 'what fails is explained');
   });
 }
 
