@@ -110,6 +110,8 @@ const FORMAT = 1;
 const MAX_FILE_BYTES = 16 * 1024;
 /** As much as a registration may say. */
 const MAX_PICOS = 1e15;
+/** The year 2106: what has a date. */
+const MAX_SECONDS = 2 ** 32 - 1;
 
 /** @returns what was measured under the same conditions, or why there is none: never more than a reason to measure */
 function readKept({ path, conditions }: CostFile): Kept | string {
@@ -130,7 +132,7 @@ function parse(value: unknown): Kept | null {
   if (!isRecord(value) || value.format !== FORMAT || !isRecord(value.conditions) || !isRecord(value.costs)) return null;
   const { processor, runtime, cryptoHalf, openSslMask } = value.conditions;
   if (!isText(processor) || !isText(runtime) || !isText(cryptoHalf) || !isText(openSslMask)) return null;
-  if (!isWhole(value.measuredAt, Number.MAX_SAFE_INTEGER)) return null;
+  if (!isWhole(value.measuredAt, MAX_SECONDS)) return null;
   const costs = new Map<string, Cost | null>();
   for (const [key, cost] of Object.entries(value.costs)) {
     const known = cost === null ? null : costOf(cost);

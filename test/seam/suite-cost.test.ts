@@ -199,6 +199,7 @@ test('[B4] a file that cannot be used is a reason to measure and nothing worse',
     good.slice(0, -20),
     good.replace('"format": 1', '"format": 2'),
     good.replace(/"measuredAt": \d+/, '"measuredAt": "soon"'),
+    good.replace(/"measuredAt": \d+/, '"measuredAt": 9000000000000000'), // no date has so many seconds
     JSON.stringify({ ...kept, costs: { 'aes-gcm-128': { picosPerOp: -1, picosPerByte: 1 } } }),
     JSON.stringify({ ...kept, costs: { 'aes-gcm-128': { picosPerOp: 1.5, picosPerByte: 1 } } }),
     JSON.stringify({ ...kept, costs: { 'aes-gcm-128': { picosPerOp: 1, picosPerByte: 1e16 } } }),
