@@ -3,7 +3,7 @@
  * lists and rules. Beside it the equal-match that the patent begins with (0160): a scan for the same string.
  */
 import { decidingRule } from '../manager/rules.ts';
-import { match, meet } from '../protocol/matching.ts';
+import { match, meet, scopeOf } from '../protocol/matching.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { CALLEE_FIRST, DEFAULT_SELECTION, NO_WISHES, type Selection } from '../protocol/selection.ts';
 import { type Call, sideBySide } from './call-cost.ts';
@@ -227,12 +227,13 @@ function singles(count: number, run: (i: number) => void): readonly number[] {
 
 /** How much of the lists meets: a match whose pairs all part at the cipher would be cheap. */
 function fieldLedger(field: Field): Ledger {
+  const everything = scopeOf(EVERYTHING, NO_WISHES);
   const rows = [...field, { length: 64, pairs: [heaviestCouple(64)], heavy: true }].map((row) => {
     let [meeting, suites] = [0, 0];
     for (const { caller, callee } of row.pairs) {
       for (const ours of caller.offers.offers) {
         for (const theirs of callee.offers.offers) {
-          const met = meet(ours, theirs, EVERYTHING, NO_WISHES);
+          const met = meet(ours, theirs, everything);
           if (!('candidates' in met)) continue;
           meeting++;
           suites += met.candidates.length;

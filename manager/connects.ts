@@ -3,7 +3,6 @@
  * devices say of a session later.
  */
 import { toHex } from '../protocol/bytes.ts';
-import { refusalSentence } from '../protocol/match-refusal.ts';
 import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
 import { namesMeant } from '../protocol/names.ts';
 import { suiteName } from '../protocol/suites.ts';
@@ -11,8 +10,9 @@ import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
+import { isRefusedTooOften, noteRefusal, REFUSALS_PER_SECOND } from './refusals.ts';
 import { answeredBefore } from './registrations.ts';
-import { chooseSuite, offers, subjectOf } from './selection.ts';
+import { chooseSuite, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
@@ -28,10 +28,14 @@ export function receiveConnect(
   world: World,
 ): void {
   if (answeredBefore(state, caller, message.nonceA, world) || underWay(state, caller, message.nonceA, world)) return;
-  const decision = decide(state, caller, message, world);
+  const decision = isRefusedTooOften(state.refusals, caller, world.now)
+    ? TOO_OFTEN
+    : decide(state, caller, message, world);
   if ('refused' in decision) {
-    const { refused: reason, detail } = decision;
-    log(state, 'info', 'connect.refused', { caller, callee: message.callee, reason, detail });
+    const { refused: reason, detail, why } = decision;
+    // beyond the limit one line a second says it for all
+    if (noteRefusal(state.refusals, caller) <= REFUSALS_PER_SECOND + 1)
+      log(state, 'info', 'connect.refused', { caller, callee: message.callee, reason, detail, ...why });
     const denied = { kind: 'Denied', requestId: message.nonceA.slice(), reason, detail } as const;
     remember(state, caller, message.nonceA, denied, world.now);
     sendTo(state, caller, [denied], world);
@@ -54,9 +58,15 @@ export function receiveConnect(
 interface Refusal {
   readonly refused: Reason;
   readonly detail?: string | undefined;
+  /** For the log alone. */
+  readonly why?: { readonly rule: string; readonly requirement: string };
 }
 type Decision = { readonly terms: Terms; readonly retiring: boolean } | Refusal;
 
+const TOO_OFTEN: Refusal = {
+  refused: 'too-many',
+  detail: `${REFUSALS_PER_SECOND} connects were refused within a second: wait, and look at why`,
+};
 const NOT_FOR_YOU = 'no such device, or this device may not connect to it';
 
 /** [patent 0105] The device that a name means; null: nobody is known by it. */
@@ -96,10 +106,11 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
   if ('refused' in reached) return reached;
   const { callee } = reached;
   const asked = { allowUnencrypted: message.allowUnencrypted === true, messageBytes: message.messageBytes ?? null };
-  const { match: matched, selection, wishes, decision } = chooseSuite(state, caller, callee, asked, world);
+  const { match: matched, refused, decision } = chooseSuite(state, caller, callee, asked, world);
   if (!matched.matched) {
-    const [ours, theirs] = [caller, callee].map((id) => offers(state, state.registrations.get(id)!));
-    return { refused: 'no-common-suite', detail: refusalSentence(ours!, theirs!, matched, selection, wishes) };
+    const requirement = refused?.requirement ?? null;
+    const why = requirement === null ? {} : { why: { rule: matched.rule, requirement } };
+    return { refused: 'no-common-suite', detail: refused?.detail, ...why };
   }
 
   const route = freeRoute(state, caller, callee);

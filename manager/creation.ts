@@ -8,8 +8,10 @@ import type { Name } from '../protocol/names.ts';
 import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { newAdmission } from './admission.ts';
+import { noChoices } from './choices.ts';
 import type { Flow } from './flow.ts';
 import { claimNames } from './logins.ts';
+import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { addSession } from './sessions.ts';
@@ -29,6 +31,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     devices: loaded.devices,
     registrations: loaded.registrations,
     offers: new WeakMap(),
+    choices: noChoices(),
+    refusals: noRefusals(world.now),
     rules: identity.settings.rules,
     retirements: loaded.retirements,
     retirementsSeen: null,

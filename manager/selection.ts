@@ -1,15 +1,17 @@
 /**
  * The choice of a suite for two registered devices: the deciding rule over what both have registered, as things stand now.
  */
+import { closestRequirement, refusalSentence } from '../protocol/match-refusal.ts';
+import { requirementText } from '../protocol/match-sentences.ts';
 import { type Match, match } from '../protocol/matching.ts';
 import { type OfferList, offersOf } from '../protocol/proposal.ts';
-import type { Selection, Wishes } from '../protocol/selection.ts';
+import { messageBytesOf, type Selection, type Wishes } from '../protocol/selection.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { type Grounds, keepChoice, type Outcome, type Refused, recall, retirementsNow } from './choices.ts';
 import type { Subject } from './policy.ts';
 import type { RegistrationRecord } from './registry.ts';
-import { retirementsAt } from './retirement.ts';
 import { decidingRule } from './rules.ts';
 import { listingOf, type ManagerState } from './state.ts';
 import type { Decision } from './terms.ts';
@@ -18,6 +20,8 @@ export interface Choice {
   readonly selection: Selection;
   readonly wishes: Wishes;
   readonly match: Match;
+  /** Of a match that found nothing; not asked for with `alsoRetiring`. */
+  readonly refused: Refused | null;
   readonly decision: Decision;
 }
 
@@ -41,8 +45,9 @@ export function chooseSuite(
   const [ours, theirs] = [state.registrations.get(caller), state.registrations.get(callee)];
   if (ours === undefined || theirs === undefined) throw new RangeError('a device that is not registered');
   const selection = decidingRule(state.rules, subjectOf(state, caller), subjectOf(state, callee), world.wall);
-  const { retiring, retired } = retirementsAt(state.retirements.values(), world.wall);
-  const wishes = { ...callerWishes, retiring: [...retiring, ...alsoRetiring], retired };
+  const retirements = retirementsNow(state.choices, state.retirements, world.wall);
+  const { retiring, retired } = retirements;
+  const wishes: Wishes = { ...callerWishes, retiring: [...retiring, ...alsoRetiring], retired };
   const decision: Decision = {
     at: world.wall,
     rules: state.rules.digest,
@@ -50,7 +55,30 @@ export function chooseSuite(
     callerRegistration: ours.hash,
     calleeRegistration: theirs.hash,
   };
-  return { selection, wishes, match: match(offers(state, ours), offers(state, theirs), selection, wishes), decision };
+  if (alsoRetiring.length > 0) {
+    const found = match(offers(state, ours), offers(state, theirs), selection, wishes);
+    return { selection, wishes, match: found, refused: null, decision };
+  }
+  const messageBytes = selection.prefer.includes('cost') ? messageBytesOf(selection, wishes) : null;
+  const grounds = { caller: ours, callee: theirs, selection, retirements, messageBytes };
+  const key = `${caller} ${callee} ${callerWishes.allowUnencrypted}`;
+  const outcome = recall(state.choices, key, grounds) ?? chooseAnew(state, grounds, wishes);
+  keepChoice(state.choices, key, outcome);
+  return { selection, wishes, match: outcome.match, refused: outcome.refused, decision };
+}
+
+function chooseAnew(state: ManagerState, grounds: Grounds, wishes: Wishes): Outcome {
+  const { caller, callee, selection } = grounds;
+  const [ours, theirs] = [offers(state, caller), offers(state, callee)];
+  const found = match(ours, theirs, selection, wishes);
+  if (found.matched) return { grounds, match: found, refused: null };
+  const detail = refusalSentence(ours, found, wishes);
+  const requirement =
+    found.failedOn === 'rule'
+      ? requirementText(closestRequirement(ours, theirs, selection, wishes), selection.require)
+      : null;
+  // no criterion is asked where there is nothing to choose from
+  return { grounds: { ...grounds, messageBytes: null }, match: found, refused: { detail, requirement } };
 }
 
 /** Read once for a registration. */

@@ -14,10 +14,12 @@ import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
 import type { Admission, Pace } from './admission.ts';
+import type { Choices } from './choices.ts';
 import type { Effect } from './effects.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
+import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
 import type { Retirement } from './retirement.ts';
 import type { RollbackWatch } from './rollback-record.ts';
@@ -151,6 +153,10 @@ export interface ManagerState {
   readonly registrations: Map<DeviceId, RegistrationRecord>;
   /** What registrations offer, each read once. */
   readonly offers: WeakMap<RegistrationRecord, OfferList>;
+  /** What was chosen lately, for pairs that ask again. */
+  readonly choices: Choices;
+  /** Of Connects, in the second under way. */
+  readonly refusals: Refusals;
   /** Those of the present file. */
   rules: Rules;
   /** Suites that are to go, by their spelling. */

@@ -1,14 +1,14 @@
 /**
  * What a refused caller is told: the setting, and what it registered there itself. It need not know what the callee has, and
- * learns no more of it than that setting.
+ * learns no more of it than that setting: the callee's list is no argument here. Which rule decided, and what that asks, depends
+ * on what the callee is: it stands in the manager's log.
  */
 import { utf8Length } from './bytes.ts';
 import { commonTo, keyLengthsOf, REQUIREMENTS, type RequirementName, unmet } from './match-replay.ts';
-import { requirementText } from './match-sentences.ts';
-import { type Match, meet, type Setting } from './matching.ts';
+import { type Match, meet, type Setting, scopeOf } from './matching.ts';
 import type { Offer, OfferList } from './proposal.ts';
 import type { Selection, Wishes } from './selection.ts';
-import { spellSuitePattern, suiteFits } from './suite-pattern.ts';
+import { type SuitePattern, spellSuitePattern, suiteFits } from './suite-pattern.ts';
 
 const FAILED_ON: Readonly<Record<Setting, string>> = {
   cipher: 'the two devices have no cipher in common',
@@ -17,42 +17,27 @@ const FAILED_ON: Readonly<Record<Setting, string>> = {
   tagBits: 'same cipher, key length and hash, but no tag length in common',
   keyMode: 'same suite, but one wants the key and the other a seed',
   encryption: 'only integrity-only suites are common, and they were not asked for',
-  rule: 'suites are common, and none is as the rule requires',
+  rule: 'suites are common, and a rule of the manager refuses them',
   retired: 'the suites in common are retired',
 };
 
 /** Of the detail of a Denied. */
 const MAX_BYTES = 255;
 
-/** One line of at most 255 bytes. @param refused of the match of these two */
+/** One line of at most 255 bytes. */
 export function refusalSentence(
   caller: OfferList,
-  callee: OfferList,
-  refused: Extract<Match, { matched: false }>,
-  selection: Selection,
-  wishes: Wishes,
+  { failedOn }: Extract<Match, { matched: false }>,
+  wishes: Pick<Wishes, 'retired'>,
 ): string {
-  const said = FAILED_ON[refused.failedOn];
-  const { failedOn } = refused;
-  if (failedOn === 'encryption') return said;
-  if (failedOn === 'rule') {
-    const requirement = closestRequirement(caller, callee, selection, wishes);
-    const wants = `${said}: ${selection.name}: ${requirementText(requirement, selection.require)}`;
-    return fitting(wants, 'you registered', ownValues(REQUIRED_SETTING[requirement], caller));
-  }
+  const said = FAILED_ON[failedOn];
+  if (failedOn === 'encryption' || failedOn === 'rule') return said;
   if (failedOn === 'retired') return fitting(said, 'of yours', ownRetired(caller, wishes));
   return fitting(said, 'you registered', ownValues(failedOn, caller));
 }
 
-const REQUIRED_SETTING: Readonly<Record<RequirementName, Setting>> = {
-  cipher: 'cipher',
-  tag: 'tagBits',
-  hash: 'hash',
-  strength: 'keyBits',
-};
-
-/** The last one at which a common suite fell. */
-function closestRequirement(
+/** For the manager: the last one at which a common suite fell. */
+export function closestRequirement(
   caller: OfferList,
   callee: OfferList,
   selection: Selection,
@@ -60,9 +45,10 @@ function closestRequirement(
 ): RequirementName {
   let furthest = 0;
   const seen = new Set<string>(); // long lists overlap in the same few suites again and again
-  for (const theirs of callee.offers) {
-    for (const ours of caller.offers) {
-      const meeting = meet(ours, theirs, selection, wishes);
+  const scope = scopeOf(selection, wishes);
+  for (const theirs of callee.deciding) {
+    for (const ours of caller.deciding) {
+      const meeting = meet(ours, theirs, scope);
       if (!('apart' in meeting) || meeting.apart !== 'rule') continue;
       const overlap = `${ours.cipher} ${ours.keys & theirs.keys} ${ours.hashMask & theirs.hashMask} ${ours.tagBits}`;
       if (seen.has(overlap)) continue;
@@ -89,10 +75,11 @@ function valuesOf(setting: Setting, offer: Offer): readonly (string | number)[] 
   return [setting === 'keyMode' ? offer.keyMode : offer.cipher];
 }
 
-const ownRetired = ({ offers }: OfferList, { retired }: Wishes): readonly string[] =>
-  retired
-    .filter((pattern) => offers.some((offer) => commonTo(offer, offer).some(({ suite }) => suiteFits(suite, pattern))))
-    .map(spellSuitePattern);
+const ownRetired = ({ offers }: OfferList, { retired }: Pick<Wishes, 'retired'>): readonly string[] =>
+  retired.filter((pattern) => offers.some((offer) => touches(offer, pattern))).map(spellSuitePattern);
+
+const touches = (offer: Offer, pattern: SuitePattern): boolean =>
+  offer.cipher === pattern.cipher && commonTo(offer, offer).some(({ suite }) => suiteFits(suite, pattern));
 
 /** As many values as there is room for. */
 function fitting(said: string, lead: string, values: readonly string[]): string {

@@ -9,8 +9,10 @@ import {
   isRetiring,
   type Match,
   meet,
+  type Scope,
   SETTINGS,
   type Setting,
+  scopeOf,
   scoreOf,
   TABLE_PLACES,
   type TablePlace,
@@ -19,7 +21,8 @@ import {
 import type { CutAt, Offer, OfferList } from './proposal.ts';
 import type { Criterion, Requirement, Selection, Wishes } from './selection.ts';
 import { spellSuitePattern, suiteFits } from './suite-pattern.ts';
-import { CIPHERS, type KeyMode, type Suite, strengthBits, suiteName } from './suites.ts';
+import { SUITE_TRAITS } from './suite-traits.ts';
+import { CIPHERS, HASH_WIRE, type KeyMode, type Suite, strengthBits } from './suites.ts';
 
 export type SideName = 'caller' | 'callee';
 
@@ -110,17 +113,19 @@ export interface Replay {
 
 export function replay(caller: OfferList, callee: OfferList, selection: Selection, wishes: Wishes): Replay {
   const unusable = [...unusableOf('caller', caller), ...unusableOf('callee', callee)];
-  const { partings, contenders, candidates } = meetAll(caller, callee, selection, wishes);
-  const note = (of: Candidate, fate: Fate): void => keep(contenders, contenderOf(of, fate), selection);
+  const scope = scopeOf(selection, wishes);
+  const { partings, contenders, candidates } = meetAll(caller, callee, selection, wishes, scope);
+  const note = (of: Candidate, fate: Fate): void => keep(contenders, of, fate, selection);
   if (candidates.length === 0) {
     const failedOn = partings[0]?.at ?? 'cipher';
     const match = { matched: false, failedOn, rule: selection.name } as const;
     const all = inOrder(contenders, selection);
     return { match, cause: causeOfNone(caller, callee, failedOn, all), unusable, partings, contenders: all, ties: [] };
   }
-  const lasting = candidates.filter((one) => !isRetiring(one, wishes));
+  const lasting = candidates.filter((one) => !isRetiring(one, scope));
   if (lasting.length > 0) {
     for (const one of candidates) {
+      if (!isRetiring(one, scope)) continue;
       const pattern = wishes.retiring.find((pattern) => suiteFits(one.suite, pattern));
       if (pattern !== undefined) note(one, { step: 'retiring', pattern: spellSuitePattern(pattern) });
     }
@@ -129,9 +134,9 @@ export function replay(caller: OfferList, callee: OfferList, selection: Selectio
   let left: readonly Candidate[] = lasting.length > 0 ? lasting : candidates;
   for (const criterion of selection.prefer) {
     if (left.length === 1) break;
-    const kept = bestBy(criterion, left, selection, wishes);
-    const scores = kept.map((one) => scoreOf(criterion, one, selection, wishes));
-    const least = Math.min(...scores);
+    const kept = bestBy(criterion, left, scope);
+    const scores = kept.map((one) => scoreOf(criterion, one, scope));
+    const least = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
     const best = kept[scores.indexOf(least)]!;
     const near = kept.filter((_, at) => scores[at]! > least);
     if (near.length > 0) ties.push({ criterion, best, near });
@@ -180,24 +185,36 @@ const unusableOf = (side: SideName, list: OfferList): readonly Unusable[] =>
 
 interface Meetings {
   readonly partings: readonly Parting[];
-  readonly contenders: Map<string, Contender>;
+  readonly contenders: Contenders;
   readonly candidates: readonly Candidate[];
 }
 
-function meetAll(caller: OfferList, callee: OfferList, selection: Selection, wishes: Wishes): Meetings {
+/** By suite and key mode. @see placeIn */
+type Contenders = Map<number, Contender>;
+
+function meetAll(caller: OfferList, callee: OfferList, selection: Selection, wishes: Wishes, scope: Scope): Meetings {
   const partings: Parting[] = [];
-  const contenders = new Map<string, Contender>();
+  const contenders: Contenders = new Map();
+  const fates = new Map<number, Fate | null>();
+  const fateOf = (one: Candidate): Fate | null => {
+    const place = placeIn(one);
+    const known = fates.get(place);
+    if (known !== undefined) return known;
+    const fate = fateBefore(one, selection, wishes);
+    fates.set(place, fate);
+    return fate;
+  };
   const candidates: Candidate[] = [];
   for (const theirs of callee.offers) {
     for (const ours of caller.offers) {
-      const meeting = meet(ours, theirs, selection, wishes);
+      const meeting = meet(ours, theirs, scope);
       if ('apart' in meeting) partings.push({ caller: ours, callee: theirs, at: meeting.apart });
       const taken = 'apart' in meeting ? [] : meeting.candidates;
-      candidates.push(...taken);
+      for (const one of taken) candidates.push(one);
       if ('apart' in meeting && meeting.apart !== 'rule' && meeting.apart !== 'retired') continue;
       for (const one of commonTo(ours, theirs)) {
-        if (taken.some(({ suite }) => suiteName(suite) === suiteName(one.suite))) continue;
-        keep(contenders, contenderOf(one, fateBefore(one, taken, selection, wishes)), selection);
+        if (taken.some(({ traits }) => traits === one.traits)) continue;
+        keep(contenders, one, fateOf(one) ?? overlapFate(one, taken), selection);
       }
     }
   }
@@ -209,26 +226,32 @@ function meetAll(caller: OfferList, callee: OfferList, selection: Selection, wis
 export function commonTo(caller: Offer, callee: Offer): readonly Candidate[] {
   const { cipher, tagBits } = callee;
   const hashes = callee.hashes.filter((hash) => caller.hashes.includes(hash));
-  return keyLengthsOf(cipher, caller.keys & callee.keys).flatMap((keyBits) =>
-    hashes.map((hash, hashPlace) => ({ caller, callee, suite: { cipher, keyBits, hash, tagBits }, hashPlace })),
-  );
+  const keys = caller.keys & callee.keys;
+  const common: Candidate[] = [];
+  for (const [bit, keyBits] of CIPHERS[cipher].keyBits.entries()) {
+    if ((keys & (1 << bit)) === 0) continue;
+    for (const [hashPlace, hash] of hashes.entries()) {
+      const traits = SUITE_TRAITS[cipher][bit]![HASH_WIRE[hash]]!;
+      common.push({ caller, callee, suite: { cipher, keyBits, hash, tagBits }, traits, hashPlace });
+    }
+  }
+  return common;
 }
 
 /** The lengths that a mask of an offer stands for. */
 export const keyLengthsOf = (cipher: Offer['cipher'], mask: number): readonly number[] =>
   CIPHERS[cipher].keyBits.filter((_, bit) => (mask & (1 << bit)) !== 0);
 
-/** Of a suite that two proposals have in common and that was no candidate. */
-function fateBefore(
-  { suite }: Candidate,
-  taken: readonly Candidate[],
-  { require }: Selection,
-  { retired }: Wishes,
-): Fate {
+/** @returns what the rule or a retirement makes of a suite that two proposals have in common; null: nothing */
+function fateBefore({ suite }: Candidate, { require }: Selection, { retired }: Wishes): Fate | null {
   const failed = unmet(suite, require);
   if (failed.length > 0) return { step: 'requirement', requirement: failed[0]!, unmet: failed };
   const pattern = retired.find((one) => suiteFits(suite, one));
-  if (pattern !== undefined) return { step: 'retired', pattern: spellSuitePattern(pattern) };
+  return pattern === undefined ? null : { step: 'retired', pattern: spellSuitePattern(pattern) };
+}
+
+/** Of a suite that was no candidate, and that nothing forbids. */
+function overlapFate({ suite }: Candidate, taken: readonly Candidate[]): Fate {
   const sameKey = taken.some((one) => one.suite.keyBits === suite.keyBits);
   return { step: 'overlap', place: sameKey ? 'hash-order' : 'key-length' };
 }
@@ -242,13 +265,19 @@ const contenderOf = ({ suite, caller, callee }: Candidate, fate: Fate): Contende
 });
 
 /** The same suite out of several pairs of proposals stands once, as far as it came. */
-function keep(contenders: Map<string, Contender>, one: Contender, selection: Selection): void {
-  const key = `${suiteName(one.suite)} ${one.keyMode}`;
-  const known = contenders.get(key);
-  if (known === undefined || stepOf(one.fate, selection) > stepOf(known.fate, selection)) contenders.set(key, one);
+function keep(contenders: Contenders, one: Candidate, fate: Fate, selection: Selection): void {
+  const place = placeIn(one);
+  const known = contenders.get(place);
+  if (known === undefined || stepOf(fate, selection) > stepOf(known.fate, selection)) {
+    contenders.set(place, contenderOf(one, fate));
+  }
 }
 
-const inOrder = (contenders: ReadonlyMap<string, Contender>, selection: Selection): readonly Contender[] =>
+/** A number for a suite and its key mode: key lengths and hashes are fewer than eight, tags shorter than 4096 bits. */
+const placeIn = ({ traits: { cipher, keyPlace, hashNumber }, callee: { tagBits, keyMode } }: Candidate): number =>
+  (((CIPHERS[cipher].wire * 8 + keyPlace) * 8 + hashNumber) * 4096 + tagBits) * 2 + Number(keyMode === 'key');
+
+const inOrder = (contenders: Contenders, selection: Selection): readonly Contender[] =>
   [...contenders.values()].sort((a, b) => stepOf(b.fate, selection) - stepOf(a.fate, selection));
 
 /** The further a suite came, the greater. */

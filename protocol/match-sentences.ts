@@ -9,6 +9,8 @@ import {
   type Parting,
   type Replay,
   type RequirementName,
+  type Tie,
+  type Unusable,
 } from './match-replay.ts';
 import { type Candidate, SETTINGS, type Setting, type TablePlace } from './matching.ts';
 import type { Proposal } from './messages.ts';
@@ -42,29 +44,33 @@ export interface Story {
 }
 
 const MAX_SENTENCES = 12;
+const MAX_CHARACTERS = 300;
+/** Suites that one sentence names. */
+const MAX_NAMED = 5;
 
-/** At most twelve; the last one counts what is left out. */
+/** At most twelve, each of at most 300 characters; the last one counts what is left out. */
 export function sentencesOf(story: Story): readonly string[] {
-  const all = [
-    headline(story),
-    ruleSentence(story.selection),
-    ...story.replay.contenders
-      .filter(({ fate }) => fate.step !== 'chosen' && fate.step !== 'overlap')
-      .map((one) => contenderSentence(one, story)),
-    ...overlapSentences(story),
-    ...story.replay.ties.map(
-      ({ criterion, best, near }) =>
-        `${CRITERION_WORDS[criterion]}: ${near.map(({ suite }) => suiteName(suite)).join(', ')} ${near.length === 1 ? 'is' : 'are'} within 10 % of ${suiteName(best.suite)}: a tie.`,
-    ),
-    ...story.replay.unusable.map(({ side, index, at }) => {
-      const of = story[side];
-      const place = of.unordered === true ? '' : `${index + 1} `;
-      return `${of.name}'s proposal ${place}(${describeProposal(of.proposals[index]!)}) is passed over: ${CUT_WORDS[at]}.`;
-    }),
-    ...partingSentences(story),
+  const { contenders, ties, unusable } = story.replay;
+  const fallen = contenders.filter(({ fate }) => fate.step !== 'chosen' && fate.step !== 'overlap');
+  // each written only when there is room for it
+  const all: readonly (() => string)[] = [
+    () => headline(story),
+    () => ruleSentence(story.selection),
+    ...fallen.map((one) => () => contenderSentence(one, story)),
+    ...overlapSentences(story).map((one) => () => one),
+    ...ties.map((tie) => () => tieSentence(tie)),
+    ...unusable.map((one) => () => unusableSentence(one, story)),
+    ...partingSentences(story).map((one) => () => one),
   ];
-  if (all.length <= MAX_SENTENCES) return all;
-  return [...all.slice(0, MAX_SENTENCES - 1), `And ${all.length - MAX_SENTENCES + 1} more that came less far.`];
+  const room = all.length <= MAX_SENTENCES ? all.length : MAX_SENTENCES - 1;
+  const told = all.slice(0, room).map((write) => shortened(write()));
+  return room === all.length ? told : [...told, `And ${all.length - room} more that came less far.`];
+}
+
+/** Names and lists may be long: what stands first in a sentence tells the most. */
+export function shortened(sentence: string): string {
+  if (sentence.length <= MAX_CHARACTERS) return sentence;
+  return `${sentence.slice(0, MAX_CHARACTERS - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
 
 /** `2`, or in brackets what it allows. */
@@ -327,6 +333,20 @@ export function ruleSentence({ name, require, prefer }: Selection): string {
   const order = prefer.map((one) => CRITERION_WORDS[one]);
   const by = order.length === 0 ? 'by the suite table' : `by ${[...order, 'the suite table'].join(', then ')}`;
   return `Rule ${name}: ${[...wants, by].join('; ')}.`;
+}
+
+/** The same suite comes out of many pairs of proposals, and is named once. */
+function tieSentence({ criterion, best, near }: Tie): string {
+  const names = [...new Set(near.map(({ suite }) => suiteName(suite)))];
+  const named = names.slice(0, MAX_NAMED).join(', ');
+  const more = names.length <= MAX_NAMED ? '' : ` and ${names.length - MAX_NAMED} more`;
+  return `${CRITERION_WORDS[criterion]}: ${named}${more} ${names.length === 1 ? 'is' : 'are'} within 10 % of ${suiteName(best.suite)}: a tie.`;
+}
+
+function unusableSentence({ side, index, at }: Unusable, story: Story): string {
+  const { name, proposals, unordered } = story[side];
+  const place = unordered === true ? '' : `${index + 1} `;
+  return `${name}'s proposal ${place}(${describeProposal(proposals[index]!)}) is passed over: ${CUT_WORDS[at]}.`;
 }
 
 /** One for the keys, one for the hashes: they are many, and all fall alike. */

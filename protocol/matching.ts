@@ -10,8 +10,8 @@ import {
   type Wishes,
 } from './selection.ts';
 import { COST_TIE, costOf } from './suite-cost.ts';
-import { suiteFits } from './suite-pattern.ts';
-import { SUITE_TRAITS, type SuiteTraits, traitsOf } from './suite-traits.ts';
+import { isInSet, type SuiteSet, suiteSetOf } from './suite-pattern.ts';
+import { SUITE_TRAITS, type SuiteTraits } from './suite-traits.ts';
 import { CIPHERS, HASH_WIRE, type KeyMode, type Suite } from './suites.ts';
 
 /** What keeps two proposals apart, in the order in which it is looked at. */
@@ -35,6 +35,8 @@ export interface Candidate {
   readonly caller: Offer;
   readonly callee: Offer;
   readonly suite: Suite;
+  /** Of that suite. */
+  readonly traits: SuiteTraits;
   /** Place of the hash in the callee's order, of those that are common and allowed. */
   readonly hashPlace: number;
 }
@@ -63,7 +65,7 @@ export function match(
       continue;
     }
     const { suite, callee: offer } = best;
-    const retiring = isRetiring(best, wishes);
+    const retiring = isRetiring(best, scope);
     return { matched: true, suite, keyMode: offer.keyMode, rule: selection.name, retiring };
   }
 }
@@ -96,8 +98,8 @@ const ceilingsOf = ({ steps, ceilings, until, scores }: Race): readonly number[]
 function sweep(caller: OfferList, callee: OfferList, scope: Scope, race: Race) {
   let furthest = 0;
   const found: Found = (ours, theirs, traits, hashPlace) => enter(race, scope, ours, theirs, traits, hashPlace);
-  for (const theirs of callee.offers) {
-    for (const ours of caller.offers) {
+  for (const theirs of callee.deciding) {
+    for (const ours of caller.deciding) {
       const apart = overlap(ours, theirs, scope, found);
       if (apart !== null && race.best === null) furthest = Math.max(furthest, SETTINGS.indexOf(apart));
     }
@@ -122,41 +124,41 @@ function enter(race: Race, scope: Scope, caller: Offer, callee: Offer, traits: S
 }
 
 /** [patent 0160, 0161] Every setting equal, or its ranges overlapping; then what the rule and the connect allow of that. */
-export function meet(caller: Offer, callee: Offer, selection: Selection, wishes: Wishes): Meeting {
+export function meet(caller: Offer, callee: Offer, scope: Scope): Meeting {
   const candidates: Candidate[] = [];
-  const apart = overlap(caller, callee, scopeOf(selection, wishes), (...one) => candidates.push(candidateOf(...one)));
+  const apart = overlap(caller, callee, scope, (...one) => candidates.push(candidateOf(...one)));
   return apart === null ? { candidates } : { apart };
 }
 
 type Found = (caller: Offer, callee: Offer, traits: SuiteTraits, hashPlace: number) => void;
 
-function candidateOf(
-  caller: Offer,
-  callee: Offer,
-  { cipher, keyBits, hash }: SuiteTraits,
-  hashPlace: number,
-): Candidate {
-  return { caller, callee, suite: { cipher, keyBits, hash, tagBits: callee.tagBits }, hashPlace };
+function candidateOf(caller: Offer, callee: Offer, traits: SuiteTraits, hashPlace: number): Candidate {
+  const { cipher, keyBits, hash } = traits;
+  return { caller, callee, suite: { cipher, keyBits, hash, tagBits: callee.tagBits }, traits, hashPlace };
 }
 
 /** What selection and wishes say, ready for one pair of proposals after the other. */
-interface Scope {
+export interface Scope {
   readonly require: Requirement;
   readonly hashMask: number;
-  readonly wishes: Wishes;
+  readonly allowUnencrypted: boolean;
+  readonly retiring: SuiteSet;
+  readonly retired: SuiteSet;
   readonly messageBytes: number;
   /** [patent 0162] The shortest key and the callee's first hash will do, unless a criterion looks at these. */
   readonly everyKey: boolean;
   readonly everyHash: boolean;
 }
 
-function scopeOf(selection: Selection, wishes: Wishes): Scope {
+export function scopeOf(selection: Selection, wishes: Wishes): Scope {
   const { require, prefer } = selection;
   const every = wishes.retiring.length > 0 || wishes.retired.length > 0; // a retirement may name one key with one hash
   return {
     require,
     hashMask: hashMaskOf(require.hashes),
-    wishes,
+    allowUnencrypted: wishes.allowUnencrypted,
+    retiring: suiteSetOf(wishes.retiring),
+    retired: suiteSetOf(wishes.retired),
     messageBytes: messageBytesOf(selection, wishes),
     everyKey: every || prefer.some((one) => LOOKS_AT_KEY.has(one)),
     everyHash: every || prefer.some((one) => LOOKS_AT_HASH.has(one)),
@@ -173,8 +175,8 @@ function overlap(caller: Offer, callee: Offer, scope: Scope, found: Found): Sett
   if (hashes === 0) return 'hash';
   if (caller.tagBits !== tagBits) return 'tagBits';
   if (caller.keyMode !== keyMode) return 'keyMode';
-  const { require, wishes, everyKey, everyHash } = scope;
-  if (!wishes.allowUnencrypted && !CIPHERS[cipher].encrypts) return 'encryption';
+  const { require, retired, everyKey, everyHash } = scope;
+  if (!scope.allowUnencrypted && !CIPHERS[cipher].encrypts) return 'encryption';
   const allowed = hashes & scope.hashMask;
   if (allowed === 0 || tagBits < require.minTagBits || !require.ciphers.includes(cipher)) return 'rule';
   let apart: Setting | null = 'rule';
@@ -186,7 +188,7 @@ function overlap(caller: Offer, callee: Offer, scope: Scope, found: Found): Sett
       if ((allowed & (1 << hash)) === 0) continue;
       const traits = rows[bit]![hash]!;
       if (traits.strengthBits < require.minStrengthBits) break;
-      if (!isRetired(traits, tagBits, wishes)) {
+      if (!isInSet(retired, cipher, bit, hash, tagBits)) {
         apart = null;
         found(caller, callee, traits, hashPlace);
         if (!everyHash) break;
@@ -198,22 +200,15 @@ function overlap(caller: Offer, callee: Offer, scope: Scope, found: Found): Sett
   return apart;
 }
 
-const isRetired = (traits: SuiteTraits, tagBits: number, { retired }: Wishes): boolean =>
-  retired.length > 0 && retired.some((pattern) => suiteFits({ ...traits, tagBits }, pattern));
-
 const LOOKS_AT_KEY: ReadonlySet<Criterion> = new Set(['strength', 'key-length', 'cipher-lightness', 'cost']);
 /** The weight of aes-ctr-hmac and of hmac is that of the hash too. */
 const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['cipher-lightness', 'hash-lightness', 'cost']);
 
 /** Those that no other is better than. */
-export function bestBy(
-  criterion: Criterion,
-  candidates: readonly Candidate[],
-  selection: Selection,
-  wishes: Wishes,
-): Candidate[] {
-  const scores = candidates.map((candidate) => scoreOf(criterion, candidate, selection, wishes));
-  const enough = nearEnough(criterion, Math.min(...scores));
+export function bestBy(criterion: Criterion, candidates: readonly Candidate[], scope: Scope): Candidate[] {
+  const scores = candidates.map((candidate) => scoreOf(criterion, candidate, scope));
+  const least = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY);
+  const enough = nearEnough(criterion, least);
   return candidates.filter((_, at) => scores[at]! <= enough);
 }
 
@@ -221,20 +216,15 @@ export function bestBy(
 const nearEnough = (step: Step, least: number): number => (step === 'cost' ? least * COST_TIE : least);
 
 /** Lower is better. */
-export const scoreOf = (
-  criterion: Criterion,
-  { caller, callee, suite }: Candidate,
-  selection: Selection,
-  wishes: Wishes,
-): number =>
-  scoreBy(criterion, caller, callee, traitsOf(suite), { messageBytes: messageBytesOf(selection, wishes), wishes });
+export const scoreOf = (criterion: Criterion, { caller, callee, traits }: Candidate, scope: Scope): number =>
+  scoreBy(criterion, caller, callee, traits, scope);
 
 function scoreBy(
   step: Step,
   caller: Offer,
   callee: Offer,
   traits: SuiteTraits,
-  { messageBytes, wishes }: Pick<Scope, 'messageBytes' | 'wishes'>,
+  { messageBytes, retiring }: Pick<Scope, 'messageBytes' | 'retiring'>,
 ): number {
   switch (step) {
     case 'strength':
@@ -255,15 +245,18 @@ function scoreBy(
     case 'caller-priority':
       return caller.priority;
     case 'retiring':
-      return Number(isRetiring({ suite: { ...traits, tagBits: callee.tagBits } }, wishes));
+      return Number(isOneOf(retiring, traits, callee.tagBits));
     default:
       return step satisfies never;
   }
 }
 
 /** Taken only when nothing else is common. */
-export const isRetiring = ({ suite }: Pick<Candidate, 'suite'>, { retiring }: Pick<Wishes, 'retiring'>): boolean =>
-  retiring.some((pattern) => suiteFits(suite, pattern));
+export const isRetiring = ({ traits, callee }: Candidate, { retiring }: Scope): boolean =>
+  isOneOf(retiring, traits, callee.tagBits);
+
+const isOneOf = (set: SuiteSet, { cipher, keyPlace, hashNumber }: SuiteTraits, tagBits: number): boolean =>
+  isInSet(set, cipher, keyPlace, hashNumber, tagBits);
 
 /** The settings by which the suite table orders what ties in every criterion, the weightiest first. */
 export const TABLE_PLACES = ['cipher', 'key-length', 'hash-order', 'hash', 'tag', 'key-mode'] as const;

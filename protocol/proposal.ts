@@ -37,6 +37,8 @@ export interface PassedOver {
 /** What a device offers; made once for a registration. */
 export interface OfferList {
   readonly offers: readonly Offer[];
+  /** Of these, those that can decide a match: of two that allow the same, one that the other is never worse than is left out. */
+  readonly deciding: readonly Offer[];
   readonly passedOver: readonly PassedOver[];
 }
 
@@ -52,7 +54,31 @@ export function offersOf(proposals: readonly Proposal[]): OfferList {
     if (typeof cut === 'string') passedOver.push({ index, at: cut });
     else offers.push(cut);
   }
-  return { offers, passedOver };
+  return { offers, deciding: decidingOf(offers), passedOver };
+}
+
+/**
+ * With the same suites, the same order of hashes and the same key mode on one side, each candidate of the one is a candidate of
+ * the other, in the same place; every criterion but cost and priority sees no difference, and these are better in the one that
+ * stays, or the same. So no match comes out otherwise, and none is refused for another setting.
+ */
+function decidingOf(offers: readonly Offer[]): readonly Offer[] {
+  const alike = new Map<string, Offer[]>();
+  for (const offer of offers) {
+    const { cipher, keys, hashNumbers, tagBits, keyMode } = offer;
+    const key = `${cipher} ${keys} ${hashNumbers.join()} ${tagBits} ${keyMode}`;
+    const known = alike.get(key) ?? [];
+    if (known.some((one) => isNeverWorse(one, offer))) continue;
+    alike.set(key, [...known.filter((one) => !isNeverWorse(offer, one)), offer]);
+  }
+  const deciding = new Set([...alike.values()].flat());
+  return offers.filter((offer) => deciding.has(offer));
+}
+
+function isNeverWorse(one: Offer, other: Offer): boolean {
+  if (one.priority > other.priority) return false;
+  if (one.cost === null || other.cost === null) return one.cost === other.cost;
+  return one.cost.picosPerOp <= other.cost.picosPerOp && one.cost.picosPerByte <= other.cost.picosPerByte;
 }
 
 function cutProposal(proposal: Proposal, index: number): Offer | CutAt {

@@ -19,6 +19,49 @@ export const suiteFits = (suite: Suite, { cipher, keyBits, hash, tagBits }: Suit
   (hash === null || suite.hash === hash) &&
   (tagBits === null || suite.tagBits === tagBits);
 
+/** Suites of the registry, each a flag: a match asks for each candidate and walks through no patterns. */
+export type SuiteSet = Readonly<Record<Cipher, Uint8Array>>;
+
+/** Those that fit one of the patterns. */
+export function suiteSetOf(patterns: readonly SuitePattern[]): SuiteSet {
+  if (patterns.length === 0) return NO_SUITES;
+  const set = emptySet();
+  for (const { cipher, keyBits, hash, tagBits } of patterns) {
+    const row = CIPHERS[cipher];
+    for (const [key, length] of row.keyBits.entries()) {
+      if (keyBits !== null && keyBits !== length) continue;
+      for (const name of HASHES) {
+        if (hash !== null && hash !== name) continue;
+        for (const [tag, bits] of row.tagBits.entries()) {
+          if (tagBits === null || tagBits === bits) set[cipher][placeOf(cipher, key, HASH_WIRE[name], tag)] = 1;
+        }
+      }
+    }
+  }
+  return set;
+}
+
+/** @param key place of the key length in the cipher's row; @param hash its number on the wire */
+export const isInSet = (set: SuiteSet, cipher: Cipher, key: number, hash: number, tagBits: number): boolean =>
+  set[cipher][placeOf(cipher, key, hash, CIPHERS[cipher].tagBits.indexOf(tagBits))] === 1;
+
+const HASHES = Object.keys(HASH_WIRE) as readonly HashName[];
+/** Numbers on the wire begin with 1. */
+const HASH_PLACES = Math.max(...Object.values(HASH_WIRE)) + 1;
+
+const placeOf = (cipher: Cipher, key: number, hash: number, tag: number): number =>
+  (key * HASH_PLACES + hash) * CIPHERS[cipher].tagBits.length + tag;
+
+const emptySet = (): SuiteSet =>
+  Object.fromEntries(
+    Object.entries(CIPHERS).map(([cipher, { keyBits, tagBits }]) => [
+      cipher,
+      new Uint8Array(keyBits.length * HASH_PLACES * tagBits.length),
+    ]),
+  ) as SuiteSet;
+
+const NO_SUITES = emptySet();
+
 /** @returns what is wrong with it, in words that name what is allowed */
 export function parseSuitePattern(text: string): SuitePattern | { readonly fault: string } {
   const dashed = /^(.+)-(\d{3})$/.exec(text);

@@ -8,6 +8,10 @@ import { assumedCost, cipherWeight, HASH_WEIGHT } from './suite-cost.ts';
 import { CIPHERS, type Cipher, HASH_WIRE, type Suite, strengthBits } from './suites.ts';
 
 export interface SuiteTraits extends Omit<Suite, 'tagBits'> {
+  /** Of the key length in the cipher's row. */
+  readonly keyPlace: number;
+  /** Of the hash on the wire. */
+  readonly hashNumber: number;
   readonly strengthBits: number;
   readonly cipherWeight: number;
   readonly hashWeight: number;
@@ -22,12 +26,9 @@ export const SUITE_TRAITS = Object.fromEntries(
   Object.keys(CIPHERS).map((cipher) => [cipher, tableOf(cipher as Cipher)]),
 ) as Readonly<Record<Cipher, TraitTable>>;
 
-export const traitsOf = ({ cipher, keyBits, hash }: Suite): SuiteTraits =>
-  SUITE_TRAITS[cipher][CIPHERS[cipher].keyBits.indexOf(keyBits)]![HASH_WIRE[hash]]!;
-
 function tableOf(cipher: Cipher): TraitTable {
   const [tagBits] = CIPHERS[cipher].tagBits;
-  return CIPHERS[cipher].keyBits.map((keyBits) => {
+  return CIPHERS[cipher].keyBits.map((keyBits, keyPlace) => {
     const row: SuiteTraits[] = [];
     for (const [hash, number] of Object.entries(HASH_WIRE) as [HashName, number][]) {
       const suite = { cipher, keyBits, hash, tagBits: tagBits! };
@@ -35,6 +36,8 @@ function tableOf(cipher: Cipher): TraitTable {
         cipher,
         keyBits,
         hash,
+        keyPlace,
+        hashNumber: number,
         strengthBits: strengthBits(suite),
         cipherWeight: cipherWeight(suite),
         hashWeight: HASH_WEIGHT[hash],

@@ -58,7 +58,7 @@ test('[P20] class and groups come from the registry of the operator: a rule for 
   }
 });
 
-test('[P20] [patent 0111] what is common and not as the rule requires is refused, with the rule in the reason', () => {
+test('[P20] [patent 0111] what is common and not as the rule requires is refused: the log names the rule and what it asks, the caller reads neither', () => {
   const rules = {
     rules: [],
     otherwise: selection('long keys', { require: { ...NO_REQUIREMENT, minStrengthBits: 192 } }),
@@ -67,7 +67,16 @@ test('[P20] [patent 0111] what is common and not as the rule requires is refused
   const only = [proposal('aes-gcm', 128)];
   const pair = couple({ town: { settings: { rules } }, caller: { proposals: only }, callee: { proposals: only } });
   assert.equal(chosen(pair), 'no-common-suite');
-  assert.match(pair.caller.latest('callFailed')?.detail ?? '', /long keys/);
+  const { detail } = pair.caller.latest('callFailed')!;
+  assert.equal(detail, 'suites are common, and a rule of the manager refuses them');
+  const line = pair.town.managerLogs.find((one) => one.startsWith('info connect.refused'))!;
+  const logged = {
+    reason: 'no-common-suite',
+    detail,
+    rule: 'long keys',
+    requirement: 'a strength of at least 192 bit',
+  };
+  assert.deepEqual(JSON.parse(line.slice(line.indexOf('{'))), { caller: 'router', callee: 'tv', ...logged });
 });
 
 test('[B4] the lightest suite for the size that the caller names: what each side measured decides, the slower side counts', () => {

@@ -83,7 +83,7 @@ test('[P18] [patent 0151] a proposal of which nothing is left is passed over, an
     offers.map(({ index, cipher, tagBits }) => [index, cipher, tagBits]),
     [[7, 'aes-ccm', 64]],
   );
-  assert.deepEqual(offersOf([]), { offers: [], passedOver: [] });
+  assert.deepEqual(offersOf([]), { offers: [], deciding: [], passedOver: [] });
 });
 
 test('[P19] hashes keep their order, each counts once, and those of a later version are left out', () => {
