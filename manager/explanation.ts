@@ -4,7 +4,7 @@
 import type { JsonValue } from '../platform/control-socket.ts';
 import { explainMatch, type MatchExplanation } from '../protocol/match-explanation.ts';
 import { spellCause } from '../protocol/match-replay.ts';
-import { fateWords, settingText } from '../protocol/match-sentences.ts';
+import { fateWords, settingText, shortened } from '../protocol/match-sentences.ts';
 import type { Selection, Wishes } from '../protocol/selection.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
@@ -26,8 +26,8 @@ export interface ConnectQuestion extends CallerWishes {
   readonly at: EpochSeconds | null;
 }
 
-/** More pairs of proposals that part say no more. */
-const MAX_PARTINGS = 64;
+/** What two devices registered, and how many rules there are, makes no answer longer than some 40 KB. */
+const MOST_SHOWN = { candidates: 64, passedOver: 16, partings: 16, rules: 16 } as const;
 
 /** @returns null and the name by which nobody is known */
 export function explainConnect(
@@ -110,12 +110,12 @@ export function showChoice(
   moment: EpochSeconds,
 ): Shown {
   const [caller, callee] = [subjectOf(state, ours), subjectOf(state, theirs)];
-  const { selection, looked, left } = lookAtRules(state.rules, caller, callee, moment);
+  const { selection, ...looking } = lookAtRules(state.rules, caller, callee, moment);
   const wishes: Wishes = { ...callerWishes, ...retirementsAt(state.retirements.values(), moment) };
   const explained = explain(state, ours, theirs, selection, wishes);
   return {
     moment: iso(moment),
-    rules: { digest: state.rules.digest, decided: selection.name, looked, left },
+    rules: { digest: state.rules.digest, decided: selection.name, ...looking },
     match: explained === null ? null : showExplanation(explained),
   };
 }
@@ -139,16 +139,21 @@ export function explain(
   );
 }
 
-/** Up to the one that decides; `left`: how many stand behind it. */
+/** Up to the one that decides; `before`, `left`: how many more stand before those that are shown, and behind them. */
 function lookAtRules({ rules, otherwise }: Rules, caller: Subject, callee: Subject, moment: EpochSeconds) {
   const looked: Shown[] = [];
   for (const { when, selection } of rules) {
     const failed = whyNot(when, caller, callee, moment);
-    looked.push({ rule: selection.name, when: describeWhen(when), applies: failed === null, failed });
-    if (failed === null) return { selection, looked, left: rules.length - looked.length };
+    looked.push({ rule: selection.name, when: shortened(describeWhen(when)), applies: failed === null, failed });
+    if (failed === null) return { selection, ...lastOf(looked), left: rules.length - looked.length };
   }
-  return { selection: otherwise, looked, left: 0 };
+  return { selection: otherwise, ...lastOf(looked), left: 0 };
 }
+
+const lastOf = (looked: readonly Shown[]) => ({
+  looked: looked.slice(-MOST_SHOWN.rules),
+  before: Math.max(0, looked.length - MOST_SHOWN.rules),
+});
 
 export function showExplanation(explained: MatchExplanation): Shown {
   const { match, cause, contenders, unusable, partings, because, whatWouldChange } = explained;
@@ -163,20 +168,24 @@ export function showExplanation(explained: MatchExplanation): Shown {
     cause: spellCause(cause),
     because,
     whatWouldChange,
-    candidates: contenders.map((one) => ({
+    candidates: contenders.slice(0, MOST_SHOWN.candidates).map((one) => ({
       suite: suiteName(one.suite),
       keyMode: one.keyMode,
       fate: fateWords(one.fate),
     })),
-    passedOver: unusable.map(({ side, index, at }) => ({ side, proposal: index + 1, at })),
-    partings: partings.slice(0, MAX_PARTINGS).map(({ caller, callee, at }) => ({
+    candidatesLeftOut: Math.max(0, contenders.length - MOST_SHOWN.candidates),
+    passedOver: unusable
+      .slice(0, MOST_SHOWN.passedOver)
+      .map(({ side, index, at }) => ({ side, proposal: index + 1, at })),
+    passedOverLeftOut: Math.max(0, unusable.length - MOST_SHOWN.passedOver),
+    partings: partings.slice(0, MOST_SHOWN.partings).map(({ caller, callee, at }) => ({
       caller: caller.index + 1,
       callee: callee.index + 1,
       at,
       callerHas: settingText(at, caller),
       calleeHas: settingText(at, callee),
     })),
-    partingsLeftOut: Math.max(0, partings.length - MAX_PARTINGS),
+    partingsLeftOut: Math.max(0, partings.length - MOST_SHOWN.partings),
   };
 }
 

@@ -122,11 +122,14 @@ const FAILED: Readonly<Record<string, string>> = {
 };
 
 function ruleLines(rules: Shown): readonly string[] {
-  const looked = objects(fieldOf(rules, 'looked') ?? null).flatMap((rule) => {
+  const before = Number(fieldOf(rules, 'before') ?? 0);
+  const shown = objects(fieldOf(rules, 'looked') ?? null).flatMap((rule) => {
     const applies = rule.applies === true;
     const why = applies ? 'decides' : (FAILED[String(rule.failed)] ?? 'does not hold');
     return wrap(`${cell(rule, 'rule')}: ${why} (${cell(rule, 'when')})`, applies ? '  ✓ ' : '  ✗ ');
   });
+  const looked =
+    before > 0 ? [`    ${before} before these that ${before === 1 ? 'does' : 'do'} not hold`, ...shown] : shown;
   const left = Number(fieldOf(rules, 'left') ?? 0);
   if (left > 0) return [...looked, `    and ${left} behind it that ${left === 1 ? 'is' : 'are'} not looked at`];
   const last = objects(fieldOf(rules, 'looked') ?? null).at(-1);
@@ -142,8 +145,8 @@ function candidateLines(match: JsonValue): readonly string[] {
     .slice(0, MAX_CANDIDATES)
     .map((one) => [one.fate === 'chosen' ? '✓' : '✗', cell(one, 'suite'), cell(one, 'keyMode'), cell(one, 'fate')]);
   const [, ...lines] = table(['', '', '', ''], rows).split('\n');
-  const more = all.length - rows.length;
-  return [...lines.map((line) => `  ${line}`), ...(more > 0 ? [`    and ${more} more (--json shows all)`] : [])];
+  const more = all.length - rows.length + Number(fieldOf(match, 'candidatesLeftOut') ?? 0);
+  return [...lines.map((line) => `  ${line}`), ...(more > 0 ? [`    and ${more} more (--json shows up to 64)`] : [])];
 }
 
 const section = (title: string, lines: readonly string[]): readonly string[] =>
