@@ -34,6 +34,8 @@ export interface HouseOptions {
   readonly listen?: string;
   /** Further lines of the broker's configuration. */
   readonly brokerYaml?: string;
+  /** Further files, there before anything starts. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Further lines of the manager's configuration. */
   readonly managerYaml?: string;
   /** Further lines of the verifier's. */
@@ -97,6 +99,7 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   const devices = options.occupants.map(({ id, sans = [] }) => ({ name: id, kind: 'device', sans }) as const);
   (options.certify ?? certifyByKagimori)(directory, [...services, ...devices]);
   for (const service of ['manager', 'verifier']) write(`${service}.token`, randomToken());
+  for (const [file, text] of Object.entries(options.files ?? {})) write(file, text);
   const brokerMore = options.brokerYaml ?? '';
   write('broker.yaml', brokerYaml(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', brokerMore));
 
