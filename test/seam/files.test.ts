@@ -2,11 +2,19 @@
  * Files on a real disk: bounds, permissions, atomic replacement.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { FileFault, type FileFaultKind, readBounded, readPrivate, writeAtomically } from '../../platform/files.ts';
+import {
+  FileFault,
+  type FileFaultKind,
+  readBounded,
+  readGuarded,
+  readPrivate,
+  writeAtomically,
+} from '../../platform/files.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
 
 function folder(t: TestContext): string {
@@ -39,6 +47,22 @@ test('what is missing, a directory or a device is named and not read', (t) => {
   assert.throws(() => readBounded(path, 5), faultAt('missing', path));
   assert.throws(() => readBounded(join(path, '..'), 5), faultAt('unreadable', join(path, '..')));
   assert.throws(() => readBounded('/dev/zero', 5), faultAt('unreadable', '/dev/zero', /regular/));
+});
+
+test('a FIFO that nobody writes to is named, and not waited for', (t) => {
+  const path = join(folder(t), 'fifo');
+  execFileSync('mkfifo', ['-m', '600', path]);
+  assert.throws(() => readBounded(path, 5), faultAt('unreadable', path, /regular/));
+  assert.throws(() => readPrivate(path, 5), faultAt('unreadable', path, /regular/));
+});
+
+test('a file that every user may change is read, and that is told', (t) => {
+  const path = join(folder(t), 'file');
+  writeFileSync(path, 'x');
+  for (const [mode, anyone] of [[0o666, true] as const, [0o602, true] as const, [0o664, false] as const]) {
+    chmodSync(path, mode);
+    assert.deepEqual(readGuarded(path, 5), { bytes: encodeUtf8('x'), anyone });
+  }
 });
 
 test('a private file that others can read is refused with the command that mends it', (t) => {

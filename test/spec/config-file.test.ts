@@ -125,7 +125,29 @@ for (const [rule, text, schema, expected] of BROKEN) {
 }
 
 test('a configuration nested a hundred thousand deep is refused in words', () => {
-  assert.match(problems('['.repeat(100_000), brokerConfig)[0] ?? '', /^k\.yaml:1:\d+: /);
+  const deep = /^k\.yaml:1:\d+: nested too deeply: a configuration needs a few levels$/;
+  for (const text of [
+    '['.repeat(100_000),
+    `x: ${'['.repeat(800)}${']'.repeat(800)}`,
+    '{a: '.repeat(101) + '}'.repeat(101),
+  ]) {
+    const lines = problems(text, brokerConfig);
+    assert.match(lines.join('\n'), deep, text.slice(0, 20));
+  }
+  assert.match(problems(`root: ${'['.repeat(20)}${']'.repeat(20)}`, brokerConfig)[0] ?? '', /: root: is a list/);
+});
+
+test('twenty thousand unknown keys, and one of them given twice, are told without comparing each with each', () => {
+  const keys = Array.from({ length: 20_000 }, (_, number) => `k${number}: 1\n`).join('');
+  const began = process.cpuUsage();
+  assert.equal(problems(keys, brokerConfig).at(-1), 'and 19990 more');
+  assert.deepEqual(problems(`${keys}k7: 2\n"k7": 3\n`, brokerConfig), [
+    'k.yaml:20001:1: k7: given twice: keep one of them',
+    'k.yaml:20002:1: "k7": given twice: keep one of them',
+  ]);
+  const { user, system } = process.cpuUsage(began);
+  // by pairs it was ten times as much
+  assert.ok((user + system) / 1e6 < 3, `${(user + system) / 1e6} s`);
 });
 
 test('of many problems the first ten are told, and how many are left', () => {

@@ -259,6 +259,16 @@ for (const [rule, text, expected] of [
     JSON.stringify({ id: 'x', proposals: Array.from({ length: 10_000 }, () => gcm) }),
     /10000 of them are too many/,
   ],
+  [
+    '300 KB in one word: too much for the parser that knows places',
+    JSON.stringify({ id: 'x'.repeat(300_000), proposals: [gcm] }),
+    /bad\.json: more than 262144 bytes/,
+  ],
+  [
+    'lists in lists, 800 deep',
+    `{ "id": "x", "proposals": ${'['.repeat(800)}${']'.repeat(800)} }`,
+    /bad\.json:1:\d+: nested too deeply/,
+  ],
 ] as const) {
   test(`[P9] a device file that cannot be used is told with its place: ${rule}`, () => {
     const bad = file('bad.json', text);
