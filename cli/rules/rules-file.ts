@@ -183,8 +183,8 @@ export const rulesSchema = z
   });
 export type WrittenRules = z.output<typeof rulesSchema>;
 
-/** As many as are shown, and more: for each of them all names are compared. */
-const MAX_SEARCHED = 20;
+/** As many as are shown: for each of them all names are compared. */
+const MAX_SEARCHED = 10;
 const MAX_LISTED = 20;
 
 function unknownName(what: string, name: string, known: readonly string[]): string {
