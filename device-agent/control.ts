@@ -63,7 +63,7 @@ const REMEDIES: Readonly<Record<Reason, string>> = {
   'verifier-away': 'the verifier is away: it is tried again',
   'internal-error': 'the manager could not store it: look at its log',
   'name-taken': 'another certificate holds that name',
-  'too-many': 'too many sessions: end some first',
+  'too-many': 'too many sessions: end some first; or too many refused connects: wait',
   'authenticate-only': 'this channel only authenticates: no session can be asked for',
   shutdown: 'the other device is going down',
   withdrawn: 'it was withdrawn',

@@ -132,9 +132,12 @@ test('[B8] session explain answers with less than 48 KB for the worst lists behi
     assert.ok(bytes < 48 * 1024, `${bytes} bytes`);
     const { rules: looking, match } = shown.today as unknown as {
       readonly rules: { readonly before: number; readonly looked: readonly unknown[]; readonly left: number };
-      readonly match: Readonly<Record<'candidatesLeftOut' | 'partingsLeftOut' | 'passedOverLeftOut', number>>;
+      readonly match: { readonly candidates: readonly unknown[] } & Readonly<
+        Record<'candidatesLeftOut' | 'partingsLeftOut' | 'passedOverLeftOut', number>
+      >;
     };
     assert.deepEqual([looking.before, looking.looked.length, looking.left], [984, 16, 0]);
+    assert.equal(match.candidates.length, caller === widest ? 64 : 9);
     const left = match.candidatesLeftOut + match.partingsLeftOut + match.passedOverLeftOut;
     assert.ok(caller === widest ? left > 0 : left === 0, `${left} left out`);
   }

@@ -75,6 +75,8 @@ test('[P12] another list, other rules, a retirement, its withdrawal and the comi
   assert.equal(chosen(pair), 'aes-gcm-128 sha-256 tag 128');
   manager.retirements.set('aes-gcm', retirement('aes-gcm', pair.town.world().wall + DAY));
   assert.equal(chosen(pair), 'aes-ccm-128 sha-256 tag 128');
+  manager.retirements.set('aes-gcm', retirement('aes-ccm', pair.town.world().wall + DAY));
+  assert.equal(chosen(pair), 'aes-gcm-128 sha-256 tag 128', 'another one, and as many as before');
   manager.retirements.delete('aes-gcm');
   assert.equal(chosen(pair), 'aes-gcm-128 sha-256 tag 128');
   manager.retirements.set('aes-ccm', retirement('aes-ccm', pair.town.world().wall + 10));
@@ -96,6 +98,11 @@ test('[P12] another list, other rules, a retirement, its withdrawal and the comi
   pair.town.flush();
   assert.equal(chosen(pair), 'rule');
   assert.equal(choose(pair).match.rule, 'new');
+  pair.caller.run((state, world) =>
+    register(state, { ...state.registration.wanted, proposals: [proposal('chacha20-poly1305', 256)] }, world),
+  );
+  pair.town.flush();
+  assert.equal(chosen(pair), 'cipher');
 });
 
 test('[P12] what is remembered has a bound, however many pairs ask', () => {
