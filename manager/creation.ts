@@ -98,7 +98,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
     suite: record.suite,
     keyMode: record.keyMode,
     rule: record.rule,
-    decision: readDecision(record.decision),
+    decision: readDecision(record),
     lifetimeSeconds: left,
     route: record.route,
   };
@@ -116,10 +116,19 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   schedule(state.deadlines, `session:${sid}`, until);
 }
 
-function readDecision(record: SessionRecord['decision']): Decision | null {
-  if (record === undefined) return null;
-  const { at, rules, messageBytes } = record;
-  return { ...record, at: EpochSeconds(at), rules: rules ?? null, messageBytes: messageBytes ?? null };
+function readDecision({ rule, decision }: SessionRecord): Decision | null {
+  if (decision?.selection === undefined) return null;
+  const { at, rules, messageBytes, allowUnencrypted, callerRegistration, calleeRegistration } = decision;
+  const { prefer, messageBytes: ofRule, ...require } = decision.selection;
+  return {
+    at: EpochSeconds(at),
+    rules: rules ?? null,
+    selection: { name: rule, require, prefer, messageBytes: ofRule ?? null },
+    allowUnencrypted,
+    messageBytes: messageBytes ?? null,
+    callerRegistration,
+    calleeRegistration,
+  };
 }
 
 function restoreParty(

@@ -15,6 +15,7 @@ import { retirementsAt } from './retirement.ts';
 import { describeWhen, type Rules, whyNot } from './rules.ts';
 import { type CallerWishes, subjectOf } from './selection.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
+import type { Decision } from './terms.ts';
 
 export type Shown = { readonly [key: string]: JsonValue };
 
@@ -101,21 +102,34 @@ function policyText({ settings }: ManagerState, ours: Subject, theirs: Subject):
 
 // ── The choice ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** As rules, attributes and lists stand now. @param moment of the rules' time windows and the retirements */
+/**
+ * As rules, attributes and lists stand now.
+ * @param moment  of the rules' time windows and the retirements
+ * @param decided  what decided then, where the rules are others now
+ */
 export function showChoice(
   state: ManagerState,
   ours: DeviceId,
   theirs: DeviceId,
   callerWishes: CallerWishes,
   moment: EpochSeconds,
+  decided: Pick<Decision, 'selection' | 'rules'> | null = null,
 ): Shown {
   const [caller, callee] = [subjectOf(state, ours), subjectOf(state, theirs)];
-  const { selection, ...looking } = lookAtRules(state.rules, caller, callee, moment);
+  const { selection, ...looking } =
+    decided === null
+      ? lookAtRules(state.rules, caller, callee, moment)
+      : { selection: decided.selection, looked: [], before: 0, left: 0 };
   const wishes: Wishes = { ...callerWishes, ...retirementsAt(state.retirements.values(), moment) };
   const explained = explain(state, ours, theirs, selection, wishes);
   return {
     moment: iso(moment),
-    rules: { digest: state.rules.digest, decided: selection.name, ...looking },
+    rules: {
+      digest: (decided ?? { rules: state.rules.digest }).rules,
+      decided: selection.name,
+      ...looking,
+      asThen: decided !== null,
+    },
     match: explained === null ? null : showExplanation(explained),
   };
 }

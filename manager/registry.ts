@@ -6,7 +6,7 @@
 import type { Change, Store } from '../platform/store.ts';
 import { concat, equal } from '../protocol/bytes.ts';
 import { type CborItem, encode } from '../protocol/cbor.ts';
-import type { Aead, Crypto } from '../protocol/crypto.ts';
+import type { Aead, Crypto, HashName } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import {
   INSTANCE_BYTES,
@@ -19,7 +19,8 @@ import {
 } from '../protocol/messages.ts';
 import type { ResumptionSecret } from '../protocol/resumption.ts';
 import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';
-import { type KeyMode, SuiteSchema } from '../protocol/suites.ts';
+import type { Criterion } from '../protocol/selection.ts';
+import { CIPHER_WIRE, type Cipher, HASH_WIRE, type KeyMode, SuiteSchema } from '../protocol/suites.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
 import { type Retirement, readRetirement } from './retirement.ts';
 
@@ -58,6 +59,25 @@ const ResumptionRecord = message('ResumptionRecord', null, 'one secret of the ch
   until: required(6, epochSeconds, 'end of the chain'),
 });
 
+const criterion = choice<Criterion>({
+  strength: 1,
+  'key-length': 2,
+  'cipher-lightness': 3,
+  'hash-lightness': 4,
+  cost: 5,
+  'callee-priority': 6,
+  'caller-priority': 7,
+});
+
+const SelectionRecord = message('SelectionRecord', null, 'what a rule says of the choice', {
+  minStrengthBits: required(1, uint(0, 256), 'of the suite'),
+  minTagBits: required(2, uint(0, 256), 'of its tag'),
+  ciphers: required(3, array(choice<Cipher>(CIPHER_WIRE), 0, 16), 'that are allowed'),
+  hashes: required(4, array(choice<HashName>(HASH_WIRE), 0, 8), 'that are allowed'),
+  prefer: required(5, array(criterion, 0, 16), 'criteria in order'),
+  messageBytes: optional(6, uint(1, MAX_MESSAGE_BYTES), 'for which costs are compared'),
+});
+
 const DecisionRecord = message('DecisionRecord', null, 'on what the choice of a suite was made', {
   at: required(1, epochSeconds, 'when'),
   rules: optional(2, text(64, 64), 'SHA-256 of the rules file, in hex; absent: the built-in rule'),
@@ -65,6 +85,7 @@ const DecisionRecord = message('DecisionRecord', null, 'on what the choice of a 
   messageBytes: optional(4, uint(1, MAX_MESSAGE_BYTES), 'as the caller wished'),
   callerRegistration: required(5, bytes(32), 'SHA-256 of what the caller had registered'),
   calleeRegistration: required(6, bytes(32), 'SHA-256 of what the callee had registered'),
+  selection: optional(7, SelectionRecord.type, 'what the deciding rule said then; its name stands in the session'),
 });
 
 const RetirementRecord = message('RetirementRecord', null, 'a suite that is to go; its key is its spelling', {

@@ -51,6 +51,7 @@ export function chooseSuite(
   const decision: Decision = {
     at: world.wall,
     rules: state.rules.digest,
+    selection,
     ...callerWishes,
     callerRegistration: ours.hash,
     calleeRegistration: theirs.hash,

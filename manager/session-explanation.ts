@@ -53,12 +53,12 @@ function explainDecision(state: ManagerState, terms: Terms, decision: Decision, 
     { id: terms.callee.id, hash: decision.calleeRegistration },
   ].map(({ id, hash }) => ({ id, stands: standing(state, id, hash, world) }));
   const rulesStand = decision.rules === state.rules.digest;
-  const findings = [
-    ...lists.flatMap(({ id, stands }) => (stands === 'same' ? [] : [LIST_WORDS[stands](id)])),
-    ...(rulesStand
-      ? []
-      : [`The rules were replaced since: then ${fileText(decision.rules)}, now ${fileText(state.rules.digest)}.`]),
-  ];
+  const changed = lists.flatMap(({ id, stands }) => (stands === 'same' ? [] : [LIST_WORDS[stands](id)]));
+  const replaced = rulesStand
+    ? []
+    : [
+        `The rules were replaced since (then ${fileText(decision.rules)}, now ${fileText(state.rules.digest)}): the choice is repeated by rule ${terms.rule} as it stood then.`,
+      ];
   const shown = {
     decision: {
       at: iso(at),
@@ -70,13 +70,14 @@ function explainDecision(state: ManagerState, terms: Terms, decision: Decision, 
       calleeList: lists[1]!.stands,
     },
   };
-  if (findings.length > 0) {
-    return { ...shown, findings: [...findings, 'The choice of then cannot be repeated.'], replay: null, agrees: null };
+  if (changed.length > 0) {
+    return { ...shown, findings: [...changed, 'The choice of then cannot be repeated.'], replay: null, agrees: null };
   }
   const wishes = { allowUnencrypted, messageBytes };
-  const again = showChoice(state, terms.caller.id, terms.callee.id, wishes, at);
+  const again = showChoice(state, terms.caller.id, terms.callee.id, wishes, at, rulesStand ? null : decision);
   const agrees = isAsThen(again, terms);
-  return { ...shown, findings: agrees ? [] : whyOther(state, terms, decision, again), replay: again, agrees };
+  const findings = [...replaced, ...(agrees ? [] : whyOther(state, terms, decision, again))];
+  return { ...shown, findings, replay: again, agrees };
 }
 
 type Standing = 'same' | 'replaced' | 'deleted' | 'altered';
@@ -103,7 +104,8 @@ function whyOther(state: ManagerState, terms: Terms, decision: Decision, again: 
   const { id: ours } = terms.caller;
   const { id: theirs } = terms.callee;
   const [caller, callee] = [subjectOf(state, ours), subjectOf(state, theirs)];
-  const selection = decidingRule(state.rules, caller, callee, decision.at);
+  const selection =
+    decision.rules === state.rules.digest ? decidingRule(state.rules, caller, callee, decision.at) : decision.selection;
   if (selection.name !== terms.rule) {
     return [
       `Then rule ${terms.rule} decided, now ${selection.name} does: what the configuration says of the two (class, groups, user) was changed since.`,

@@ -204,8 +204,14 @@ export const partiesOf = (flow: Flow): readonly DeviceId[] => [flow.terms.caller
 
 function decisionRecord({ decision }: Terms): SessionRecord['decision'] {
   if (decision === null) return undefined;
-  const { rules, messageBytes, ...rest } = decision;
-  return { ...rest, rules: rules ?? undefined, messageBytes: messageBytes ?? undefined };
+  const { rules, messageBytes, selection, ...rest } = decision;
+  const { require, prefer } = selection;
+  return {
+    ...rest,
+    rules: rules ?? undefined,
+    messageBytes: messageBytes ?? undefined,
+    selection: { ...require, prefer, messageBytes: selection.messageBytes ?? undefined },
+  };
 }
 
 function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRecord {

@@ -2,6 +2,7 @@
  * The terms of a session: who, what suite, for how long. Who, name and suite stay for its life; the rest is as of its last
  * grant.
  */
+import type { Selection } from '../protocol/selection.ts';
 import type { KeyMode, Suite } from '../protocol/suites.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 
@@ -24,6 +25,8 @@ export interface Decision {
   readonly at: EpochSeconds;
   /** SHA-256 of the rules file, in hex; null: the built-in rule. */
   readonly rules: string | null;
+  /** What the deciding rule said then. */
+  readonly selection: Selection;
   readonly allowUnencrypted: boolean;
   readonly messageBytes: number | null;
   /** SHA-256 of what either side had registered. */

@@ -122,6 +122,7 @@ const FAILED: Readonly<Record<string, string>> = {
 };
 
 function ruleLines(rules: Shown): readonly string[] {
+  if (fieldOf(rules, 'asThen') === true) return [`  ✓ ${cell(rules ?? null, 'decided')}: decided, as it stood then`];
   const before = Number(fieldOf(rules, 'before') ?? 0);
   const shown = objects(fieldOf(rules, 'looked') ?? null).flatMap((rule) => {
     const applies = rule.applies === true;

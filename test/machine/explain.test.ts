@@ -180,7 +180,11 @@ test('[B8] a list that was registered anew, deleted or altered, and rules that w
 
   manager.rules = { ...BUILT_IN_RULES, digest: 'b'.repeat(64) };
   const other = why(pair.town, sid);
-  assert.match(other.findings.join(' '), /rules were replaced since: then file aaaaaaaaaaaa…, now file bbbbbbbbbbbb…/);
+  assert.match(
+    other.findings.join(' '),
+    /replaced since \(then file aaaaaaaaaaaa…, now file bbbbbbbbbbbb…\): the choice is repeated by rule living room/,
+  );
+  assert.equal(other.agrees, true, 'the deciding rule is kept with the session, whatever became of its file');
   assert.equal(other.sameToday, false);
   assert.equal(other.today.match?.name, 'aes-gcm-128 sha-256 tag 128', 'and what would be chosen today');
 });

@@ -121,7 +121,8 @@ test('[B8] [B7] session explain: repeated it comes to the suite of the session, 
   await house.ask('manager', 'rules.reload');
   const after = await run('session', 'explain', sid);
   assertFits(after);
-  assert.match(after.stdout, /! The rules were replaced since: then file [0-9a-f]{12}…, now file\s+[0-9a-f]{12}…\./);
+  assert.match(after.stdout, /! The rules were replaced since \(then file [0-9a-f]{12}…, now file\s+[0-9a-f]{12}…\)/);
+  assert.match(after.stdout, /✓ Repeated, it comes to this suite again/);
   assert.match(after.stdout, /^Today\n {2}it would be (?:aes-gcm|chacha20-poly1305)-256 /m);
   house.write('rules.yaml', RULES);
   await house.ask('manager', 'rules.reload');
