@@ -43,7 +43,7 @@ export function suiteSetOf(patterns: readonly SuitePattern[]): SuiteSet {
 
 /** @param key place of the key length in the cipher's row; @param hash its number on the wire */
 export const isInSet = (set: SuiteSet, cipher: Cipher, key: number, hash: number, tagBits: number): boolean =>
-  set[cipher][placeOf(cipher, key, hash, CIPHERS[cipher].tagBits.indexOf(tagBits))] === 1;
+  set !== NO_SUITES && set[cipher][placeOf(cipher, key, hash, CIPHERS[cipher].tagBits.indexOf(tagBits))] === 1;
 
 const HASHES = Object.keys(HASH_WIRE) as readonly HashName[];
 /** Numbers on the wire begin with 1. */
