@@ -5,6 +5,7 @@
 import {
   bestBy,
   type Candidate,
+  cutAt,
   inTableOrder,
   isRetiring,
   type Match,
@@ -117,7 +118,7 @@ export function replay(caller: OfferList, callee: OfferList, selection: Selectio
   const { partings, contenders, candidates } = meetAll(caller, callee, selection, wishes, scope);
   const note = (of: Candidate, fate: Fate): void => keep(contenders, of, fate, selection);
   if (candidates.length === 0) {
-    const failedOn = partings[0]?.at ?? 'cipher';
+    const failedOn = partings[0]?.at ?? cutAt(caller, callee);
     const match = { matched: false, failedOn, rule: selection.name } as const;
     const all = inOrder(contenders, selection);
     return { match, cause: causeOfNone(caller, callee, failedOn, all), unusable, partings, contenders: all, ties: [] };

@@ -1,4 +1,4 @@
-import { hashMaskOf, type Offer, type OfferList } from './proposal.ts';
+import { type CutAt, hashMaskOf, type Offer, type OfferList } from './proposal.ts';
 import {
   CIPHER_ORDER,
   type Criterion,
@@ -94,9 +94,15 @@ function startOf(steps: readonly Step[], ceilings: readonly number[]): Race {
 const ceilingsOf = ({ steps, ceilings, until, scores }: Race): readonly number[] =>
   steps.slice(0, until).map((step, at) => ceilings[at] ?? nearEnough(step, scores[at]!));
 
+/** Where a side without an offer had nothing left of its proposals, of several the furthest; the first setting otherwise. */
+export function cutAt(caller: OfferList, callee: OfferList): CutAt {
+  const cut = [caller, callee].flatMap(({ offers, passedOver }) => (offers.length === 0 ? passedOver : []));
+  return cut.reduce<CutAt>((most, { at }) => (SETTINGS.indexOf(at) > SETTINGS.indexOf(most) ? at : most), 'cipher');
+}
+
 /** @returns with the best, how far the closest two came that do not meet */
 function sweep(caller: OfferList, callee: OfferList, scope: Scope, race: Race) {
-  let furthest = 0;
+  let furthest = SETTINGS.indexOf(cutAt(caller, callee));
   const found: Found = (ours, theirs, traits, hashPlace) => enter(race, scope, ours, theirs, traits, hashPlace);
   for (const theirs of callee.deciding) {
     for (const ours of caller.deciding) {
@@ -201,8 +207,7 @@ function overlap(caller: Offer, callee: Offer, scope: Scope, found: Found): Sett
 }
 
 const LOOKS_AT_KEY: ReadonlySet<Criterion> = new Set(['strength', 'key-length', 'cipher-lightness', 'cost']);
-/** The weight of aes-ctr-hmac and of hmac is that of the hash too. */
-const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['cipher-lightness', 'hash-lightness', 'cost']);
+const LOOKS_AT_HASH: ReadonlySet<Criterion> = new Set(['hash-lightness', 'cost']);
 
 /** Those that no other is better than. */
 export function bestBy(criterion: Criterion, candidates: readonly Candidate[], scope: Scope): Candidate[] {

@@ -42,8 +42,12 @@ export function assumedCost({ cipher, keyBits, hash }: Omit<Suite, 'tagBits'>): 
   return { picosPerOp: PICOS_PER_OP.counterMode + mac.picosPerOp, picosPerByte: picosPerByte + mac.picosPerByte };
 }
 
-/** How heavy a cipher is beside others; for integrity only nothing is enciphered. */
-export const cipherWeight = (suite: Omit<Suite, 'tagBits'>): number => assumedCost(suite).picosPerByte;
+/**
+ * How heavy a cipher is beside others, its authentication included; where that is HMAC, with SHA-256: the hash has a criterion
+ * of its own.
+ */
+export const cipherWeight = ({ cipher, keyBits }: Pick<Suite, 'cipher' | 'keyBits'>): number =>
+  assumedCost({ cipher, keyBits, hash: 'sha-256' }).picosPerByte;
 
 /**
  * How heavy a hash is beside others: picoseconds of one compression, 64 bytes in 64 rounds or 128 bytes in 80, which is what

@@ -170,7 +170,7 @@ function markOf(
   const marks: Readonly<Record<Criterion, number>> = {
     strength: 256 - Math.min(suite.keyBits, 256),
     'key-length': 512 - suite.keyBits,
-    'cipher-lightness': assumedCost(suite).picosPerByte,
+    'cipher-lightness': assumedCost({ ...suite, hash: 'sha-256' }).picosPerByte,
     'hash-lightness': HASH_WEIGHT[suite.hash],
     cost:
       fault === 'adds the costs of both sides up'

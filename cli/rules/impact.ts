@@ -97,8 +97,10 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
       }
       const before = decidingRule(registry.rules, caller.subject, callee.subject, at);
       const after = decidingRule(rules, caller.subject, callee.subject, at);
-      tally.decided.set(after.name, (tally.decided.get(after.name) ?? 0) + pairs);
+      const decided = (some: number): unknown =>
+        tally.decided.set(after.name, (tally.decided.get(after.name) ?? 0) + some);
       if (keyOf(before) === keyOf(after)) {
+        decided(pairs);
         tally.same += pairs;
         tally.looked += pairs;
         continue;
@@ -119,6 +121,7 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
             outcomes.set(key, made);
             return made;
           };
+          decided(some);
           count(tally, known(before, 'before'), known(after, 'after'), one.ids, other.ids, some, examples);
           if (++work % SLICE === 0) yield tally;
         }

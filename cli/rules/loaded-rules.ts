@@ -7,6 +7,7 @@ import { toHex } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import { MAX_CONFIG_BYTES, parseConfig, placesIn, textOf } from '../config-file.ts';
 import { Failure } from '../failure.ts';
+import { deviceOf } from './device-file.ts';
 import { rulesOf, rulesSchema, type WrittenRules } from './rules-file.ts';
 import { runTests, type TestOutcome } from './rules-tests.ts';
 import { type Warning, warningsOf } from './rules-warnings.ts';
@@ -46,13 +47,16 @@ export function parseRules(bytes: Uint8Array, path: string, crypto: Pick<Crypto,
   const tests = runTests(written, rules).map((one, at) => ({ ...one, place: placeOf(['tests', at]) }));
   const placed = ({ key, text: what }: Warning): string => `${placeOf(key)}: ${what}`;
   const remarks = tests.flatMap(({ name, place, remarks: own }) => own.map((one) => `${place}: test ${name}: ${one}`));
+  const ofDevices = Object.entries(written.devices).flatMap(([name, device]) =>
+    deviceOf(device, name).remarks.map((one) => `${placeOf(['devices', name])}: ${one}`),
+  );
   const { rules: list, default: otherwise } = written;
   return {
     path,
     rules,
     written: { rules: list, default: otherwise },
     tests,
-    warnings: [...warningsOf(rules).map(placed), ...remarks],
+    warnings: [...warningsOf(rules).map(placed), ...ofDevices, ...remarks],
     placed,
   };
 }

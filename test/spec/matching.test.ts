@@ -94,7 +94,7 @@ test('[P19] [patent 0161] algorithm A, at least 64 bit, function A or B meets al
   assert.equal(spell([ours], [theirs]), 'aes-gcm 128 sha-384 128 seed');
   assert.equal(spell([theirs], [ours]), 'aes-gcm 128 sha-384 128 seed', 'whoever asks');
   const shorter = ranged({ max: 127 }, ['sha-384']);
-  assert.equal(spell([shorter], [theirs]), 'none: cipher', 'nothing is left of it: it is passed over');
+  assert.equal(spell([shorter], [theirs]), 'none: keyBits', 'nothing is left of it: it is passed over');
 });
 
 test('[P19] [patent 0162] several overlaps: the shortest key that both allow, then the first common hash of the callee', () => {
@@ -136,13 +136,30 @@ test('[P20] a retirement of one key with one hash keeps neither a longer key nor
   assert.equal(spell(list, list, DEFAULT_SELECTION, { ...NO_WISHES, retired }), 'aes-ctr-hmac 128 sha-384 256 seed');
 });
 
-test('[P20] [patent 0167] the lightness of a cipher with HMAC is that of its hash too, whatever else retires', () => {
+test('[P20] [patent 0167] the lightness of a cipher leaves the hash to its own criterion, and to the order of the callee', () => {
   const list = [proposalOf({ ...CTR, keyBits: 128, hash: ['sha-256', 'sha-512'] })];
   const light = { ...DEFAULT_SELECTION, prefer: ['cipher-lightness'] } as const;
   const retiring = [{ cipher: 'aes-ccm', keyBits: null, hash: null, tagBits: null } as const];
-  const alone = spell(list, list, light);
-  assert.equal(alone, 'aes-ctr-hmac 128 sha-512 256 seed');
-  assert.equal(spell(list, list, light, { ...NO_WISHES, retiring }), alone);
+  assert.equal(spell(list, list, light), 'aes-ctr-hmac 128 sha-256 256 seed');
+  assert.equal(spell(list, list, light, { ...NO_WISHES, retiring }), 'aes-ctr-hmac 128 sha-256 256 seed');
+  const other = [proposalOf({ ...CTR, keyBits: 128, hash: ['sha-512', 'sha-256'] })];
+  assert.equal(spell(list, other, light), 'aes-ctr-hmac 128 sha-512 256 seed');
+});
+
+test('[P19] [patent 0159] where all that a side has is cut away, it fails on the setting of which nothing was left', () => {
+  const good = proposal('aes-gcm', 128);
+  const rows: [Setting, Proposal][] = [
+    ['cipher', { cipher: 'later-9', hashes: ['sha-256'], keyMode: 'seed' }],
+    ['keyBits', proposal('aes-ccm', 192)],
+    ['hash', { cipher: 'aes-gcm', hashes: ['later-7'], keyMode: 'seed' }],
+    ['tagBits', proposal('aes-gcm', 128, { tagBits: 96 })],
+  ];
+  for (const [setting, cut] of rows) {
+    assert.equal(spell([cut], [good]), `none: ${setting}`);
+    assert.equal(spell([good], [cut]), `none: ${setting}`);
+    assert.equal(spell([rows[0]![1], cut], [good]), `none: ${setting}`, 'of several the one that came furthest');
+  }
+  assert.equal(spell([], [good]), 'none: cipher');
 });
 test("[claim 5] where the callee has no preference the caller's priority decides, then the suite table", () => {
   const first = proposal('chacha20-poly1305', 256, { priority: 1 });
@@ -207,7 +224,7 @@ test('[P19] a least length above the greatest is an input error that names the p
       /proposal 2: .*at least 256 and at most 128 bits: min is above max/.test(error.message),
   );
   checkProposals([good, ranged({ min: 128, max: 128 }, ['sha-256'])]);
-  assert.equal(spell([bad], [good]), 'none: cipher', 'and what came in all the same allows nothing');
+  assert.equal(spell([bad], [good]), 'none: keyBits', 'and what came in all the same allows nothing');
 });
 
 test('[claim 5] a priority given twice decides nothing between the two; the other side, then the table does', () => {
