@@ -64,6 +64,8 @@ function forPeople({ suite, keyMode, rule, failedOn, because, warnings }: Device
     suite === null
       ? `no common suite: ${failedOn}`
       : `${suite.cipher} key ${suite.keyBits} bits, ${suite.hash}, tag ${suite.tagBits} bits, ${keyMode}`;
-  const lines = [`rule ${rule}`, ...because, ...warnings.map((one) => `! ${one}`)];
+  // what is passed over stands among the reasons already
+  const more = warnings.filter((one) => !one.endsWith('passed over'));
+  const lines = [`rule ${rule}`, ...because, ...more.map((one) => `! ${one}`)];
   return [head, ...lines.map((line) => `  ${printable(line)}`)].join('\n');
 }
