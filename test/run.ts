@@ -7,9 +7,9 @@
  * `N passed, N failed`, with `, N skipped` when there are some. `.test-results/results.json` holds every result.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
+import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type FileResult, runFile, type TestResult } from './run-file.ts';
@@ -33,6 +33,10 @@ async function main(): Promise<number> {
     allowPositionals: true,
   });
   if (values.long) process.env.KAGIMORI_LONG = '1';
+  // hundreds of processes of the same program: each would strip the types of its files and compile them anew
+  const compiled = mkdtempSync(join(tmpdir(), 'kagimori-compiled-'));
+  process.on('exit', () => rmSync(compiled, { recursive: true, force: true }));
+  process.env.NODE_COMPILE_CACHE = compiled;
   const whole = positionals.length === 0;
   const files = globSync('test/**/*.test.ts')
     .filter((file) => whole || positionals.some((part) => file.includes(part)))
