@@ -76,7 +76,7 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       const by = momentOf(args, 'by');
       const dependents = showDependents(state, pattern, world());
       if (!flag(args, 'dryRun')) await stored((done) => retire(state, pattern, by, done));
-      return { suite: spellSuitePattern(pattern), by, ...dependents };
+      return { suite: spellSuitePattern(pattern), by: new Date(by * 1000).toISOString(), ...dependents };
     },
     'rules.reinstate': async (args) => {
       const pattern = patternOf(args);

@@ -76,7 +76,7 @@ export function dateOf(text: string, now: number = Date.now()): number {
 function reportOf(found: JsonValue, dryRun: boolean): string {
   const of = (key: string): string => cell(found, key);
   const suite = of('suite');
-  const head = dryRun ? `${suite} would be retired` : `${suite} is retired by ${isoTime(Number(of('by')))}`;
+  const head = dryRun ? `${suite} would be retired` : `${suite} is retired by ${of('by')}`;
   const stuck = isObject(found) ? objects(found.stuck ?? null) : [];
   const alone = of('devicesWithNothingElse') === '0' ? 'none of them alone' : `of them nothing else: ${of('devices')}`;
   return [
@@ -86,5 +86,3 @@ function reportOf(found: JsonValue, dryRun: boolean): string {
     ...stuck.map((one) => `  ${cell(one, 'sid')}  ${cell(one, 'caller')} → ${cell(one, 'callee')}`),
   ].join('\n');
 }
-
-const isoTime = (epochSeconds: number): string => new Date(epochSeconds * 1000).toISOString();
