@@ -35,7 +35,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     refusals: noRefusals(world.now),
     rules: identity.settings.rules,
     retirements: loaded.retirements,
-    retirementsSeen: null,
+    retirementsSeen: 0,
     resumption: loaded.resumption,
     names: new Map(),
     leaves: new Map(),

@@ -62,17 +62,16 @@ export function retirementsDue(state: ManagerState, world: World): void {
   if (state.retirements.size === 0) return;
   const all = [...sessionsOn(state)];
   // in turns, so that those which cannot move keep nobody from it
-  const last = all.findIndex(([sid]) => sid === state.retirementsSeen);
-  let [acts, looks] = [0, 0];
-  for (const [sid, session] of all.slice(last + 1)) {
-    if (acts >= MOVES_AT_ONCE || looks >= LOOKS_AT_ONCE) {
+  const from = state.retirementsSeen;
+  let acts = 0;
+  for (const [sid, session] of all.slice(from)) {
+    if (acts >= MOVES_AT_ONCE || state.retirementsSeen - from >= LOOKS_AT_ONCE) {
       return schedule(state.deadlines, 'retirements', later(world.now, GO_ON_AFTER));
     }
-    looks++;
+    state.retirementsSeen++;
     if (moveOrEnd(state, sid, session, world)) acts++;
-    state.retirementsSeen = sid;
   }
-  state.retirementsSeen = null;
+  state.retirementsSeen = 0;
   schedule(state.deadlines, 'retirements', later(world.now, LOOK_EVERY));
 }
 

@@ -161,8 +161,8 @@ export interface ManagerState {
   rules: Rules;
   /** Suites that are to go, by their spelling. */
   readonly retirements: Map<string, Retirement>;
-  /** The last session that was looked at for a move; null: the round begins anew. */
-  retirementsSeen: string | null;
+  /** Of the sessions whose suite is to go, how many this round has looked at. */
+  retirementsSeen: number;
   /** Sealed records as they stand in the store. */
   readonly resumption: Map<DeviceId, Uint8Array>;
   readonly names: Map<Name, DeviceId>;
