@@ -1,6 +1,6 @@
 /**
  * Who depends on a suite: devices that register nothing else that encrypts and stays, live sessions that have nothing else in
- * common. Pairs without a session are what `rules impact` counts.
+ * common. Pairs without a session are counted by the command, not here.
  */
 import type { JsonValue } from '../platform/control-socket.ts';
 import type { Offer } from '../protocol/proposal.ts';

@@ -6,8 +6,8 @@ import { type CommonOptions, numberBetween, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { momentOf } from '../moment.ts';
-import { createOutput, printable } from '../output.ts';
-import type { Tally } from '../rules/impact.ts';
+import { createOutput } from '../output.ts';
+import { countAll } from '../rules/impact-count.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
 
 interface ImpactOptions extends CommonOptions, ManagerOptions {
@@ -20,7 +20,6 @@ interface ImpactOptions extends CommonOptions, ManagerOptions {
 
 /** As in a Connect: `MAX_MESSAGE_BYTES`, which would load the messages for the sake of a help text. */
 const MAX_MESSAGE_BYTES = 2 ** 24;
-const PROGRESS_EVERY_MS = 250;
 
 export function rulesImpactVerb(): Command {
   return managerOptions(
@@ -66,36 +65,4 @@ export function rulesImpactVerb(): Command {
       if (tally.looked < tally.pairs || (options.failOnLoss === true && lost))
         process.exitCode = EXIT_CODES.refused.code;
     });
-}
-
-/** To the end, or until Ctrl-C; a terminal sees how far it is. */
-async function countAll(slices: Generator<Tally, Tally>): Promise<Tally> {
-  const { stderr } = process;
-  const began = performance.now();
-  let told = began;
-  let stopped = false;
-  const stop = (): void => {
-    stopped = true;
-  };
-  process.once('SIGINT', stop);
-  try {
-    for (;;) {
-      const { value, done } = slices.next();
-      if (done === true || stopped) return value;
-      const now = performance.now();
-      if (now - told < PROGRESS_EVERY_MS) continue;
-      told = now;
-      if (stderr.isTTY) stderr.write(`\r\x1b[K${printable(progressText(value, (now - began) / 1000))}`);
-      await new Promise((resolve) => setImmediate(resolve)); // a signal is only heard between two turns of the loop
-    }
-  } finally {
-    process.off('SIGINT', stop);
-    if (stderr.isTTY && told > began) stderr.write('\r\x1b[K');
-  }
-}
-
-function progressText({ looked, pairs }: Tally, seconds: number): string {
-  const rate = looked / seconds;
-  const left = rate > 0 ? `${Math.ceil((pairs - looked) / rate)} s left` : 'just begun';
-  return `${looked} of ${pairs} pairs, ${Math.round(rate)} a second, ${left}`;
 }

@@ -10,6 +10,7 @@ import { match } from '../../protocol/matching.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import { type OfferList, offersOf } from '../../protocol/proposal.ts';
 import type { Selection, Wishes } from '../../protocol/selection.ts';
+import type { SuitePattern } from '../../protocol/suite-pattern.ts';
 import { suiteName } from '../../protocol/suites.ts';
 import type { EpochSeconds } from '../../protocol/units.ts';
 import type { LiveRegistry, RegisteredDevice } from './live-registry.ts';
@@ -45,6 +46,8 @@ export interface ImpactQuestion {
   readonly at: EpochSeconds;
   /** Examples kept of each turn. */
   readonly examples: number;
+  /** Suites that would not be taken any more; absent: none. */
+  readonly without?: readonly SuitePattern[];
 }
 
 /** Devices that no rule and no policy can tell apart. */
@@ -72,7 +75,14 @@ interface Priced {
 const SLICE = 500;
 
 /** Counts in slices: the tally is true of what was looked at, whenever the caller stops. */
-export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuestion): Generator<Tally, Tally> {
+export function* impactOf({
+  registry,
+  rules,
+  wishes,
+  at,
+  examples,
+  without = [],
+}: ImpactQuestion): Generator<Tally, Tally> {
   const { devices, policy } = registry;
   const tally: Tally = {
     pairs: devices.length * Math.max(0, devices.length - 1),
@@ -84,6 +94,7 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
   };
   const kinds = kindsOf(devices, patternsOf([registry.rules, rules]), policy, at);
   const all: Wishes = { ...wishes, ...retirementsAt(registry.retirements, at) };
+  const sides = { before: all, after: { ...all, retired: [...all.retired, ...without] } };
   const outcomes = new Map<string, string | null>();
   let work = 0;
   for (const caller of kinds) {
@@ -99,7 +110,7 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
       const after = decidingRule(rules, caller.subject, callee.subject, at);
       const decided = (some: number): unknown =>
         tally.decided.set(after.name, (tally.decided.get(after.name) ?? 0) + some);
-      if (keyOf(before) === keyOf(after)) {
+      if (without.length === 0 && keyOf(before) === keyOf(after)) {
         decided(pairs);
         tally.same += pairs;
         tally.looked += pairs;
@@ -112,12 +123,12 @@ export function* impactOf({ registry, rules, wishes, at, examples }: ImpactQuest
         for (const [one, other] of priced ? couples(ours.priced, theirs.priced) : [[ours, theirs] as const]) {
           const some = one.ids.length * other.ids.length - (one === other ? one.ids.length : 0);
           if (some === 0) continue;
-          const known = (selection: Selection, side: string): string | null => {
-            if (looksAtCost(selection)) return outcome(one.offers, other.offers, selection, all);
+          const known = (selection: Selection, side: keyof typeof sides): string | null => {
+            if (looksAtCost(selection)) return outcome(one.offers, other.offers, selection, sides[side]);
             const key = `${ours.number} ${theirs.number} ${side} ${rule}`;
             const found = outcomes.get(key);
             if (found !== undefined) return found;
-            const made = outcome(one.offers, other.offers, selection, all);
+            const made = outcome(one.offers, other.offers, selection, sides[side]);
             outcomes.set(key, made);
             return made;
           };

@@ -357,3 +357,29 @@ test('[B8] rules impact: rules for a class, group, id or user that nobody has ar
   ]);
   assert.deepEqual(rulesForNobody(BUILT_IN_RULES, registry), []);
 });
+
+test('[B4] [B8] rules retire: pairs that would have nothing left without a suite, as a walk over every single pair finds them', async () => {
+  const { registry } = await registryOf(populated(60));
+  const without = [{ cipher: 'aes-gcm', keyBits: null, hash: null, tagBits: null } as const];
+  const { at, devices, rules } = registry;
+  const tally = run(impactOf({ registry, rules, wishes: WISHES, at, examples: 1, without }));
+  let lost = 0;
+  let changed = 0;
+  for (const caller of devices) {
+    for (const callee of devices) {
+      if (caller === callee) continue;
+      const selection = decidingRule(rules, caller, callee, at);
+      const lists = [offersOf(caller.proposals), offersOf(callee.proposals)] as const;
+      const [now, then] = [NO_WISHES, { ...NO_WISHES, retired: without }].map((wishes) => {
+        const found = match(...lists, selection, wishes);
+        return found.matched ? `${suiteName(found.suite)} ${found.keyMode}` : null;
+      });
+      if (now !== null && then === null) lost++;
+      if (now !== then) changed++;
+    }
+  }
+  const turns = [...tally.turns.values()];
+  const sum = (some: typeof turns): number => some.reduce((pairs, turn) => pairs + turn.pairs, 0);
+  assert.deepEqual([sum(turns.filter(({ to }) => to === null)), sum(turns)], [lost, changed]);
+  assert.ok(lost > 0 && changed > lost, `${lost} of ${changed}`);
+});

@@ -40,6 +40,8 @@ test('[B4] [B8] [P17] rules retire: two agents that talk all the while go on ove
   assert.equal(dry.code, 0);
   assert.match(dry.stdout, /devices that offer it: 3; of them nothing else: old/);
   assert.match(dry.stdout, /live sessions on it: 2; looked at: 2; of these nothing else in common: 1/);
+  assert.match(dry.stdout, /pairs, with a session or without, that have nothing else in common: 4 of 6/);
+  assert.match(dry.stdout, /^ {2}(?:lamp|switch) → old$/m);
 
   let retired: Promise<{ code: number | null }> | null = null;
   let faults = 0;
