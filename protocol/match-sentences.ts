@@ -203,8 +203,8 @@ function costText(caller: Offer, callee: Offer, suite: Suite, story: Story): str
   ].map(({ name, cost }) => ({ name, cost, picos: costOf(cost ?? assumedCost(suite), bytes) }));
   const [ours, theirs] = sides as [(typeof sides)[0], (typeof sides)[0]];
   const slower = theirs.picos > ours.picos ? theirs : ours;
-  if (ours.picos === theirs.picos && ours.cost === theirs.cost) return `${micros(slower.picos)} on both (assumed)`;
-  return `${micros(slower.picos)} on ${slower.name} (${slower.cost === null ? 'assumed' : 'measured'})`;
+  const even = ours.picos === theirs.picos && (ours.cost === null) === (theirs.cost === null);
+  return `${micros(slower.picos)} on ${even ? 'both' : slower.name} (${slower.cost === null ? 'assumed' : 'measured'})`;
 }
 
 /** Three figures: `4.12 µs`. */
