@@ -23,9 +23,9 @@ const SESSIONS = 50;
 const CALLEES = ['lamp', 'horn'] as const;
 const PARTIES: readonly Party[] = ['broker', 'verifier', 'manager', ...CALLEES];
 
-/** In the registry of the manager, by way of an address: what the search has to find in hex and base64. */
-const PLANTED = { hex: randomBytes(24), base64: randomBytes(24) };
-const ADDRESSES = `addresses: ['mqtt:km1', 'x:${PLANTED.hex.toString('hex')}', 'x:${PLANTED.base64.toString('base64url')}']\n`;
+/** In the registry of the manager, by way of an address: what the search has to find in hex and base64url. */
+const PLANTED = { hex: randomBytes(24), base64url: randomBytes(24) };
+const ADDRESSES = `addresses: ['mqtt:km1', 'x:${PLANTED.hex.toString('hex')}', 'x:${PLANTED.base64url.toString('base64url')}']\n`;
 
 let house: House;
 let caller: SpyingAgent;
