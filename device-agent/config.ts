@@ -4,12 +4,13 @@
 import { z } from 'zod';
 import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
 import { faultOf, offersOf, proposalOf } from '../protocol/proposal.ts';
+import { CIPHER_ORDER, HASH_ORDER } from '../protocol/selection.ts';
 import { CIPHERS } from '../protocol/suites.ts';
 
 const file = z.string().min(1);
 const device = z.string().min(1).max(64);
-const cipher = z.enum(['aes-gcm', 'aes-ccm', 'chacha20-poly1305', 'aes-ctr-hmac', 'hmac']);
-const hash = z.enum(['sha-256', 'sha-384', 'sha-512']);
+const cipher = z.enum(CIPHER_ORDER);
+const hash = z.enum(HASH_ORDER);
 const keyBits = z.int().min(64).max(4096);
 const decision = z.enum(['allow', 'refuse', 'ask']);
 
