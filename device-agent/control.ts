@@ -5,10 +5,11 @@ import { ControlError, type ControlHandler, type JsonValue } from '../platform/c
 import type { Transport } from '../platform/transport.ts';
 import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
-import { MAX_MESSAGE_BYTES, type Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/messages.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
+import { MAX_MESSAGE_BYTES } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { approveAsk, refuseAsk, startCall } from './calling.ts';
 import { closeChannel } from './channel.ts';

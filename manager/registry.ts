@@ -12,7 +12,6 @@ import {
   INSTANCE_BYTES,
   MAX_CERTIFICATE_BYTES,
   MAX_CHAIN,
-  MAX_MESSAGE_BYTES,
   MAX_PROPOSALS,
   NONCE_BYTES,
   Proposal,
@@ -21,7 +20,7 @@ import type { ResumptionSecret } from '../protocol/resumption.ts';
 import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';
 import type { Criterion } from '../protocol/selection.ts';
 import { CIPHER_WIRE, type Cipher, HASH_WIRE, type KeyMode, SuiteSchema } from '../protocol/suites.ts';
-import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
+import { type DeviceId, EpochSeconds, MAX_MESSAGE_BYTES } from '../protocol/units.ts';
 import { type Retirement, readRetirement } from './retirement.ts';
 
 const device = text<DeviceId>(1, 64);

@@ -18,7 +18,7 @@ import {
   type Value,
 } from './schema.ts';
 import { CIPHER_WIRE, HASH_WIRE, type KeyMode, SuiteSchema } from './suites.ts';
-import type { DeviceId, LinkId } from './units.ts';
+import { type DeviceId, type LinkId, MAX_MESSAGE_BYTES } from './units.ts';
 
 // ── Shared kinds of values ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,7 +30,6 @@ export const MAX_CHAIN = 5;
 export const MAX_PROPOSALS = 64;
 /** Of a grant: in key mode two keys of cipher and MAC each, and an IV. */
 const MAX_SECRET_BYTES = 256;
-export const MAX_MESSAGE_BYTES = 2 ** 24;
 
 const nonce = bytes(NONCE_BYTES);
 const sid = bytes(SID_BYTES);

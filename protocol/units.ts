@@ -23,3 +23,6 @@ export const LinkId = (value: string): LinkId => value as LinkId;
 
 export const seconds = (value: number): Millis => (value * 1000) as Millis;
 export const later = (now: Millis, wait: Millis): Millis => (now + wait) as Millis;
+
+/** Of the messages for which a caller or a rule has costs compared. */
+export const MAX_MESSAGE_BYTES = 2 ** 24;

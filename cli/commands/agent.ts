@@ -1,8 +1,10 @@
 /**
  * `kagimori agent …`: the agent on this device, and what it is asked to do.
  */
+
 import { type Command, Option } from 'commander';
 import type { JsonValue } from '../../platform/control-socket.ts';
+import { MAX_MESSAGE_BYTES } from '../../protocol/units.ts';
 import { noun, numberBetween, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, isObject, outline } from '../output.ts';
@@ -62,7 +64,7 @@ function connectVerb(): Command {
     .option(
       '--message-bytes <number>',
       'size of the messages to come: the lightest suite for it',
-      numberBetween(1, 2 ** 24),
+      numberBetween(1, MAX_MESSAGE_BYTES),
     )
     .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
     .action(async (callee: string, options: Options) => {

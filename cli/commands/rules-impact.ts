@@ -1,7 +1,9 @@
 /**
  * `kagimori rules impact FILE`
  */
+
 import type { Command } from 'commander';
+import { MAX_MESSAGE_BYTES } from '../../protocol/units.ts';
 import { type CommonOptions, numberBetween, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
@@ -17,9 +19,6 @@ interface ImpactOptions extends CommonOptions, ManagerOptions {
   readonly messageBytes?: number;
   readonly at?: number;
 }
-
-/** As in a Connect: `MAX_MESSAGE_BYTES`, which would load the messages for the sake of a help text. */
-const MAX_MESSAGE_BYTES = 2 ** 24;
 
 export function rulesImpactVerb(): Command {
   return managerOptions(

@@ -1,7 +1,9 @@
 /**
  * `kagimori suites …`: suites and their match, without any server.
  */
+
 import type { Command } from 'commander';
+import { MAX_MESSAGE_BYTES } from '../../protocol/units.ts';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { OWN_EXIT_CODES } from '../exit-codes.ts';
 import { momentOf } from '../moment.ts';
@@ -16,8 +18,6 @@ interface MatchOptions extends CommonOptions {
 }
 
 const { noMatch } = OWN_EXIT_CODES['kagimori suites match'];
-/** As in a Connect: `MAX_MESSAGE_BYTES`, which would load the messages for the sake of a help text. */
-const MAX_MESSAGE_BYTES = 2 ** 24;
 
 export function suitesCommand(): Command {
   return noun('suites', 'suites, and which of them two devices have in common', [suitesListVerb(), matchVerb()]);

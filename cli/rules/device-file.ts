@@ -5,14 +5,7 @@
 import { z } from 'zod';
 import type { Subject } from '../../manager/policy.ts';
 import { FileFault, readBounded } from '../../platform/files.ts';
-import {
-  MAX_COST_PICOS,
-  MAX_HASHES,
-  MAX_KEY_LENGTHS,
-  MAX_MESSAGE_BYTES,
-  MAX_PROPOSALS,
-  type Proposal,
-} from '../../protocol/messages.ts';
+import { MAX_COST_PICOS, MAX_HASHES, MAX_KEY_LENGTHS, MAX_PROPOSALS, type Proposal } from '../../protocol/messages.ts';
 import {
   describeProposal,
   type OfferList,
@@ -23,6 +16,7 @@ import {
 import { HASH_WIRE } from '../../protocol/suites.ts';
 import { deviceId } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
+import { MAX_MESSAGE_BYTES } from '../../protocol/units.ts';
 import { MAX_CONFIG_BYTES, parseConfig, textOf } from '../config-file.ts';
 import { Failure } from '../failure.ts';
 
