@@ -173,7 +173,7 @@ function attachVerifier(broker: Broker, own: Holder, anchor: Holder): void {
       maxAgeSeconds: 3600,
       questionsPerSecond: { device: 10_000, manager: 10_000 },
     },
-    { anchors: [anchor.certificate], crls: null, revokedKeys: new Set(), version: 1 },
+    { anchors: [anchor.certificate], revocation: null, revokedKeys: new Set(), revokedMarks: new Set(), version: 1 },
   );
   const link = broker.attach({
     service: 'verifier',

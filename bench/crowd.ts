@@ -76,7 +76,7 @@ export async function agents(
     manager: 'home-manager',
     anchors: [reader.readCertificate(anchor)!],
     reader,
-    verifierKey: null,
+    verifierKeys: [],
     managerVerdict: 'none',
     authenticateOnly: false,
     closeWhenIdle: null,

@@ -115,7 +115,7 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
     settings: known.settings,
     identity: { ...known.identity, signingKey: counted(known.identity.signingKey, counters.manager) },
     otherIdentities: [],
-    verifierKey: known.verifierKey,
+    verifierKeys: known.verifierKeys,
     reader: timed('manager', known.reader),
     sealingKey: known.sealingKey,
   };
@@ -128,8 +128,9 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
     },
     {
       anchors: [place.root.certificate],
-      crls: crlSet([crlOf(place.ca, []), crlOf(place.root, [])]),
+      revocation: crlSet([crlOf(place.ca, []), crlOf(place.root, [])]),
       revokedKeys: new Set(),
+      revokedMarks: new Set(),
       version: 1,
     },
   );

@@ -34,7 +34,7 @@ export function judgeManager(
   nonce: Uint8Array | null,
   world: World,
 ): { readonly manager: JudgedManager; readonly peer: PeerLeaf } {
-  const { reader, anchors, verifierKey, managerVerdict, manager } = state.settings;
+  const { reader, anchors, verifierKeys, managerVerdict, manager } = state.settings;
   const parsed = chain.map((der) => reader.readCertificate(der));
   const certificates = parsed.filter((certificate) => certificate !== null);
   const leaf = certificates[0];
@@ -44,12 +44,12 @@ export function judgeManager(
   const hash = world.crypto.hash('sha-256', leaf.der);
   let at = world.wall;
   if (managerVerdict !== 'none') {
-    if (verifierKey === null || verdict === null) {
+    if (verdict === null) {
       throw new ProtocolError('badVerdict', "the verifier's verdict on the manager is missing");
     }
     const now = nonce === null ? world.wall : null;
     const expected = {
-      verifierKey,
+      verifierKeys,
       purpose: 'manager',
       leafSha256: hash,
       nonce,
@@ -65,7 +65,7 @@ export function judgeManager(
     crypto: world.crypto,
     chain: certificates,
     anchors,
-    crls: null,
+    revocation: null,
     at,
     purpose: 'manager',
     name: manager,

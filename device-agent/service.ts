@@ -2,7 +2,7 @@
  * Runs the agent: its files, its link, the clock, and the loop that performs effects.
  */
 import { join } from 'node:path';
-import { readCertificateFile, readPinnedKey } from '../platform/certificate-file.ts';
+import { readCertificateFile, readPinnedKeys } from '../platform/certificate-file.ts';
 import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
@@ -215,9 +215,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
 }
 
 function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
-  const verifierKey =
-    config.verifierCertificateFile === undefined ? null : readPinnedKey(config.verifierCertificateFile, crypto);
-  if (config.managerVerdict !== 'none' && verifierKey === null) {
+  const { verifierCertificateFile: pinned } = config;
+  if (config.managerVerdict !== 'none' && pinned === undefined) {
     throw new AgentError('managerVerdict: verifierCertificateFile must be given with it');
   }
   return {
@@ -226,7 +225,7 @@ function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
     manager: config.manager,
     anchors: config.trustAnchorFiles.flatMap(readCertificateFile),
     reader: certificateReader(),
-    verifierKey,
+    verifierKeys: pinned === undefined ? [] : readPinnedKeys(pinned, crypto),
     managerVerdict: config.managerVerdict,
     authenticateOnly: config.channel.authenticateOnly,
     closeWhenIdle:

@@ -27,8 +27,8 @@ export interface AgentSettings {
   readonly manager: string;
   readonly anchors: readonly ParsedCertificate[];
   readonly reader: CertificateReader;
-  /** The pinned verifier's key; null: the manager's certificate is checked by this device alone. */
-  readonly verifierKey: PublicKey | null;
+  /** The pinned keys of verifiers; none: the manager's certificate is checked by this device alone. Follow their file. */
+  verifierKeys: readonly PublicKey[];
   /** What is demanded of the manager's certificate beside our own check [patent 0088]. */
   readonly managerVerdict: 'none' | 'cached' | 'fresh';
   /** (P8) an explicit choice; the manager must grant it. */

@@ -20,7 +20,7 @@ import type { Decision, Party, Terms } from './terms.ts';
 
 type Identity = Pick<
   ManagerState,
-  'settings' | 'identity' | 'otherIdentities' | 'verifierKey' | 'reader' | 'sealingKey'
+  'settings' | 'identity' | 'otherIdentities' | 'verifierKeys' | 'reader' | 'sealingKey'
 >;
 
 /** @param loaded what the store held */

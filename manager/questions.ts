@@ -75,7 +75,7 @@ export function receiveJudgement(
     if (question === undefined) return null;
     const { subject, purpose, leaf, nonce } = question;
     const checked = checkVerdict(world.crypto, verdict, {
-      verifierKey: state.verifierKey,
+      verifierKeys: state.verifierKeys,
       purpose,
       leafSha256: leaf,
       nonce,

@@ -1,7 +1,7 @@
 /**
  * Runs the manager: its files and store, the transport, the clock, and the loop that performs effects.
  */
-import { readCertificateFile, readPinnedKey } from '../platform/certificate-file.ts';
+import { readCertificateFile, readPinnedKeys } from '../platform/certificate-file.ts';
 import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
@@ -87,7 +87,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       settings,
       identity,
       otherIdentities,
-      verifierKey: readPinnedKey(config.verifierCertificateFile, crypto),
+      verifierKeys: readPinnedKeys(config.verifierCertificateFile, crypto),
       reader: certificateReader(),
       sealingKey,
     },

@@ -145,7 +145,8 @@ export interface ManagerState {
   /** Certificates of other key types beside the first, for fleets that are mixed. */
   readonly otherIdentities: readonly LoginIdentity[];
   readonly instance: Uint8Array;
-  readonly verifierKey: PublicKey;
+  /** The pinned ones; they follow their file. */
+  verifierKeys: readonly PublicKey[];
   readonly reader: CertificateReader;
   readonly sealingKey: Uint8Array;
 

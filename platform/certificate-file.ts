@@ -23,9 +23,21 @@ export function readCertificateFile(path: string): [ParsedCertificate, ...Parsed
   return [first, ...rest];
 }
 
-/** The key of the first certificate, for those who pin it. @throws FileFault */
-export function readPinnedKey(path: string, crypto: Crypto): PublicKey {
-  const key = crypto.publicKey(readCertificateFile(path)[0].spki);
-  if (key === null) throw new FileFault('unreadable', path, 'its key is of no kind that is known here');
-  return key;
+const MAX_PINNED = 8;
+
+/**
+ * The keys of those certificates in a file that are no CA's, for those who pin them: chain files, one behind the other.
+ * @returns one to 8 keys @throws FileFault
+ */
+export function readPinnedKeys(path: string, crypto: Crypto): PublicKey[] {
+  const [first, ...rest] = readCertificateFile(path);
+  const leaves = [first, ...rest.filter(({ extensions }) => extensions.basicConstraints?.ca !== true)];
+  if (leaves.length > MAX_PINNED) {
+    throw new FileFault('unreadable', path, `${leaves.length} certificates to pin, at most ${MAX_PINNED}`);
+  }
+  return leaves.map(({ spki }) => {
+    const key = crypto.publicKey(spki);
+    if (key === null) throw new FileFault('unreadable', path, 'its key is of no kind that is known here');
+    return key;
+  });
 }

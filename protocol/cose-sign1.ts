@@ -115,6 +115,30 @@ export function verifyCose(crypto: Crypto, { cose, key, externalAad = EMPTY }: C
   return cose.payload;
 }
 
+/**
+ * By whichever of a few pinned keys fits: nothing in the message says which, so nobody can steer it.
+ * @returns the payload, verified
+ * @throws ProtocolError badSignature
+ */
+export function verifyCoseByAny(
+  crypto: Crypto,
+  cose: CoseSign1,
+  keys: readonly PublicKey[],
+  externalAad: Uint8Array,
+): Uint8Array {
+  const fitting = keys.filter(({ algorithm }) => COSE_ALGORITHMS[cose.algorithm].key === algorithm);
+  for (const key of fitting.slice(0, -1)) {
+    try {
+      return verifyCose(crypto, { cose, key, externalAad });
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+  }
+  const last = fitting.at(-1) ?? keys.at(-1);
+  if (last === undefined) throw new ProtocolError('badSignature', 'no key is pinned');
+  return verifyCose(crypto, { cose, key: last, externalAad });
+}
+
 /** Sig_structure = [ "Signature1", body_protected, external_aad, payload ]. @spec RFC 9052 §4.4 */
 export function sigStructure(protectedHeader: Uint8Array, externalAad: Uint8Array, payload: Uint8Array): Uint8Array {
   return encode(['Signature1', protectedHeader, externalAad, payload]);

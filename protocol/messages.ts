@@ -406,6 +406,22 @@ export const Verdict = message('Verdict', null, 'what the verifier signs', {
 });
 export type Verdict = Value<typeof Verdict>;
 
+export const MAX_MARKS = 100;
+export const RevocationEvent = message(
+  'RevocationEvent',
+  null,
+  'what the verifier signs once a second, and at once when something is revoked: news, or a sign of life',
+  {
+    instance: required(1, bytes(INSTANCE_BYTES), 'drawn at the start of the process; each counts for itself'),
+    number: required(2, uint(0), 'one more with each event that brings news; a sign of life repeats the last'),
+    time: required(3, uint(0, 0xffff_ffff), "the verifier's time, seconds since 1970"),
+    state: required(4, sha256, 'over everything that is revoked now, all events of this change told'),
+    marks: optional(5, array(sha256, 1, MAX_MARKS), 'newly revoked certificates (issuer and serial number) and keys'),
+    more: optional(6, bool, 'true: the next event goes on with the same change'),
+  },
+);
+export type RevocationEvent = Value<typeof RevocationEvent>;
+
 // ── Broker control: what manager and broker tell each other ─────────────────────────────────────────────────────────
 
 const link = text<LinkId>(16, 32);
@@ -452,7 +468,7 @@ export const WIRE = {
   resumption: { ResumeRequest, ResumeAnswer, Busy },
   channel: channelMessages.messages,
   session: sessionMessages.messages,
-  verifier: { Question, Judgement, Verdict },
+  verifier: { Question, Judgement, Verdict, RevocationEvent },
   'broker control': { ...brokerRequests.messages, ...brokerReports.messages },
   parts: { Suite: SuiteSchema, Cost: CostSchema, Proposal, Pair: pair, Binding: binding },
 } as const;

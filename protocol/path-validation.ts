@@ -8,7 +8,7 @@ import { type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { MAX_CHAIN, type VerdictReason } from './messages.ts';
 import { constraintFault } from './name-constraints.ts';
-import type { CrlSet } from './revocation-list.ts';
+import type { RevocationSource } from './revocation.ts';
 import type { EpochSeconds } from './units.ts';
 
 export interface PathQuestion {
@@ -16,8 +16,8 @@ export interface PathQuestion {
   /** Leaf first, each issued by the next; the last one by an anchor, or it is the anchor. */
   readonly chain: readonly ParsedCertificate[];
   readonly anchors: readonly ParsedCertificate[];
-  /** null: revocation is somebody else's business. With lists, a certificate that none of them decides is refused. */
-  readonly crls: CrlSet | null;
+  /** null: revocation is somebody else's business. With a source, a certificate that it does not decide is refused. */
+  readonly revocation: RevocationSource | null;
   /** Hex SHA-256 of SubjectPublicKeyInfos that are out whoever certifies them. */
   readonly revokedKeys?: ReadonlySet<string>;
   readonly at: EpochSeconds;
@@ -129,7 +129,7 @@ function issuerFault(all: readonly ParsedCertificate[], index: number): PathFaul
 
 /** Signatures and revocation, from the anchor down: nothing is looked up with a key that is not proven. */
 function proveUnder(
-  { crypto, crls, revokedKeys, at }: PathQuestion,
+  { crypto, revocation, revokedKeys, at }: PathQuestion,
   path: readonly ParsedCertificate[],
   all: readonly ParsedCertificate[],
 ): PathFinding {
@@ -143,7 +143,9 @@ function proveUnder(
       if (!crypto.verify(algorithm, issuerKey, certificate.signature, certificate.tbs, 'der')) {
         return fault('bad-signature', 'not signed by its issuer', index);
       }
-      const status = crls?.status(crypto, certificate, all[index + 1]!, issuerKey, at) ?? null;
+      const issuer = all[index + 1]!;
+      const status =
+        revocation?.status({ crypto, certificate, issuer, issuerKey, at, proveListSigner: () => null }) ?? null;
       if (status?.status === 'revoked') return fault('revoked', 'its issuer revoked it', index);
       if (status?.status === 'unknown') return fault('revocation-unknown', status.detail, index);
       if (status !== null) validUntil = Math.min(validUntil, status.until);

@@ -3,26 +3,14 @@
  * carries any other critical extension decides nothing. @spec RFC 5280 §5, §6.3
  */
 import { equal, toHex } from './bytes.ts';
-import type { ParsedCertificate, ParsedCrl } from './certificate.ts';
+import type { ParsedCrl } from './certificate.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
+import type { Revocation, RevocationSource } from './revocation.ts';
 import type { EpochSeconds } from './units.ts';
 
-export type Revocation =
-  | { readonly status: 'good'; readonly until: EpochSeconds }
-  | { readonly status: 'revoked' }
-  | { readonly status: 'unknown'; readonly detail: string };
-
 /** Lists found by their issuer; each signature is checked once per issuing key, not once per question. */
-export interface CrlSet {
+export interface CrlSet extends RevocationSource {
   readonly size: number;
-  /** @returns what the lists say about a certificate that `issuer` issued with `key` */
-  status(
-    crypto: Crypto,
-    certificate: ParsedCertificate,
-    issuer: ParsedCertificate,
-    key: PublicKey,
-    at: EpochSeconds,
-  ): Revocation;
 }
 
 export function crlSet(crls: readonly ParsedCrl[]): CrlSet {
@@ -42,7 +30,7 @@ export function crlSet(crls: readonly ParsedCrl[]): CrlSet {
   };
   return {
     size: crls.length,
-    status(crypto, certificate, issuer, key, at) {
+    status({ crypto, certificate, issuer, issuerKey: key, at }) {
       const serial = toHex(certificate.serial);
       const usage = issuer.extensions.keyUsage;
       let detail = 'no revocation list of its issuer';

@@ -3,7 +3,7 @@
  * of everything that ties the answer to the question. [patent 1100-1112]
  */
 import { encodeUtf8, equal } from './bytes.ts';
-import { readCose, signCose, verifyCose } from './cose-sign1.ts';
+import { readCose, signCose, verifyCoseByAny } from './cose-sign1.ts';
 import type { Crypto, PublicKey, SigningKey } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
 import { type Purpose, Verdict } from './messages.ts';
@@ -18,8 +18,8 @@ export function signVerdict(signingKey: SigningKey, verdict: Verdict): Uint8Arra
 }
 
 export interface VerdictExpectation {
-  /** The pinned one. */
-  readonly verifierKey: PublicKey;
+  /** The pinned ones: one, two while it is rolled over, or those of several verifiers. */
+  readonly verifierKeys: readonly PublicKey[];
   readonly purpose: Purpose;
   /** SHA-256 of the leaf that was shown, not of the one that the verdict names. */
   readonly leafSha256: Uint8Array;
@@ -37,7 +37,7 @@ export interface VerdictExpectation {
  * @throws ProtocolError badVerdict
  */
 export function checkVerdict(crypto: Crypto, bytes: Uint8Array, expected: VerdictExpectation): Verdict {
-  const verdict = openVerdict(crypto, bytes, expected.verifierKey);
+  const verdict = openVerdict(crypto, bytes, expected.verifierKeys);
   if (verdict.purpose !== expected.purpose) {
     throw bad(`wrong purpose: it is about a ${verdict.purpose}, a ${expected.purpose} was asked about`);
   }
@@ -52,7 +52,7 @@ export function checkVerdict(crypto: Crypto, bytes: Uint8Array, expected: Verdic
   return verdict;
 }
 
-function openVerdict(crypto: Crypto, bytes: Uint8Array, key: PublicKey): Verdict {
+function openVerdict(crypto: Crypto, bytes: Uint8Array, keys: readonly PublicKey[]): Verdict {
   let cose: ReturnType<typeof readCose>;
   try {
     cose = readCose(bytes);
@@ -60,7 +60,7 @@ function openVerdict(crypto: Crypto, bytes: Uint8Array, key: PublicKey): Verdict
     throw error instanceof ProtocolError ? bad(`unsigned: ${error.message}`) : error;
   }
   try {
-    return Verdict.decode(verifyCose(crypto, { cose, key, externalAad: LABEL }));
+    return Verdict.decode(verifyCoseByAny(crypto, cose, keys, LABEL));
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     throw bad(error.code === 'badSignature' ? `wrong signer: ${error.message}` : `malformed: ${error.message}`);

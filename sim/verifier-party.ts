@@ -44,8 +44,9 @@ export function verifierParty(parts: VerifierParts, context: PartyContext): Veri
   const policy = (): VerifierPolicy => ({
     anchors: [anchor],
     // without anybody revoked no list is made: making one costs more than all the rest of a small world
-    crls: revoked.length === 0 ? null : crlSet(parts.listsOf(revoked, revoked.length, context.wall())),
+    revocation: revoked.length === 0 ? null : crlSet(parts.listsOf(revoked, revoked.length, context.wall())),
     revokedKeys: new Set(),
+    revokedMarks: new Set(),
     version: revoked.length + 1,
   });
   const create = (): Verifier =>

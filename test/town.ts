@@ -140,8 +140,9 @@ export function town(wishes: TownWishes = {}): Town {
   // ── Verifier ──
   const verifierPolicy = (): VerifierPolicy => ({
     anchors: [anchor.certificate],
-    crls: revoked.length === 0 ? null : crlSet([crlOf(issuer, revoked), crlOf(anchor, [])]),
+    revocation: revoked.length === 0 ? null : crlSet([crlOf(issuer, revoked), crlOf(anchor, [])]),
     revokedKeys: new Set(),
+    revokedMarks: new Set(),
     version: revoked.length + 1,
   });
   const verifier = createVerifier(
@@ -218,7 +219,7 @@ export function town(wishes: TownWishes = {}): Town {
           cipherSuites: suitesFor(holder.key.key),
           channelSuites: CHANNEL_SUITES.map((_, number) => number),
         })),
-        verifierKey: managerCrypto.publicKey(verifierKey.certificate.spki)!,
+        verifierKeys: [managerCrypto.publicKey(verifierKey.certificate.spki)!],
         reader,
         sealingKey,
       },
@@ -299,7 +300,7 @@ export function town(wishes: TownWishes = {}): Town {
       manager: 'home-manager',
       anchors: [anchor.certificate],
       reader,
-      verifierKey: crypto.publicKey(verifierKey.certificate.spki),
+      verifierKeys: [crypto.publicKey(verifierKey.certificate.spki)!],
       managerVerdict: 'none',
       authenticateOnly: false,
       closeWhenIdle: null,

@@ -66,7 +66,9 @@ const MAX_KEY_BYTES = 16 * 1024;
 export function startVerifier(config: VerifierConfig, parts: VerifierParts): VerifierService {
   const { crypto, clock, openTransport, observe = () => {} } = parts;
   const topics = topicsUnder(config.root);
-  const anchors = config.trustAnchorFiles.flatMap(readCertificateFile);
+  const anchors = config.trustAnchorFiles.flatMap((one) =>
+    readCertificateFile(typeof one === 'string' ? one : one.file),
+  );
   const [certificate] = readCertificateFile(config.certificateFile);
   const key = readKey(config, certificate, crypto);
   if (certificate.extensions.extendedKeyUsage?.includes(EXTENDED_KEY_USAGE.kagimoriVerifier) !== true) {
@@ -102,7 +104,7 @@ export function startVerifier(config: VerifierConfig, parts: VerifierParts): Ver
   const policy = (): VerifierPolicy => {
     version = Math.max(version + 1, clock.wall()); // grows across restarts too
     const crls = config.crlFiles.length === 0 ? null : crlSet([...lists.values()].flat());
-    return { anchors, crls, revokedKeys, version };
+    return { anchors, revocation: crls, revokedKeys, revokedMarks: new Set(), version };
   };
 
   const watched = [...config.crlFiles, ...(config.revokedKeysFile === undefined ? [] : [config.revokedKeysFile])];

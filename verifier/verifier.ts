@@ -7,7 +7,7 @@ import type { SigningKey } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../protocol/messages.ts';
 import { validatePath } from '../protocol/path-validation.ts';
-import type { CrlSet } from '../protocol/revocation-list.ts';
+import type { RevocationSource } from '../protocol/revocation.ts';
 import { type Asker, MANAGER } from '../protocol/topics.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import { signVerdict } from '../protocol/verdict.ts';
@@ -17,10 +17,12 @@ import { cacheKey, type VerdictCache, verdictCache } from './verdict-cache.ts';
 
 export interface VerifierPolicy {
   readonly anchors: readonly ParsedCertificate[];
-  /** null: no list is configured, nothing is looked up. */
-  readonly crls: CrlSet | null;
+  /** null: no source is configured, nothing is looked up. */
+  readonly revocation: RevocationSource | null;
   /** Hex SHA-256 of SubjectPublicKeyInfos. */
   readonly revokedKeys: ReadonlySet<string>;
+  /** Hex marks (protocol/revocation-mark.ts) of the certificates that proven data calls revoked; told to managers. */
+  readonly revokedMarks: ReadonlySet<string>;
   /** Grows with every change; stands in each verdict. */
   readonly version: number;
 }
@@ -137,7 +139,7 @@ const MAX_ISSUER_AND_SERIAL = 512;
 
 function examine(
   reader: CertificateReader,
-  { anchors, crls, revokedKeys }: VerifierPolicy,
+  { anchors, revocation, revokedKeys }: VerifierPolicy,
   { chain: encoded, purpose }: Question,
   { crypto, wall }: World,
 ): Finding {
@@ -153,7 +155,7 @@ function examine(
     }
     chain.push(certificate);
   }
-  const found = validatePath({ crypto, chain, anchors, crls, revokedKeys, at: wall, purpose });
+  const found = validatePath({ crypto, chain, anchors, revocation, revokedKeys, at: wall, purpose });
   if (found.ok) return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
   return { ...about, reason: found.reason, detail: `certificate ${found.index}: ${found.detail}`, validUntil: null };
 }

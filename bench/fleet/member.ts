@@ -57,7 +57,7 @@ export const fleetSettings = (anchor: ParsedCertificate): AgentSettings => ({
   manager: MANAGER_NAME,
   anchors: [anchor],
   reader,
-  verifierKey: null,
+  verifierKeys: [],
   managerVerdict: 'none',
   authenticateOnly: false,
   closeWhenIdle: null,

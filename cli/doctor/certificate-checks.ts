@@ -75,7 +75,7 @@ function checkChain(
     crypto: nodeCrypto(),
     chain,
     anchors,
-    crls: null,
+    revocation: null,
     at: EpochSeconds(Math.min(Math.max(now, leaf.notBefore), leaf.notAfter)),
     purpose: role,
     ...(name === undefined ? {} : { name }),

@@ -32,7 +32,7 @@ function judge(house: SimAuthority, crypto: Crypto, chain: readonly Uint8Array[]
   const reader = certificateReader();
   const parsed = chain.map((der) => reader.readCertificate(der)).filter((one) => one !== null);
   assert.equal(parsed.length, chain.length, 'each certificate can be read');
-  return validatePath({ crypto, chain: parsed, anchors: [house.anchor], crls: null, at: AT, purpose, name });
+  return validatePath({ crypto, chain: parsed, anchors: [house.anchor], revocation: null, at: AT, purpose, name });
 }
 
 for (const kind of KINDS) {
@@ -115,7 +115,7 @@ for (const kind of KINDS) {
     const crypto = cryptoOf(kind);
     const reasonOf = (chain: readonly Uint8Array[]): string => {
       const parsed = chain.map((der) => house.reader.readCertificate(der)) as ParsedCertificate[];
-      const question = { crypto, chain: parsed, anchors: [house.anchor], crls, at: EpochSeconds(AT) };
+      const question = { crypto, chain: parsed, anchors: [house.anchor], revocation: crls, at: EpochSeconds(AT) };
       const finding = validatePath({ ...question, purpose: 'device' });
       return finding.ok ? 'good' : finding.reason;
     };

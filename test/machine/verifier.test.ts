@@ -18,12 +18,19 @@ const middle = ca(anchor);
 const router = device(middle);
 const manager = certify('manager.example', MANAGER_WISHES, middle);
 const own = generateSigningKey('p256');
-const verifierKey = crypto.publicKey(own.publicSpki)!;
+const verifierKeys = [crypto.publicKey(own.publicSpki)!];
 const requestId = new Uint8Array(16).fill(9);
 
 function policy(revoked: readonly Holder[] = [], wishes: Partial<VerifierPolicy> = {}): VerifierPolicy {
   const crls = crlSet([crlOf(anchor, []), crlOf(middle, revoked)]);
-  return { anchors: [anchor.certificate], crls, revokedKeys: new Set(), version: 1, ...wishes };
+  return {
+    anchors: [anchor.certificate],
+    revocation: crls,
+    revokedKeys: new Set(),
+    revokedMarks: new Set(),
+    version: 1,
+    ...wishes,
+  };
 }
 
 function start(initial = policy(), maxAgeSeconds = 3600): Verifier {
@@ -54,7 +61,7 @@ function ask(verifier: Verifier, wishes: Wishes = {}): { verdict: Verdict; bytes
   assert.deepEqual(judgement.requestId, requestId);
   const leafSha256 = crypto.hash('sha-256', chain[0]!);
   const expected = {
-    verifierKey,
+    verifierKeys,
     purpose,
     leafSha256,
     nonce: nonce ?? null,
@@ -78,7 +85,7 @@ test('[P4] [patent 1100-1112] a good certificate gets a signed good verdict with
 test('[P4] [patent 1106-1110] a bad certificate gets a verdict as signed as a good one', () => {
   const cases: readonly (readonly [VerdictReason, readonly Uint8Array[], Verifier])[] = [
     ['revoked', ders([router, middle]), start(policy([router]))],
-    ['revocation-unknown', ders([router, middle]), start(policy([], { crls: crlSet([]) }))],
+    ['revocation-unknown', ders([router, middle]), start(policy([], { revocation: crlSet([]) }))],
     ['unknown-issuer', ders([router, middle]), start(policy([], { anchors: [] }))],
     ['wrong-purpose', ders([manager, middle]), start()],
     ['not-a-leaf', ders([middle]), start()],
@@ -102,7 +109,7 @@ test('[P5] [patent 0088] a device asks about the manager’s certificate with it
 
 test('a verdict never outlives the list it was found from', () => {
   const crls = crlSet([crlOf(anchor, [], { nextUpdate: AT + 100 }), crlOf(middle, [])]);
-  assert.equal(ask(start(policy([], { crls })))!.verdict.maxAge, 100);
+  assert.equal(ask(start(policy([], { revocation: crls })))!.verdict.maxAge, 100);
 });
 
 test('a good verdict without a nonce is signed once and given again for half of its life', () => {

@@ -47,7 +47,7 @@ function judge(dir: string, chainFile: string, purpose: 'device' | 'manager' | '
     crypto,
     chain,
     anchors,
-    crls: crlSet(lists(dir)),
+    revocation: crlSet(lists(dir)),
     at: EpochSeconds(AT + DAY),
     purpose,
   });

@@ -96,7 +96,7 @@ async function onStage(play: (stage: Stage, dir: string) => void): Promise<void>
       const judgement = Judgement.decode(answer);
       assert.deepEqual(judgement.requestId, requestId);
       return checkVerdict(crypto, judgement.verdict, {
-        verifierKey: crypto.publicKey(service.certificate.spki)!,
+        verifierKeys: [crypto.publicKey(service.certificate.spki)!],
         purpose: 'device',
         leafSha256: crypto.hash('sha-256', chain[0]!),
         nonce: null,

@@ -13,7 +13,7 @@ const anchor = root();
 function judge(...chain: readonly Holder[]): VerdictReason {
   const finding = validatePath({
     crypto,
-    crls: null,
+    revocation: null,
     at: AT,
     purpose: 'device',
     chain: chain.map(({ certificate }) => certificate),

@@ -134,7 +134,7 @@ for (const [kind, [keyOptions, digest]] of Object.entries(KINDS)) {
       crypto,
       chain: chain.map((name) => made.certificates[name]!),
       anchors: [made.certificates.root!],
-      crls: crlSet(made.lists),
+      revocation: crlSet(made.lists),
       at: made.at,
       purpose: 'device',
       ...wishes,
@@ -156,7 +156,7 @@ for (const [kind, [keyOptions, digest]] of Object.entries(KINDS)) {
   });
   rule('a device on the list of `openssl ca` is revoked', () => assert.equal(judge(['phone', 'middle']), 'revoked'));
   rule('without the list of the intermediate nothing is known', () => {
-    assert.equal(judge(['router', 'middle'], { crls: crlSet(made.lists.slice(0, 1)) }), 'revocation-unknown');
+    assert.equal(judge(['router', 'middle'], { revocation: crlSet(made.lists.slice(0, 1)) }), 'revocation-unknown');
   });
   rule('expired and not yet valid', () => {
     const year = 365 * 86_400;

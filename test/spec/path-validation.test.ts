@@ -42,7 +42,7 @@ function ask({ chain = [router, middle], anchors = [anchor], ...rest }: Question
 function explain({ chain = [router, middle], anchors = [anchor], ...rest }: Question) {
   const finding = validatePath({
     crypto,
-    crls: null,
+    revocation: null,
     at: AT,
     purpose: 'device',
     chain: chain.map(({ certificate }) => certificate),
@@ -155,7 +155,7 @@ const CASES: Readonly<Record<VerdictReason, readonly (readonly [string, () => Ve
     ],
     [
       'a list of each issuer that does not name it',
-      () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [device(middle)])]) }),
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [device(middle)])]) }),
     ],
     ['two anchors of one name', () => ask({ anchors: [root(), anchor] })],
   ],
@@ -178,11 +178,11 @@ const CASES: Readonly<Record<VerdictReason, readonly (readonly [string, () => Ve
   ],
   'not-yet-valid': [['the leaf', () => ask({ at: EpochSeconds(AT - 2 * DAY) })]],
   revoked: [
-    ['by its issuer', () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [router])]) })],
-    ['the intermediate', () => ask({ crls: crlSet([crlOf(anchor, [middle]), crlOf(middle, [])]) })],
+    ['by its issuer', () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [router])]) })],
+    ['the intermediate', () => ask({ revocation: crlSet([crlOf(anchor, [middle]), crlOf(middle, [])]) })],
     [
       'in a list that is out of date',
-      () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [router], { nextUpdate: AT - 1 })]) }),
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [router], { nextUpdate: AT - 1 })]) }),
     ],
     [
       'by its public key, under another serial number',
@@ -305,26 +305,29 @@ const CASES: Readonly<Record<VerdictReason, readonly (readonly [string, () => Ve
     ],
   ],
   'revocation-unknown': [
-    ['no list of its issuer', () => ask({ crls: crlSet([crlOf(anchor, [])]) })],
-    ['no list at all', () => ask({ crls: crlSet([]) })],
-    ['a list out of date', () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [], { nextUpdate: AT - 1 })]) })],
+    ['no list of its issuer', () => ask({ revocation: crlSet([crlOf(anchor, [])]) })],
+    ['no list at all', () => ask({ revocation: crlSet([]) })],
+    [
+      'a list out of date',
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [], { nextUpdate: AT - 1 })]) }),
+    ],
     [
       'a list from the future',
-      () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [], { thisUpdate: AT + 1 })]) }),
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [], { thisUpdate: AT + 1 })]) }),
     ],
     [
       'a list of another CA with the same name',
-      () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(ca(anchor), [])]) }),
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(ca(anchor), [])]) }),
     ],
     [
       'a list with an unknown critical extension',
-      () => ask({ crls: crlSet([crlOf(anchor, []), crlOf(middle, [], { extra: [unknown(true)] })]) }),
+      () => ask({ revocation: crlSet([crlOf(anchor, []), crlOf(middle, [], { extra: [unknown(true)] })]) }),
     ],
     [
       'an issuer that may not sign lists',
       () => {
         const mute = ca(anchor, 'Mute', { keyUsage: ['keyCertSign'] });
-        return ask({ chain: [device(mute), mute], crls: crlSet([crlOf(anchor, []), crlOf(mute, [])]) });
+        return ask({ chain: [device(mute), mute], revocation: crlSet([crlOf(anchor, []), crlOf(mute, [])]) });
       },
     ],
   ],
@@ -355,7 +358,10 @@ test('[5.6 malleated certificates] (r, n − s) is another hash, the same issuer
   assert.notDeepEqual(crypto.hash('sha-256', twin.certificate.der), crypto.hash('sha-256', router.certificate.der));
   assert.deepEqual(issuerAndSerial(twin.certificate), issuerAndSerial(router.certificate));
   assert.equal(ask({ chain: [twin, middle] }), 'good');
-  assert.equal(ask({ chain: [twin, middle], crls: crlSet([crlOf(anchor, []), crlOf(middle, [router])]) }), 'revoked');
+  assert.equal(
+    ask({ chain: [twin, middle], revocation: crlSet([crlOf(anchor, []), crlOf(middle, [router])]) }),
+    'revoked',
+  );
   const revokedKeys = new Set([toHex(crypto.hash('sha-256', router.certificate.spki))]);
   assert.equal(ask({ chain: [twin, middle], revokedKeys }), 'revoked');
 });
@@ -379,9 +385,9 @@ test('a good path tells until when: the earliest end of a period or a list', () 
   const chain = [router.certificate, middle.certificate];
   const crls = crlSet([crlOf(anchor, [], { nextUpdate: AT + 500 }), crlOf(middle, [])]);
   const input = { crypto, chain, anchors: [anchor.certificate], at: AT, purpose: 'device' } as const;
-  const limited = validatePath({ ...input, crls });
+  const limited = validatePath({ ...input, revocation: crls });
   assert.equal(limited.ok && limited.validUntil, AT + 500);
-  const free = validatePath({ ...input, crls: null });
+  const free = validatePath({ ...input, revocation: null });
   assert.equal(free.ok && free.validUntil, AT + 365 * DAY);
 });
 

@@ -91,7 +91,14 @@ test('[P3] [P4] NIST PKITS without policies: no bad path is accepted', { skip: p
       if (all.some((one) => one === null)) return { id, expected, accepted: false };
       const [anchor, ...path] = all as ParsedCertificate[];
       const chain = path.reverse();
-      const input = { crypto, chain, anchors: [anchor!], crls: crlSet(lists), at: PKITS_TIME, purpose: 'any' } as const;
+      const input = {
+        crypto,
+        chain,
+        anchors: [anchor!],
+        revocation: crlSet(lists),
+        at: PKITS_TIME,
+        purpose: 'any',
+      } as const;
       return { id, expected, accepted: validatePath(input).ok };
     });
   assert.ok(outcomes.length > 60);
@@ -153,7 +160,7 @@ test('[P3] [P4] x509-limbo: no bad chain is accepted in any order, but for those
     const leaf = read(given.peer_certificate);
     const anchors = known(given.trusted_certs);
     const at = EpochSeconds(Math.floor(Date.parse(given.validation_time ?? LIMBO_TIME) / 1000));
-    const input = { crypto, anchors, crls: null, at, purpose: 'any' } as const;
+    const input = { crypto, anchors, revocation: null, at, purpose: 'any' } as const;
     let accepted = false;
     for (const order of orders(known(given.untrusted_intermediates))) {
       if (leaf !== null && validatePath({ ...input, chain: [leaf, ...order] }).ok) accepted = true;

@@ -25,7 +25,7 @@ const verdict: Verdict = {
   policy: 1,
 };
 const expected: VerdictExpectation = {
-  verifierKey: crypto.publicKey(own.publicSpki)!,
+  verifierKeys: [crypto.publicKey(own.publicSpki)!],
   purpose: 'device',
   leafSha256: leaf,
   nonce,
@@ -46,9 +46,9 @@ function refuses(what: RegExp, act: () => unknown): void {
 test('[P4] [patent 1108-1112] a verdict of every reason, good and bad, is signed and its signature checked', () => {
   for (const algorithm of ['p256', 'p384', 'ed25519'] as const) {
     const signer = generateSigningKey(algorithm);
-    const verifierKey = crypto.publicKey(signer.publicSpki)!;
+    const verifierKeys = [crypto.publicKey(signer.publicSpki)!];
     for (const reason of VerdictReason.words) {
-      assert.equal(check({ verifierKey }, signVerdict(signer.key, { ...verdict, reason })).reason, reason);
+      assert.equal(check({ verifierKeys }, signVerdict(signer.key, { ...verdict, reason })).reason, reason);
     }
   }
 });
