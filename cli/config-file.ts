@@ -173,7 +173,7 @@ function offsetOf(document: Document.Parsed, path: ConfigPath, atKey: boolean): 
   return offset;
 }
 
-const PATH_KEY = /(?:File|Files|Directory)$/;
+const PATH_KEY = /(?:^file|File|Files|Directory)$/;
 
 function withAbsolutePaths(value: unknown, folder: string, key = ''): unknown {
   if (typeof value === 'string') return PATH_KEY.test(key) ? resolve(folder, value) : value;

@@ -9,7 +9,7 @@ import { wipe } from '../../protocol/bytes.ts';
 import { attempt, type Finding, ill, well } from './finding.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
-const FILE_KEY = /Files?$/;
+const FILE_KEY = /(?:^file|Files?)$/;
 const DIRECTORY_KEY = /Directory$/;
 const TOKEN_KEY = /^(?:tokenFile|passwordFile|managerFile|verifierFile)$/;
 
