@@ -8,10 +8,12 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../protocol/messages.ts';
 import { validatePath } from '../protocol/path-validation.ts';
 import type { RevocationSource } from '../protocol/revocation.ts';
+import { signEvent } from '../protocol/revocation-event.ts';
 import { type Asker, MANAGER } from '../protocol/topics.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import { signVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
+import { type EventStream, eventStream } from './event-stream.ts';
 import { type QuestionBudget, questionBudget } from './question-budget.ts';
 import { cacheKey, type VerdictCache, verdictCache } from './verdict-cache.ts';
 
@@ -64,6 +66,8 @@ export interface Verifier {
   answer(asker: Asker, question: Uint8Array, world: World): Answer;
   /** Takes effect with the next question; everything judged before is forgotten. */
   adopt(policy: VerifierPolicy): void;
+  /** Signed, to be published each second and after each adoption: what is newly revoked, or a sign of life. */
+  events(world: World): Uint8Array[];
 }
 
 interface Judged {
@@ -77,6 +81,7 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
   const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, limited: 0, garbage: 0 };
   const budget: QuestionBudget = questionBudget();
   const cache: VerdictCache = verdictCache();
+  const events: EventStream = eventStream(initial);
   let policy = initial;
 
   const judge = (question: Question, world: World): Judged => {
@@ -101,7 +106,9 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
     adopt(next) {
       policy = next;
       cache.clear();
+      events.adopt(next);
     },
+    events: (world) => events.next(world).map((event) => signEvent(settings.signingKey, event)),
     answer(asker, bytes, world) {
       const rate = settings.questionsPerSecond[asker === MANAGER ? 'manager' : 'device'];
       if (!budget.take(asker, rate, world.now)) {

@@ -1,0 +1,74 @@
+/**
+ * The numbered events that a verifier process tells: what is newly revoked, at once and in parts; otherwise that it lives.
+ */
+import { concat, encodeUtf8, equal, fromHex, toHex } from '../protocol/bytes.ts';
+import type { ParsedCertificate } from '../protocol/certificate.ts';
+import type { Crypto } from '../protocol/crypto.ts';
+import { INSTANCE_BYTES, MAX_MARKS, type RevocationEvent } from '../protocol/messages.ts';
+import type { World } from '../protocol/world.ts';
+
+/** What events are about: everything that may turn a good verdict bad between two questions. */
+export interface Revoked {
+  readonly anchors: readonly ParsedCertificate[];
+  /** Hex marks of certificates. */
+  readonly revokedMarks: ReadonlySet<string>;
+  /** Hex marks of keys. */
+  readonly revokedKeys: ReadonlySet<string>;
+}
+
+export interface EventStream {
+  /** From the next events on. */
+  adopt(revoked: Revoked): void;
+  /** @returns the news since the last call; one sign of life when there is none */
+  next(world: World): RevocationEvent[];
+}
+
+/** @param initial  counts as told: a manager that hears a new process compares states instead */
+export function eventStream(initial: Revoked): EventStream {
+  let told = initial;
+  let pending: Revoked | null = null;
+  let number = 0;
+  let instance: Uint8Array | null = null;
+  let state: Uint8Array | null = null;
+
+  return {
+    adopt(revoked) {
+      pending = revoked;
+    },
+    next({ crypto, wall: time }) {
+      instance ??= crypto.random(INSTANCE_BYTES);
+      state ??= stateOf(crypto, told);
+      if (pending === null) return [{ instance, number, time, state }];
+      const now = pending;
+      const marks = newMarks(told, now);
+      told = now;
+      pending = null;
+      const before = state;
+      state = stateOf(crypto, now);
+      // a certificate that is no longer on hold brings no mark, but another state
+      if (marks.length === 0 && !equal(before, state)) number++;
+      if (marks.length === 0) return [{ instance, number, time, state }];
+      const events: RevocationEvent[] = [];
+      for (let at = 0; at < marks.length; at += MAX_MARKS) {
+        number++;
+        const more = at + MAX_MARKS < marks.length ? true : undefined;
+        events.push({ instance, number, time, state, marks: marks.slice(at, at + MAX_MARKS), more });
+      }
+      return events;
+    },
+  };
+}
+
+function newMarks(before: Revoked, now: Revoked): Uint8Array[] {
+  const isNew = (mark: string): boolean => !before.revokedMarks.has(mark) && !before.revokedKeys.has(mark);
+  return [...now.revokedMarks, ...now.revokedKeys].filter(isNew).map(fromHex);
+}
+
+/** Equal for two processes that call the same things revoked under the same anchors, whenever they began. */
+function stateOf(crypto: Crypto, { anchors, revokedMarks, revokedKeys }: Revoked): Uint8Array {
+  const roots = anchors.map(({ der }) => toHex(crypto.hash('sha-256', der)));
+  return crypto.hash('sha-256', concat(...[roots, revokedMarks, revokedKeys].map((set) => hashOf(crypto, set))));
+}
+
+const hashOf = (crypto: Crypto, set: Iterable<string>): Uint8Array =>
+  crypto.hash('sha-256', encodeUtf8([...set].sort().join()));
