@@ -91,6 +91,7 @@ export const VerdictReason = choice({
   'unknown-critical-extension': 13,
   'revocation-unknown': 14,
   'weak-signature': 15,
+  'work-limit': 16,
 });
 export type VerdictReason = Value<typeof VerdictReason>;
 

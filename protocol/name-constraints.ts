@@ -7,6 +7,7 @@ import { type GeneralNames, isBelow, type ParsedCertificate, sameName } from './
 export interface ConstraintFault {
   /** Place in the path of the certificate that bears the name, leaf = 0. */
   readonly index: number;
+  readonly reason: 'constraint-violated' | 'work-limit';
   readonly detail: string;
 }
 
@@ -30,9 +31,10 @@ export function constraintFault(path: readonly ParsedCertificate[], anchor: Pars
       if (index > 0 && sameName(certificate.issuer, certificate.subject)) continue;
       const names = namesOf(certificate, index === 0);
       comparisons += size(names) * subtrees;
-      if (comparisons > MAX_COMPARISONS) return { index, detail: 'more names and subtrees than are compared' };
+      if (comparisons > MAX_COMPARISONS)
+        return { index, reason: 'work-limit', detail: 'more names and subtrees than are compared' };
       const detail = judge(names, constraints.permitted, constraints.excluded);
-      if (detail !== null) return { index, detail };
+      if (detail !== null) return { index, reason: 'constraint-violated', detail };
     }
   }
   return null;

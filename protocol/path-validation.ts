@@ -92,7 +92,7 @@ function validateUnder(
     if (found !== null) return found;
   }
   const constraint = constraintFault(path, anchor);
-  if (constraint !== null) return fault('constraint-violated', constraint.detail, constraint.index);
+  if (constraint !== null) return fault(constraint.reason, constraint.detail, constraint.index);
   const role = roleFault(path[0]!, all.slice(1), question.purpose, question.name);
   if (role !== null) return fault(role.reason, role.detail, role.index);
   return proveUnder(question, path, all);

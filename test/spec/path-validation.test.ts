@@ -332,6 +332,18 @@ const CASES: Readonly<Record<VerdictReason, readonly (readonly [string, () => Ve
     ],
   ],
   'weak-signature': [['ECDSA with SHA-1', () => ask({ chain: [signedWithSha1(middle), middle] })]],
+  'work-limit': [
+    [
+      'more names and subtrees than are compared',
+      () => {
+        const dns = (i: number) => ({ type: 'dns', value: `n${i}.example` }) as const;
+        const names = Array.from({ length: 200 }, (_, i) => dns(i));
+        const excluded = Array.from({ length: 110 }, (_, i) => dns(1000 + i));
+        const crafted = ca(anchor, 'Crafted', { nameConstraints: { excluded } });
+        return ask({ chain: [device(crafted, 'a', { alternativeNames: names }), crafted] });
+      },
+    ],
+  ],
 };
 
 function unknown(critical: boolean) {
