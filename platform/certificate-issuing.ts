@@ -149,18 +149,23 @@ const SIGNATURE_OF = {
   rsa: 'rsa-pkcs1-sha256',
 } as const;
 
-/**
- * pkijs's own `sign` wants WebCrypto, is asynchronous, and would pass by the counter and keys that stay in a token; its
- * own outer sequence reads the signed part once more and gives up beyond 10,000 elements, 3,300 entries of a list.
- */
+/** Writes the signature's algorithm into the signed part as well, as certificates and lists have it. */
 function signed(key: SigningKey, object: Certificate | RevocationList): Uint8Array {
+  object.signature = new AlgorithmIdentifier(schemaOf(writeSignatureAlgorithm(SIGNATURE_OF[key.algorithm])));
+  return frame(key, object.encodeTBS());
+}
+
+/**
+ * Signed part, algorithm and signature in one sequence. pkijs's own `sign` wants WebCrypto, is asynchronous, and would
+ * pass by the counter and keys that stay in a token; its own outer sequence reads the signed part once more and gives up
+ * beyond 10,000 elements, 3,300 entries of a list.
+ */
+export function frame(key: SigningKey, tbs: Sequence): Uint8Array {
   const algorithm = SIGNATURE_OF[key.algorithm];
-  object.signature = new AlgorithmIdentifier(schemaOf(writeSignatureAlgorithm(algorithm)));
-  const tbs = object.encodeTBS();
   const signature = key.sign(algorithm, new Uint8Array(tbs.toBER()));
   const valueHex = isEcdsa(algorithm) ? ecdsaDer(signature) : signature;
-  const value = [tbs, object.signature.toSchema(), new BitString({ valueHex })];
-  return new Uint8Array(new Sequence({ value }).toBER());
+  const identifier = schemaOf(writeSignatureAlgorithm(algorithm)).schema;
+  return new Uint8Array(new Sequence({ value: [tbs, identifier, new BitString({ valueHex })] }).toBER());
 }
 
 function isEcdsa(algorithm: SignatureAlgorithm): boolean {
@@ -176,7 +181,7 @@ export function ecdsaDer(raw: Uint8Array): Uint8Array {
 }
 
 /** What pkijs classes are made of. @throws RangeError when the bytes are no ASN.1: the caller's bug */
-function schemaOf(der: Uint8Array): { schema: ReturnType<typeof fromBER>['result'] } {
+export function schemaOf(der: Uint8Array): { schema: ReturnType<typeof fromBER>['result'] } {
   const { offset, result } = fromBER(der);
   if (offset !== der.length) throw new RangeError(`no DER: ${result.error}`);
   return { schema: result };
@@ -209,21 +214,13 @@ function extension(extnID: string, critical: boolean, value: Uint8Array | { toBE
 }
 
 function extensionsOf(crypto: Crypto, issuer: Issuer, request: CertificateRequest): Extension[] {
-  const { ca, keyUsage, extendedKeyUsage: keyPurposes, alternativeNames, nameConstraints, extra } = request;
+  const { ca, nameConstraints, extra } = request;
   const list = [
     extension(EXTENSION.subjectKeyId, false, keyId(crypto, request.spki)),
     extension(EXTENSION.authorityKeyId, false, authorityKeyId(crypto, issuer)),
     extension(EXTENSION.basicConstraints, true, basicConstraints(ca).toSchema()),
+    ...usageExtensions(request),
   ];
-  if (keyUsage !== undefined) list.push(extension(EXTENSION.keyUsage, true, keyUsageBits(keyUsage)));
-  if (keyPurposes !== undefined) {
-    const value = new ExtKeyUsage({ keyPurposes: [...keyPurposes] });
-    list.push(extension(EXTENSION.extendedKeyUsage, false, value.toSchema()));
-  }
-  if (alternativeNames !== undefined && alternativeNames.length > 0) {
-    const value = new GeneralNames({ names: alternativeNames.map(alternativeName) });
-    list.push(extension(EXTENSION.subjectAltName, false, value.toSchema()));
-  }
   if (nameConstraints !== undefined) {
     const { permitted = [], excluded = [] } = nameConstraints;
     const value = new NameConstraints({
@@ -233,6 +230,24 @@ function extensionsOf(crypto: Crypto, issuer: Issuer, request: CertificateReques
     list.push(extension(EXTENSION.nameConstraints, true, value.toSchema()));
   }
   for (const one of extra ?? []) list.push(extension(one.oid, one.critical, one.value));
+  return list;
+}
+
+export type Usage = Pick<CertificateRequest, 'keyUsage' | 'extendedKeyUsage' | 'alternativeNames'>;
+
+/** What a certificate is for and whom it names: wished for in a request, said in a certificate. */
+export function usageExtensions(usage: Usage): Extension[] {
+  const { keyUsage, extendedKeyUsage: keyPurposes, alternativeNames } = usage;
+  const list: Extension[] = [];
+  if (keyUsage !== undefined) list.push(extension(EXTENSION.keyUsage, true, keyUsageBits(keyUsage)));
+  if (keyPurposes !== undefined) {
+    const value = new ExtKeyUsage({ keyPurposes: [...keyPurposes] });
+    list.push(extension(EXTENSION.extendedKeyUsage, false, value.toSchema()));
+  }
+  if (alternativeNames !== undefined && alternativeNames.length > 0) {
+    const value = new GeneralNames({ names: alternativeNames.map(alternativeName) });
+    list.push(extension(EXTENSION.subjectAltName, false, value.toSchema()));
+  }
   return list;
 }
 

@@ -37,7 +37,8 @@ export function certificateReader(maxBytes: number = MAX_CERTIFICATE_BYTES): Cer
   };
 }
 
-function orNull<T>(read: () => T): T | null {
+/** What every reader of bytes gives for a fault of theirs. */
+export function orNull<T>(read: () => T): T | null {
   try {
     return read();
   } catch (error) {
@@ -61,7 +62,7 @@ function readTime(element: Element): EpochSeconds {
   return element.time as EpochSeconds;
 }
 
-interface Signed {
+export interface Signed {
   readonly tbs: Uint8Array;
   /** Of the signed part; behind the optional first one stands the AlgorithmIdentifier, equal to the one outside. */
   readonly members: Members<Span>;
@@ -71,10 +72,10 @@ interface Signed {
 }
 
 /**
- * The frame that certificates and lists share. It is cut by the spans of the scan, and the library reads only the
+ * The frame that certificates, lists and requests share. It is cut by the spans of the scan, and the library reads only the
  * members that have to be understood: a key, a signature or 200,000 entries would cost it 5 µs an element for nothing.
  */
-function readSigned(der: Uint8Array, maxElements: number): Signed {
+export function readSigned(der: Uint8Array, maxElements: number): Signed {
   const outer = new Members(spansOf(expect(scanDer(der, maxElements), TAG.sequence).content));
   const tbs = outer.take(TAG.sequence);
   const algorithm = outer.take(TAG.sequence).raw;
@@ -186,7 +187,7 @@ function readCrlNumber(value: Uint8Array): bigint {
 
 // ── PEM ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type PemLabel = 'CERTIFICATE' | 'X509 CRL';
+export type PemLabel = 'CERTIFICATE' | 'X509 CRL' | 'CERTIFICATE REQUEST' | 'NEW CERTIFICATE REQUEST';
 
 /**
  * All blocks with this label, in order; text around them and other labels are passed over.

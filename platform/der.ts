@@ -114,7 +114,7 @@ function spanAt(bytes: Uint8Array, at: number, limit: number): Span {
 }
 
 /** Ascending as byte strings, the shorter one padded with zeroes; equal ones do not ascend. [X.690 §11.6] */
-function isBefore(a: Uint8Array, b: Uint8Array): boolean {
+export function isBefore(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < Math.max(a.length, b.length); i++) {
     const difference = (a[i] ?? 0) - (b[i] ?? 0);
     if (difference !== 0) return difference < 0;
