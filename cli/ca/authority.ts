@@ -99,6 +99,9 @@ export interface LeafOptions {
   readonly allowSecond?: boolean;
 }
 
+/** Whom a key is certified for. */
+export type Subject = Omit<LeafOptions, 'algorithm' | 'outDir'>;
+
 /** Who signs in a login, where the cipher suites know two kinds of keys (protocol/edhoc/cipher-suites.ts). */
 const LOGS_IN: ReadonlySet<IssuedKind> = new Set<IssuedKind>(['device', 'manager']);
 
@@ -113,47 +116,78 @@ export interface Issued {
 
 /** Issues a key and a certificate. @throws CaError; FileFault */
 export function issueCertificate(dir: string, options: LeafOptions, world: CaWorld): Issued {
-  const { name, kind, sans, days, algorithm, outDir, allowSecond = false } = options;
-  if (algorithm === 'p384' && LOGS_IN.has(kind)) {
+  const { name, algorithm, outDir } = options;
+  checkSubject(dir, options, algorithm, world);
+  const key = makeKey(algorithm, world);
+  const { chain, ...certified } = certifyKey(dir, options, key.publicSpki, world);
+  mkdirSync(outDir, { recursive: true });
+  const stem = join(outDir, encodeURIComponent(name));
+  const keyFile = `${stem}.key.pem`;
+  const chainFile = `${stem}.chain.pem`;
+  writeAtomically(keyFile, key.privatePkcs8Pem, 0o600);
+  wipe(key.privatePkcs8Pem);
+  writeAtomically(chainFile, chain, 0o644);
+  return { ...certified, keyFile, chainFile };
+}
+
+/**
+ * Whether this CA would certify such a key for that name, before anything is made.
+ * @throws CaError no-authority, bad-option, bad-name, name-taken
+ */
+export function checkSubject(dir: string, subject: Subject, algorithm: KeyAlgorithm, { now }: CaWorld): void {
+  const { name, kind, sans, days, allowSecond = false } = subject;
+  if (LOGS_IN.has(kind) && algorithm !== 'p256' && algorithm !== 'ed25519') {
     throw new CaError(
       'bad-option',
-      `a ${kind} logs in with a key of kind p256 or ed25519: no EDHOC suite signs with p384`,
+      `a ${kind} logs in with a key of kind p256 or ed25519: no EDHOC suite signs with ${algorithm}`,
     );
   }
-  const index = readIndex(indexPath(dir));
   checkName(name, 64);
-  const other = index.certificates.find((one) => one.kind === kind && one.name === name && isLive(one, world.now));
+  const { certificates } = readIndex(indexPath(dir));
+  const other = certificates.find((one) => one.kind === kind && one.name === name && isLive(one, now));
   if (other !== undefined && !allowSecond) {
     throw new CaError(
       'name-taken',
       `${kind} ${name} has a living certificate, serial ${other.serial}: revoke it first, or ask for a second one`,
     );
   }
+  checkDays(days, 'days');
+  withDnsName(kind, name, sans).map(checkAlternativeName);
+}
+
+export interface Certified {
+  readonly serial: string;
+  /** PEM: leaf, then the intermediate if there is one. */
+  readonly chain: Uint8Array;
+  readonly notAfter: number;
+}
+
+/** Certifies a key for a subject that was checked, and books it. @param spki  DER @throws CaError; FileFault */
+export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, world: CaWorld): Certified {
+  const { name, kind, sans, days } = subject;
+  const index = readIndex(indexPath(dir));
   const { tier, issuer, notAfter: issuerEnds } = issuingTier(dir, world);
-  const key = makeKey(algorithm, world);
-  const { notBefore, notAfter } = period(checkDays(days, 'days'), world);
+  const { notBefore, notAfter } = period(days, world);
   const request: CertificateRequest = {
     name,
-    spki: key.publicSpki,
+    spki,
     serial: freshSerial(world.crypto),
     notBefore,
     notAfter: Math.min(notAfter, issuerEnds),
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: PURPOSES[kind],
-    alternativeNames: withDnsName(kind, name, sans).map(checkAlternativeName),
+    alternativeNames: withDnsName(kind, name, sans),
   };
   const der = issueDer(world.crypto, issuer, request);
   const chain = tier === 'root' ? [der] : [der, readTier(dir, 'intermediate')];
-  mkdirSync(outDir, { recursive: true });
-  const stem = join(outDir, encodeURIComponent(name));
-  const issued = { keyFile: `${stem}.key.pem`, chainFile: `${stem}.chain.pem` };
   // Booked before it leaves: what is not in the index can never be revoked.
   index.certificates.push(entryOf(request, kind, tier, world));
   writeIndex(indexPath(dir), index);
-  writeAtomically(issued.keyFile, key.privatePkcs8Pem, 0o600);
-  wipe(key.privatePkcs8Pem);
-  writeAtomically(issued.chainFile, encodeUtf8(writePem('CERTIFICATE', ...chain)), 0o644);
-  return { serial: toHex(request.serial), ...issued, notAfter: request.notAfter };
+  return {
+    serial: toHex(request.serial),
+    chain: encodeUtf8(writePem('CERTIFICATE', ...chain)),
+    notAfter: request.notAfter,
+  };
 }
 
 /**

@@ -7,6 +7,8 @@ export type CaFault =
   | 'exists'
   | 'name-taken'
   | 'bad-name'
+  | 'bad-request'
+  | 'key-taken'
   | 'unknown-certificate'
   | 'already-revoked'
   | 'broken-index'

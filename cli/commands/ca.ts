@@ -2,26 +2,32 @@
  * `kagimori ca …`: the small CA for home and tests.
  */
 import { type Command, Option } from 'commander';
-import type { AlternativeName } from '../../platform/certificate-issuing.ts';
-import type { CaWorld, IssuedAlgorithm, IssuedKind } from '../ca/authority.ts';
-import { type CommonOptions, collect, noun, numberBetween, verb } from '../command.ts';
+import type { IssuedAlgorithm, IssuedKind } from '../ca/authority.ts';
+import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { createOutput, date, printable, table } from '../output.ts';
+import {
+  type AlternativeNameOptions,
+  alternativeNames,
+  inDirectory,
+  openAuthority,
+  withSubject,
+} from './ca-options.ts';
+import { caSign } from './ca-sign.ts';
 
 interface CaOptions extends CommonOptions {
   readonly dir: string;
 }
 
 export function caCommand(): Command {
-  return noun('ca', 'a small certification authority for home and tests', [init(), issue(), revoke(), crl(), list()]);
+  return noun('ca', 'a small certification authority for home and tests', [
+    init(),
+    issue(),
+    caSign(),
+    revoke(),
+    crl(),
+    list(),
+  ]);
 }
-
-async function open(): Promise<{ authority: typeof import('../ca/authority.ts'); world: CaWorld }> {
-  const authority = await import('../ca/authority.ts');
-  const { nodeCrypto } = await import('../../platform/crypto-node.ts');
-  return { authority, world: { crypto: nodeCrypto(), now: Math.floor(Date.now() / 1000) } };
-}
-
-const inDirectory = (command: Command): Command => command.option('--dir <directory>', 'of the CA', 'ca');
 
 const algorithm = (): Option =>
   new Option('--algorithm <name>', 'kind of key').choices(['p256', 'p384', 'ed25519']).default('p256');
@@ -34,7 +40,7 @@ function init(): Command {
     .option('--years <number>', 'how long it holds', numberBetween(1, 100), 20)
     .option('--intermediate', 'issue under an intermediate, so that the root key can be taken away')
     .action(async ({ dir, json, intermediate, ...options }: Options) => {
-      const { authority, world } = await open();
+      const { authority, world } = await openAuthority();
       const { name, algorithm, years } = options;
       const withIntermediate = intermediate === true;
       const { files } = authority.initAuthority(dir, { name, algorithm, years, withIntermediate }, world);
@@ -52,39 +58,26 @@ function init(): Command {
     });
 }
 
-const NAME_KINDS = ['dns', 'email', 'uri', 'mac', 'ip'] as const;
-
 function issue(): Command {
-  type Names = { readonly [kind in (typeof NAME_KINDS)[number]]?: readonly string[] };
   type Options = CaOptions &
-    Names & { kind: IssuedKind; days: number; out: string; algorithm: IssuedAlgorithm; second?: boolean };
-  return inDirectory(
-    verb(
-      'issue <name>',
-      'issue a key and a certificate',
-      'kagimori ca issue thermostat --kind device --mac 02:00:5e:10:00:01 --out keys',
-    ),
-  )
-    .addOption(
-      new Option('--kind <kind>', 'whose certificate it is')
-        .choices(['device', 'manager', 'verifier', 'server', 'user'])
-        .default('device'),
-    )
-    .option('--out <directory>', 'where key and chain are put', '.')
-    .option('--days <number>', 'how long it holds', numberBetween(1, 36_600), 365)
+    AlternativeNameOptions & {
+      kind: IssuedKind;
+      days: number;
+      out: string;
+      algorithm: IssuedAlgorithm;
+      second?: boolean;
+    };
+  const command = verb(
+    'issue <name>',
+    'issue a key and a certificate',
+    'kagimori ca issue thermostat --kind device --mac 02:00:5e:10:00:01 --out keys',
+  );
+  return withSubject(inDirectory(command), 'where key and chain are put')
     .addOption(algorithm())
-    .option('--dns <name>', 'alternative name; may stand several times', collect)
-    .option('--email <address>', 'alternative name; may stand several times', collect)
-    .option('--uri <uri>', 'alternative name; may stand several times', collect)
-    .option('--mac <address>', 'alternative name; may stand several times', collect)
-    .option('--ip <address>', 'alternative name; may stand several times', collect)
-    .option('--second', 'although there is a living certificate for this name')
     .action(async (name: string, options: Options) => {
-      const { authority, world } = await open();
+      const { authority, world } = await openAuthority();
       const { dir, kind, days, algorithm, out, second } = options;
-      const sans = NAME_KINDS.flatMap((type) =>
-        (options[type] ?? []).map((value): AlternativeName => ({ type, value })),
-      );
+      const sans = alternativeNames(options);
       const issued = authority.issueCertificate(
         dir,
         { name, kind, sans, days, algorithm, outDir: out, allowSecond: second === true },
@@ -108,7 +101,7 @@ function revoke(): Command {
       'kagimori ca revoke thermostat',
     ),
   ).action(async (serialOrName: string, { dir, json }: CaOptions) => {
-    const { authority, world } = await open();
+    const { authority, world } = await openAuthority();
     const { serials } = authority.revokeCertificate(dir, serialOrName, world);
     const output = createOutput(json === true);
     output.result(
@@ -135,7 +128,7 @@ function revoke(): Command {
 function crl(): Command {
   return inDirectory(verb('crl', 'write the revocation list anew, for 30 days', 'kagimori ca crl --dir ca')).action(
     async ({ dir, json }: CaOptions) => {
-      const { authority, world } = await open();
+      const { authority, world } = await openAuthority();
       const { files, number } = authority.writeCrl(dir, world);
       createOutput(json === true).result(
         { number, files },
@@ -151,7 +144,7 @@ function crl(): Command {
 function list(): Command {
   return inDirectory(verb('list', 'list every certificate of the CA', 'kagimori ca list --dir ca')).action(
     async ({ dir, json }: CaOptions) => {
-      const { authority, world } = await open();
+      const { authority, world } = await openAuthority();
       const certificates = authority.listCertificates(dir).map(({ publicKey: _, ...one }) => ({
         ...one,
         state: one.revokedAt !== null ? 'revoked' : one.notAfter < world.now ? 'expired' : 'good',
