@@ -136,7 +136,7 @@ export function namedBits({ content }: Element): boolean[] {
 /**
  * Dotted decimal, arcs of any size: the library prints an arc beyond 2^53, such as a UUID's, as hex of its 7-bit groups.
  */
-export function oidText({ content }: Element): string {
+export function oidText({ content }: { readonly content: Uint8Array }): string {
   const arcs: bigint[] = [];
   let arc = 0n;
   for (const byte of content) {

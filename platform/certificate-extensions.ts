@@ -17,6 +17,7 @@ export const EXTENSION = {
   certificatePolicies: '2.5.29.32',
   authorityKeyId: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
+  ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
 } as const;
 
 /** In the order of the bits. */
@@ -65,6 +66,7 @@ export const NO_EXTENSIONS: CertificateExtensions = {
   authorityKeyId: null,
   subjectKeyId: null,
   hasCrlDistributionPoints: false,
+  ocspNoCheck: false,
   unknownCritical: [],
 };
 
@@ -104,6 +106,10 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
       case EXTENSION.crlDistributionPoints:
         sequence();
         read.hasCrlDistributionPoints = true;
+        break;
+      case EXTENSION.ocspNoCheck:
+        parseDer(value, TAG.null);
+        read.ocspNoCheck = true;
         break;
       case EXTENSION.certificatePolicies:
         // Obeyed by doing nothing: without a required policy any set of policies is as good as any other. Extensions

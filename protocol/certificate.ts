@@ -52,6 +52,8 @@ export interface CertificateExtensions {
   readonly authorityKeyId: Uint8Array | null;
   readonly subjectKeyId: Uint8Array | null;
   readonly hasCrlDistributionPoints: boolean;
+  /** Of a signer of OCSP answers: it counts without asking whether it is revoked. @spec RFC 6960 §4.2.2.2.1 */
+  readonly ocspNoCheck: boolean;
   /** OIDs of critical extensions that nobody here can obey. */
   readonly unknownCritical: readonly string[];
 }
@@ -109,6 +111,7 @@ export const EXTENDED_KEY_USAGE = {
   kagimoriUser: `${ARC}.4`,
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
+  ocspSigning: '1.3.6.1.5.5.7.3.9',
   any: '2.5.29.37.0',
 } as const;
 

@@ -1,0 +1,149 @@
+/**
+ * OCSP requests and answers into DER. @spec RFC 6960 §4.1.1, §4.2.1; RFC 9654 §2.1
+ */
+import type { ParsedCertificate } from '../protocol/certificate.ts';
+import type { KeyAlgorithm, SignatureAlgorithm, SigningKey } from '../protocol/crypto.ts';
+import type { CertIdHash, OcspAnswerContent, OcspErrorStatus, OcspPeriod, OcspStatus } from '../protocol/ocsp.ts';
+import { expect } from './asn1.ts';
+import { certIdHash } from './crypto-cert-id.ts';
+import { DerFault, explicit, implicit, scanDer, spansOf, TAG } from './der.ts';
+import {
+  writeBitString,
+  writeDer,
+  writeEcdsaSignature,
+  writeGeneralizedTime,
+  writeOid,
+  writeSequence,
+} from './der-writing.ts';
+import { writeSignatureAlgorithm } from './signature-algorithms.ts';
+
+export const HASH_OIDS: Readonly<Record<CertIdHash, string>> = {
+  'sha-1': '1.3.14.3.2.26',
+  'sha-256': '2.16.840.1.101.3.4.2.1',
+  'sha-384': '2.16.840.1.101.3.4.2.2',
+  'sha-512': '2.16.840.1.101.3.4.2.3',
+};
+export const NONCE_OID = '1.3.6.1.5.5.7.48.1.2';
+export const BASIC_OID = '1.3.6.1.5.5.7.48.1.1';
+
+/** OCSPResponseStatus. */
+export const STATUS_NUMBERS: Readonly<Record<'successful' | OcspErrorStatus, number>> = {
+  successful: 0,
+  malformedRequest: 1,
+  internalError: 2,
+  tryLater: 3,
+  sigRequired: 5,
+  unauthorized: 6,
+};
+
+const SIGNATURE_OF: Readonly<Record<KeyAlgorithm, SignatureAlgorithm>> = {
+  ed25519: 'ed25519',
+  p256: 'ecdsa-sha256',
+  p384: 'ecdsa-sha384',
+  rsa: 'rsa-pkcs1-sha256',
+};
+
+const NONCE = writeOid(NONCE_OID);
+const BASIC = writeOid(BASIC_OID);
+const NULL = writeDer(TAG.null);
+const GOOD = writeDer(implicit(0));
+const UNKNOWN = writeDer(implicit(2));
+
+/** Bits of the key, without the count of unused ones, out of SubjectPublicKeyInfo. @throws DerFault */
+function keyBits(spki: Uint8Array): Uint8Array {
+  const [, bits] = spansOf(expect(scanDer(spki, 16), TAG.sequence).content);
+  const { content } = expect(bits, TAG.bitString);
+  if (content[0] !== 0) throw new DerFault('a key that is no whole number of bytes');
+  return content.subarray(1);
+}
+
+/** issuerNameHash and issuerKeyHash of a CertID. @param name  Name, DER @throws DerFault when `spki` is none */
+export function issuerHashes(
+  hash: CertIdHash,
+  name: Uint8Array,
+  spki: Uint8Array,
+): { readonly name: Uint8Array; readonly key: Uint8Array } {
+  return { name: certIdHash(hash, name), key: certIdHash(hash, keyBits(spki)) };
+}
+
+/** @returns OCSPRequest, DER, of one certificate */
+export function writeRequest(
+  certificate: ParsedCertificate,
+  issuer: ParsedCertificate,
+  nonce: Uint8Array | null,
+  hash: CertIdHash,
+): Uint8Array {
+  const hashes = issuerHashes(hash, certificate.issuer.der, issuer.spki);
+  const certId = writeSequence(
+    writeSequence(writeOid(HASH_OIDS[hash]), NULL),
+    writeDer(TAG.octetString, hashes.name),
+    writeDer(TAG.octetString, hashes.key),
+    writeDer(TAG.integer, certificate.serial),
+  );
+  const list = writeSequence(writeSequence(certId));
+  return writeSequence(
+    nonce === null ? writeSequence(list) : writeSequence(list, writeDer(explicit(2), nonceExtensions(nonce))),
+  );
+}
+
+/** The value is an OCTET STRING within the one that every extension has. */
+function nonceExtensions(nonce: Uint8Array): Uint8Array {
+  return writeSequence(writeSequence(NONCE, writeDer(TAG.octetString, writeDer(TAG.octetString, nonce))));
+}
+
+/** @returns OCSPResponse, DER, signed; the signer is named by its key */
+export function writeAnswer(content: OcspAnswerContent, key: SigningKey): Uint8Array {
+  const { signerSpki, producedAt, singles, nonce, certificates } = content;
+  const tbs = writeSequence(
+    writeDer(explicit(2), writeDer(TAG.octetString, certIdHash('sha-1', keyBits(signerSpki)))),
+    writeGeneralizedTime(producedAt),
+    writeSequence(...singles.map(writeSingle)),
+    ...(nonce === null ? [] : [writeDer(explicit(1), nonceExtensions(nonce))]),
+  );
+  const algorithm = SIGNATURE_OF[key.algorithm];
+  const raw = key.sign(algorithm, tbs);
+  const signature = algorithm.startsWith('ecdsa-') ? writeEcdsaSignature(raw) : raw;
+  const basic = writeSequence(
+    tbs,
+    writeSignatureAlgorithm(algorithm),
+    writeBitString(signature),
+    ...(certificates.length === 0 ? [] : [writeDer(explicit(0), writeSequence(...certificates))]),
+  );
+  const bytes = writeSequence(BASIC, writeDer(TAG.octetString, basic));
+  return writeSequence(statusOf('successful'), writeDer(explicit(0), bytes));
+}
+
+export function writeError(status: OcspErrorStatus): Uint8Array {
+  return writeSequence(statusOf(status));
+}
+
+function statusOf(status: keyof typeof STATUS_NUMBERS): Uint8Array {
+  return writeDer(TAG.enumerated, Uint8Array.of(STATUS_NUMBERS[status]));
+}
+
+function writeSingle(single: OcspStatus & OcspPeriod & { readonly certId: Uint8Array }): Uint8Array {
+  const { certId, thisUpdate, nextUpdate } = single;
+  return writeSequence(
+    certId,
+    writeStatus(single),
+    writeGeneralizedTime(thisUpdate),
+    ...(nextUpdate === null ? [] : [writeDer(explicit(0), writeGeneralizedTime(nextUpdate))]),
+  );
+}
+
+function writeStatus(single: OcspStatus): Uint8Array {
+  switch (single.status) {
+    case 'good':
+      return GOOD;
+    case 'unknown':
+      return UNKNOWN;
+    case 'revoked': {
+      const time = writeGeneralizedTime(single.revokedAt);
+      if (single.reason === null) return writeDer(explicit(1), time);
+      const reason = writeDer(explicit(0), writeDer(TAG.enumerated, Uint8Array.of(single.reason)));
+      return writeDer(explicit(1), time, reason);
+    }
+    default:
+      return single satisfies never;
+  }
+}

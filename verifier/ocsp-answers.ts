@@ -1,0 +1,143 @@
+/**
+ * OCSP as a source of revocation data for a machine that does not wait: it answers from what was fetched before, and notes
+ * what has to be fetched. The service fetches and hands the answer in; then the machine is asked again.
+ */
+import { equal } from '../protocol/bytes.ts';
+import type { ParsedCertificate } from '../protocol/certificate.ts';
+import type { Crypto, PublicKey } from '../protocol/crypto.ts';
+import type { OcspCodec } from '../protocol/ocsp.ts';
+import { checkOcspAnswer } from '../protocol/ocsp-check.ts';
+import type { Revocation, RevocationSource } from '../protocol/revocation.ts';
+import { certificateMark } from '../protocol/revocation-mark.ts';
+import type { EpochSeconds } from '../protocol/units.ts';
+
+export interface OcspSourceSettings {
+  readonly crypto: Crypto;
+  readonly codec: Pick<OcspCodec, 'issuerHashes' | 'readAnswer'>;
+  /** Whether there is a responder for this CA's certificates, and whether its answers need our nonce. */
+  readonly responderOf: (issuer: ParsedCertificate) => { readonly nonceRequired: boolean } | null;
+  /** Whether the signer of an answer is revoked by what is known besides. */
+  readonly isDistrusted?: (signer: ParsedCertificate) => boolean;
+}
+
+/** What the service has to ask a responder about. */
+export interface OcspWanted {
+  /** Of the certificate; names it in `settle`. */
+  readonly mark: string;
+  readonly certificate: ParsedCertificate;
+  readonly issuer: ParsedCertificate;
+  readonly issuerKey: PublicKey;
+}
+
+/** What came of it: bytes of an answer and the nonce that was sent, or why there are none. */
+export type OcspFetched = { readonly der: Uint8Array; readonly nonce: Uint8Array | null } | { readonly fault: string };
+
+export interface OcspSource extends RevocationSource {
+  /** Answers held. */
+  readonly size: number;
+  /** Whatever was asked about since and is not under way; each goes out once and comes back by `settle`. */
+  takeWanted(): OcspWanted[];
+  /** @returns what is known of that certificate now */
+  settle(wanted: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation;
+  /** Drops every answer: what they were checked against has changed. */
+  dropHeld(): void;
+}
+
+/** Implementation limits; what was not asked about for longest goes first. */
+const MAX_HELD = 10_000;
+const MAX_WANTED = 1000;
+/** After a failure nobody is asked again for so long, however often the certificate comes. */
+const RETRY_SECONDS = 10;
+
+interface Held {
+  /** The issuer's key under which the answer was checked: another CA may bear the same name. */
+  readonly spki: Uint8Array;
+  readonly answer: Revocation;
+  /** A new answer is wanted from then on. */
+  readonly refreshAt: number;
+}
+
+export function ocspSource(settings: OcspSourceSettings): OcspSource {
+  const { crypto, codec, responderOf, isDistrusted } = settings;
+  const held = new Map<string, Held>();
+  const wanted = new Map<string, OcspWanted>();
+  const underWay = new Set<string>();
+
+  const want = (one: OcspWanted): void => {
+    if (!underWay.has(one.mark) && wanted.size < MAX_WANTED) wanted.set(one.mark, one);
+  };
+  const put = (mark: string, entry: Held): void => {
+    held.delete(mark); // to the end of the order of use
+    held.set(mark, entry);
+    if (held.size > MAX_HELD) held.delete(held.keys().next().value!);
+  };
+
+  return {
+    get size() {
+      return held.size;
+    },
+    status({ certificate, issuer, issuerKey, at }) {
+      if (responderOf(issuer) === null) return { status: 'unknown', detail: 'no OCSP responder of its issuer' };
+      const mark = certificateMark(crypto, certificate.issuer, certificate.serial);
+      const entry = held.get(mark);
+      if (entry === undefined || !equal(entry.spki, issuerKey.spki)) {
+        want({ mark, certificate, issuer, issuerKey });
+        return { status: 'unknown', detail: 'its OCSP responder was not asked yet' };
+      }
+      put(mark, entry);
+      if (at >= entry.refreshAt) want({ mark, certificate, issuer, issuerKey });
+      return ageTo(entry.answer, at);
+    },
+    takeWanted() {
+      const taken = [...wanted.values()];
+      wanted.clear();
+      for (const { mark } of taken) underWay.add(mark);
+      return taken;
+    },
+    settle(one, fetched, at) {
+      underWay.delete(one.mark);
+      const before = held.get(one.mark);
+      const same = before !== undefined && equal(before.spki, one.issuerKey.spki) ? ageTo(before.answer, at) : null;
+      const fresh = check(one, fetched, at);
+      // Whoever only hinders an answer does not undo the one that is held.
+      const answer = same !== null && fresh.status === 'unknown' && holds(same) ? same : fresh;
+      put(one.mark, { spki: one.issuerKey.spki, answer, refreshAt: refreshOf(fresh, at) });
+      return answer;
+    },
+    dropHeld() {
+      held.clear();
+    },
+  };
+
+  function check(one: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation {
+    if ('fault' in fetched) return { status: 'unknown', detail: fetched.fault };
+    const { certificate, issuer, issuerKey } = one;
+    return checkOcspAnswer({
+      crypto,
+      codec,
+      certificate,
+      issuer,
+      issuerKey,
+      at,
+      answer: codec.readAnswer(fetched.der),
+      nonce: fetched.nonce,
+      nonceRequired: responderOf(issuer)?.nonceRequired ?? true,
+      ...(isDistrusted !== undefined && { isDistrusted }),
+    });
+  }
+}
+
+/** Good, revoked, or good and merely old. */
+function holds(answer: Revocation): boolean {
+  return answer.status !== 'unknown' || answer.staleSince !== undefined;
+}
+
+function ageTo(answer: Revocation, at: EpochSeconds): Revocation {
+  if (answer.status !== 'good' || at <= answer.until) return answer;
+  return { status: 'unknown', detail: 'the OCSP answer is out of date', staleSince: answer.until };
+}
+
+/** At half of its time, so that a certificate in use is asked about before its answer runs out. */
+function refreshOf(fresh: Revocation, at: EpochSeconds): number {
+  return at + Math.max(RETRY_SECONDS, fresh.status === 'good' ? (fresh.until - at) / 2 : 0);
+}
