@@ -16,6 +16,7 @@ import { createLog } from '../platform/log.ts';
 import { memoryStore, type Store } from '../platform/store.ts';
 import { openLmdbStore } from '../platform/store-lmdb.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
+import { EVENT_EVERY } from '../protocol/revocation-event.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import {
   AT,
@@ -175,11 +176,16 @@ function attachVerifier(broker: Broker, own: Holder, anchor: Holder): void {
     },
     { anchors: [anchor.certificate], revocation: null, revokedKeys: new Set(), revokedMarks: new Set(), version: 1 },
   );
+  const speak = (): void => {
+    const world = { now: clock.now(), wall: AT, crypto };
+    for (const event of verifier.events(world)) link.publish(topics.verifierEvents, event, 1);
+  };
+  setInterval(speak, EVENT_EVERY).unref();
   const link = broker.attach({
     service: 'verifier',
     subscriptions: () => [`${topics.root}/v/q/+` as Topic],
     observer: {
-      up: () => {},
+      up: () => speak(),
       down: () => {},
       received(topic, payload) {
         const place = topics.parse(topic);

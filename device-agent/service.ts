@@ -9,6 +9,7 @@ import { drive } from '../platform/driver.ts';
 import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
+import { followPinnedKeys } from '../platform/pinned-keys.ts';
 import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
@@ -187,6 +188,13 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
     },
   });
+  const { verifierCertificateFile } = config;
+  const pinned =
+    verifierCertificateFile === undefined
+      ? null
+      : followPinnedKeys(verifierCertificateFile, crypto, log, (keys) => {
+          settings.verifierKeys = keys;
+        });
   return {
     id,
     control: controlOf({
@@ -201,6 +209,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     }),
     async close() {
       network.stop();
+      pinned?.close();
       loop.run(() =>
         wish(() => {
           endAllSessions(state, 'shutdown', world());

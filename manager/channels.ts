@@ -20,6 +20,7 @@ import { endHandshakesOf } from './half-open.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
 import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
+import { forgetBearer } from './revocation-watch.ts';
 import { stepSessionsOf } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 import { hearVerdict, verdictSecondsLeft } from './verdict-age.ts';
@@ -203,7 +204,8 @@ export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochS
   const record = state.devices.get(device);
   if (record === undefined) return;
   hearVerdict(state, device, until, world);
-  const noted = { ...record, verdictUntil: until };
+  const revokedAt = until > world.wall ? undefined : record.revokedAt;
+  const noted = { ...record, verdictUntil: until, revokedAt };
   state.devices.set(device, noted);
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
 }
@@ -220,6 +222,7 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
     state.resumption.delete(device);
     commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
     noteVerdict(state, device, EpochSeconds(0), world);
+    if (reason === 'revoked') markRevoked(state, device, world);
   }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
@@ -233,14 +236,27 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
 }
 
+function markRevoked(state: ManagerState, device: DeviceId, world: World): void {
+  const record = state.devices.get(device);
+  if (record === undefined) return;
+  const noted = { ...record, revokedAt: record.revokedAt ?? world.wall };
+  state.devices.set(device, noted);
+  commit(state, [deviceChange(device, noted)], { next: 'nothing' });
+}
+
 /** The operator's word: nothing of the device stays, and its name is free for another certificate. */
 export function removeDevice(state: ManagerState, device: DeviceId, world: World): void {
   evict(state, device, 'withdrawn', world);
   const record = state.devices.get(device);
-  if (record !== undefined) state.leaves.delete(toHex(record.leaf));
+  if (record !== undefined) {
+    state.leaves.delete(toHex(record.leaf));
+    forgetBearer(state.revocation, device, record);
+  }
   for (const [name, holder] of state.names) if (holder === device) state.names.delete(name);
   state.devices.delete(device);
   state.verdictEnds.delete(device);
+  state.revocation.doubtful.delete(device);
+  state.revocation.condemned.delete(device);
   state.registrations.delete(device);
   commit(state, [deviceChange(device, null), registrationChange(device, null)], { next: 'nothing' });
   log(state, 'info', 'device.removed', { device });

@@ -64,6 +64,10 @@ export function stepFlow(flow: Flow, event: FlowEvent, limits: FlowLimits, world
 const withoutProcess = (event: FlowEvent): FlowEvent =>
   event.type === 'keysLost' ? { type: 'lost', device: event.device, reason: 'restarted' } : event;
 
+/** What a caller is told of a callee that is lost before there is a session: only what is no accident of its link. */
+const whyLost = (reason: Reason): Reason =>
+  reason === 'revoked' || reason === 'verifier-away' ? reason : 'unreachable';
+
 function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimits, world: World): Step {
   switch (event.type) {
     case 'channelOpened':
@@ -71,7 +75,7 @@ function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLim
     case 'channelFailed':
       return event.device === terms.callee.id ? deny(terms, event.reason) : [flow, []];
     case 'lost':
-      return event.device === terms.callee.id ? deny(terms, 'unreachable') : over(terms, event.reason);
+      return event.device === terms.callee.id ? deny(terms, whyLost(event.reason)) : over(terms, event.reason);
     case 'endAsked':
       return over(terms, event.reason);
     case 'deadline':
@@ -91,7 +95,7 @@ function stepAsking(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimi
     case 'refused':
       return deny(terms, event.reason);
     case 'lost':
-      if (event.device === terms.callee.id) return deny(terms, 'unreachable');
+      if (event.device === terms.callee.id) return deny(terms, whyLost(event.reason));
       return withdraw(terms, event.reason);
     case 'endAsked':
       return event.by === terms.callee.id ? deny(terms, event.reason) : withdraw(terms, event.reason);

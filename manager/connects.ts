@@ -12,11 +12,12 @@ import { log, remember, sendTo } from './outbox.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { isRefusedTooOften, noteRefusal, REFUSALS_PER_SECOND } from './refusals.ts';
 import { answeredBefore } from './registrations.ts';
+import { hearsVerifier } from './revocation-watch.ts';
 import { chooseSuite, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
-import { verdictSecondsLeft } from './verdict-age.ts';
+import { isJudged } from './verdict-age.ts';
 
 const MAX_ROUTES = 256;
 const ENDS_PER_RECORD = 8;
@@ -95,10 +96,15 @@ export function reachFor(
   if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
   if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
 
-  // a callee without a channel is judged when it is opened
-  const stale = (id: DeviceId): boolean => verdictSecondsLeft(state, id, world) <= 0;
-  if (stale(caller) || (state.channels.has(callee) && stale(callee))) return { refused: 'verifier-away' };
+  if (state.devices.get(callee)?.revokedAt !== undefined) return { refused: 'revoked' };
+  if (!mayGrant(state, caller, callee, world)) return { refused: 'verifier-away' };
   return { callee };
+}
+
+/** A callee without a channel is judged when it is opened. */
+function mayGrant(state: ManagerState, caller: DeviceId, callee: DeviceId, world: World): boolean {
+  if (!hearsVerifier(state.revocation, world.now) || !isJudged(state, caller, world)) return false;
+  return !state.channels.has(callee) || isJudged(state, callee, world);
 }
 
 function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Connect'>, world: World): Decision {
@@ -209,6 +215,9 @@ export function receiveAnswer(state: ManagerState, device: DeviceId, message: Me
   const flow = state.sessions.get(sid)?.flow;
   if (flow === undefined || flow.terms.callee.id !== device) return;
   if (message.nonceB !== undefined && message.reason === undefined) {
+    // a grant is made now, not when it was asked for
+    if (flow.state === 'asking' && !mayGrant(state, flow.terms.caller.id, device, world))
+      return stepSession(state, sid, { type: 'lost', device, reason: 'verifier-away' }, world);
     const consent = message.consent?.slice() ?? null;
     const instance = state.devices.get(device)?.instance ?? null;
     stepSession(state, sid, { type: 'approved', nonceB: message.nonceB.slice(), consent, instance }, world);
@@ -249,7 +258,9 @@ export function cameUp(state: ManagerState, device: DeviceId, sids: readonly Uin
 
 /** Tells the device that these sessions are over. */
 export function sendOver(state: ManagerState, device: DeviceId, sids: readonly Uint8Array[], world: World): void {
-  const ends = sids.map((sid) => ({ kind: 'End', sid: sid.slice(), reason: 'peer-gone' }) as const);
+  const { endedAsRevoked } = state.revocation;
+  const why = (sid: Uint8Array): Reason => (endedAsRevoked.has(toHex(sid)) ? 'revoked' : 'peer-gone');
+  const ends = sids.map((sid) => ({ kind: 'End', sid: sid.slice(), reason: why(sid) }) as const);
   for (let at = 0; at < ends.length; at += ENDS_PER_RECORD)
     sendTo(state, device, ends.slice(at, at + ENDS_PER_RECORD), world);
 }

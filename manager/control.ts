@@ -53,7 +53,11 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
   const heard = (shown: { readonly [key: string]: JsonValue }): { readonly [key: string]: JsonValue } =>
     counters().link.state === 'up' ? shown : { ...shown, linked: null };
   return {
-    status: async () => ({ ...heard(showStatus(state, state.settings)), ...counters(), rollback: showRollback(state) }),
+    status: async () => ({
+      ...heard(showStatus(state, state.settings, world().now)),
+      ...counters(),
+      rollback: showRollback(state),
+    }),
     'store.acknowledge': async () => {
       const known = showRollback(state);
       act(() => acknowledge(state));

@@ -5,6 +5,7 @@ import { EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import { noDeadlines, schedule } from '../protocol/deadlines.ts';
 import { INSTANCE_BYTES } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
+import { SILENCE } from '../protocol/revocation-event.ts';
 import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { newAdmission } from './admission.ts';
@@ -13,6 +14,7 @@ import type { Flow } from './flow.ts';
 import { claimNames } from './logins.ts';
 import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
+import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { addSession } from './sessions.ts';
 import { isWelcome, type ManagerState } from './state.ts';
@@ -60,6 +62,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     verifierHeardAt: null,
     verifierAway: null,
     verdictEnds: new Map(),
+    revocation: newRevocationWatch(loaded.revocationState),
     replaced: new Map(),
     rollback: newRollbackWatch(world.now),
     nextCommit: 1,
@@ -70,8 +73,12 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
   };
   for (const [id, record] of loaded.devices) {
     state.leaves.set(toHex(record.leaf), id);
+    const { chain, marks = marksOfChain(state.revocation, state.reader, world.crypto, chain) } = record;
+    noteBearer(state.revocation, id, { ...record, marks });
+    if (record.marks === undefined) state.devices.set(id, { ...record, marks });
     claimNames(state, id, record.names as readonly Name[]);
   }
+  schedule(state.deadlines, 'silence', later(world.now, SILENCE));
   if (state.retirements.size > 0) schedule(state.deadlines, 'retirements', world.now);
   for (const [sid, record] of loaded.sessions) restoreSession(state, sid, record, world);
   return state;

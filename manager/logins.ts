@@ -3,7 +3,7 @@
  */
 
 import type { Change } from '../platform/store.ts';
-import { equal, toHex } from '../protocol/bytes.ts';
+import { EMPTY, equal, toHex } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
 import type { IdCred } from '../protocol/edhoc/credential.ts';
 import { encodeError } from '../protocol/edhoc/error-message.ts';
@@ -38,9 +38,10 @@ import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
+import { forgetBearer, hearsVerifier, marksOfChain, noteBearer, sameChain } from './revocation-watch.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, listingOf, type ManagerState } from './state.ts';
-import { hearVerdict } from './verdict-age.ts';
+import { hearVerdict, isJudged, verdictSecondsLeft } from './verdict-age.ts';
 
 /** As many as the registry keeps, and as long. */
 const MAX_NAMES = 64;
@@ -145,12 +146,25 @@ export function receiveMessage3(
     const login = verifyRequest(world.crypto, read, proven.peer);
     handshake.step = { name: 'awaitingVerdict', login, proven: proven.proven, request: read.request };
     handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
+    const until = heldVerdict(state, proven.proven, world);
+    if (until !== null) return verdictForLogin(state, handshake, { outcome: 'good', until, bytes: EMPTY }, world);
     askVerifier(state, { for: 'exchange', party: partyKey(party), handshake: handshake.id }, 'device', chain, world); // [patent 1100]
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     log(state, 'warn', 'login.refused', { party: partyKey(party), code: error.code, detail: error.message });
     sendExchange(state, party, 'error', exchange, AUTHENTICATION_FAILED);
   }
+}
+
+/**
+ * A good verdict on this very chain that holds goes on to hold as long as its verifier would tell us otherwise at once.
+ * @returns when it ends, or null: the verifier has to be asked
+ */
+function heldVerdict(state: ManagerState, { id, chain }: Proven, world: World): EpochSeconds | null {
+  const record = state.devices.get(id);
+  if (record === undefined || !sameChain(record.chain, chain)) return null;
+  if (!hearsVerifier(state.revocation, world.now) || !isJudged(state, id, world)) return null;
+  return EpochSeconds(world.wall + Math.floor(verdictSecondsLeft(state, id, world)));
 }
 
 /** [patent 1112] The verdict decides; a bad one is told in EAD_4, so that its reason is authenticated. */
@@ -286,18 +300,23 @@ export function admit(
 ): Change[] {
   const { id, chain, leaf, names } = proven;
   const old = state.devices.get(id);
-  if (old !== undefined) state.leaves.delete(toHex(old.leaf));
+  if (old !== undefined) {
+    state.leaves.delete(toHex(old.leaf));
+    forgetBearer(state.revocation, id, old);
+  }
   // whoever has another key is another device under the same name: what was agreed with the one before is not renewed
   if (old !== undefined && !equal(old.leaf, leaf) && !sameKey(state, old.chain, chain))
     stepSessionsOf(state, id, { type: 'lost', device: id, reason: 'peer-gone' }, world);
   // an alias that the new leaf no longer proves is free again; one that another device holds is not taken
   for (const name of old?.names ?? []) if (!names.includes(name as Name)) releaseName(state, id, name as Name);
   const claimed = claimNames(state, id, names);
-  const record: DeviceRecord = { chain, leaf, names: claimed, verdictUntil, instance: old?.instance };
+  const marks = marksOfChain(state.revocation, state.reader, world.crypto, chain);
+  const record: DeviceRecord = { chain, leaf, names: claimed, verdictUntil, instance: old?.instance, marks };
   // the new process is noted by adoptChannel, which compares it with this one
   // set before the disk has it: a second login in the same moment must not take the name
   state.devices.set(id, record);
   state.leaves.set(toHex(leaf), id);
+  noteBearer(state.revocation, id, record);
   const held: ResumptionSecret = {
     generation: 0,
     secret,

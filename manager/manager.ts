@@ -32,6 +32,7 @@ import {
 import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
 import { type RefusedChange, takeBack } from './registry.ts';
 import { retirementStored, retirementsDue } from './retiring.ts';
+import { evictCondemned, judgeDoubtful, receiveRevocationEvent, verifierSilent } from './revocations.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
@@ -147,6 +148,9 @@ function receive(state: ManagerState, topic: Topic, payload: Uint8Array, world: 
       if (judged !== null) rule(state, judged.subject, judged.ruling, world);
       return;
     }
+    case 'verifier-event':
+      if (receiveRevocationEvent(state, payload, world)) doubtSelf(state, world);
+      return;
     case 'control-report':
       if (state.settings.broker === 'outside') break; // nobody there may speak for it
       return receiveReport(state, payload, world);
@@ -234,6 +238,12 @@ function askAboutSelf(state: ManagerState, world: World): void {
   for (const identity of identitiesOf(state)) {
     askVerifier(state, { for: 'self', leaf: leafOf(identity, world) }, 'manager', identity.chain, world);
   }
+}
+
+/** What was said of our own certificates may be out of date. */
+function doubtSelf(state: ManagerState, world: World): void {
+  state.ownVerdicts.clear();
+  askAboutSelf(state, world);
 }
 
 const judgedGood = (state: ManagerState, world: World): boolean =>
@@ -325,6 +335,12 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return wordMissing(state, rest as DeviceId, world);
     case 'self':
       return askAboutSelf(state, world);
+    case 'silence':
+      return verifierSilent(state, world);
+    case 'doubts':
+      return judgeDoubtful(state, world);
+    case 'evictions':
+      return evictCondemned(state, world);
     default:
       throw new RangeError(`no such deadline: ${key}`);
   }

@@ -30,7 +30,7 @@ import { resumptionChange, unsealResumption } from './registry.ts';
 import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, type ManagerState, mayBeLinked } from './state.ts';
-import { verdictSecondsLeft } from './verdict-age.ts';
+import { isJudged } from './verdict-age.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -72,7 +72,7 @@ export function resumeInTurn(state: ManagerState, handshake: Handshake, world: W
   if (step.name !== 'resumingNeedsVerdict') return;
   const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
-  if (verdictSecondsLeft(state, step.device, world) > 0) return sendResumed(state, handshake, world);
+  if (isJudged(state, step.device, world)) return sendResumed(state, handshake, world);
   // that it is away is known: the question about ourselves finds out when it is back
   if (state.verifierAway !== null) return turnAwayUnjudged(state, handshake, world);
   askVerifier(
@@ -142,7 +142,7 @@ export function receiveFirstRecord(
   const messages = openMessages(world.crypto, channel, record);
   endHandshake(state, party);
   // judged when it asked, and maybe otherwise since
-  if (verdictSecondsLeft(state, device, world) <= 0) return null;
+  if (!isJudged(state, device, world)) return null;
   // something under n+1 verified: n is dropped
   commit(state, [advance(state, device, resumed, world)], { next: 'nothing' });
   adoptChannel(
@@ -162,7 +162,7 @@ export function openChannelTo(state: ManagerState, device: DeviceId, world: Worl
   if (!mayBeLinked(state, device) || record === undefined) return false;
   if (state.handshakes.has(partyKey(party))) return true;
   if (heldSecret(state, device, world) === null) return startLoginTo(state, device, [], world); // judges by itself
-  if (verdictSecondsLeft(state, device, world) > 0) return startResumptionTo(state, device, world);
+  if (isJudged(state, device, world)) return startResumptionTo(state, device, world);
   const exchange = world.crypto.random(EXCHANGE_ID_BYTES);
   const handshake = beginHandshake(state, party, exchange, { name: 'openingNeedsVerdict', device }, world);
   if (handshake === null) return false;

@@ -12,6 +12,7 @@ import { checkVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
 import type { LogFields } from './effects.ts';
 import { log, publish } from './outbox.ts';
+import { bearsFreshMark } from './revocation-watch.ts';
 import type { ManagerState, PendingQuestion, Subject } from './state.ts';
 
 /** The outcome of a question: a verdict that was checked, or none. */
@@ -38,7 +39,7 @@ export function askVerifier(
   if ('handshake' in subject) state.questionOf.set(subject.handshake, key);
   const leaf = world.crypto.hash('sha-256', chain[0]!);
   const payload = Question.encode({ requestId, purpose, chain, nonce });
-  state.questions.set(key, { at: world.now, subject, purpose, leaf, nonce, payload, refused: null });
+  state.questions.set(key, { at: world.now, subject, purpose, leaf, chain, nonce, payload, refused: null });
   schedule(state.deadlines, `question:${key}`, later(world.now, state.settings.limits.questionTimeout));
   if (subject.for === 'self') schedule(state.deadlines, `repeat:${key}`, later(world.now, REPEAT_AFTER));
   publish(state, state.settings.topics.verifierQuestion(MANAGER), payload);
@@ -73,7 +74,7 @@ export function receiveJudgement(
     const key = toHex(requestId);
     question = state.questions.get(key);
     if (question === undefined) return null;
-    const { subject, purpose, leaf, nonce } = question;
+    const { subject, purpose, leaf, chain, nonce } = question;
     const checked = checkVerdict(world.crypto, verdict, {
       verifierKeys: state.verifierKeys,
       purpose,
@@ -85,6 +86,8 @@ export function receiveJudgement(
     closeQuestion(state, key, subject);
     verifierBack(state, world);
     if (checked.reason !== 'good') return { subject, ruling: { outcome: 'bad', reason: checked.reason } };
+    if (bearsFreshMark(state.revocation, state.reader, chain, world))
+      return { subject, ruling: { outcome: 'bad', reason: 'revoked' } };
     const until = EpochSeconds(checked.time + checked.maxAge);
     return { subject, ruling: { outcome: 'good', until, bytes: verdict.slice() } };
   } catch (error) {

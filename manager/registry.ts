@@ -4,7 +4,7 @@
  */
 
 import type { Change, Store } from '../platform/store.ts';
-import { concat, equal } from '../protocol/bytes.ts';
+import { concat, equal, toHex } from '../protocol/bytes.ts';
 import { type CborItem, encode } from '../protocol/cbor.ts';
 import type { Aead, Crypto, HashName } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
@@ -17,6 +17,7 @@ import {
   Proposal,
 } from '../protocol/messages.ts';
 import type { ResumptionSecret } from '../protocol/resumption.ts';
+import { MARK_BYTES } from '../protocol/revocation-mark.ts';
 import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';
 import type { Criterion } from '../protocol/selection.ts';
 import { CIPHER_WIRE, type Cipher, HASH_WIRE, type KeyMode, SuiteSchema } from '../protocol/suites.ts';
@@ -32,6 +33,8 @@ const DeviceRecord = message('DeviceRecord', null, 'a device that has logged in'
   names: required(3, array(text(1, 300), 0, 64), 'canonical names from its certificate'),
   verdictUntil: required(4, epochSeconds, 'end of the last good verdict'),
   instance: optional(5, bytes(INSTANCE_BYTES), 'its process as last seen: another one has lost its sessions'),
+  marks: optional(6, bytes(0, 2 * MARK_BYTES * MAX_CHAIN), 'of each certificate of the chain: its own, its key’s'),
+  revokedAt: optional(7, epochSeconds, 'when the verifier said that it is revoked; until a good verdict'),
 });
 export type DeviceRecord = Value<typeof DeviceRecord>;
 
@@ -118,6 +121,7 @@ export const TABLES = {
   resumption: 'resumption',
   sessions: 'sessions',
   retirements: 'retirements',
+  revocation: 'revocation',
 };
 
 export interface Loaded {
@@ -128,6 +132,8 @@ export interface Loaded {
   readonly sessions: Map<string, SessionRecord>;
   /** By the spelling of the suite. */
   readonly retirements: Map<string, Retirement>;
+  /** Hex; the verifier's state in which every device was judged. */
+  readonly revocationState: string | null;
   /** Devices whose registration another version wrote: they register anew when their agent starts. */
   readonly outdated: readonly DeviceId[];
 }
@@ -153,6 +159,7 @@ export function loadRegistry(store: Store): Loaded {
     devices: new Map(read(TABLES.devices, DeviceRecord) as [DeviceId, DeviceRecord][]),
     registrations,
     outdated,
+    revocationState: revocationStateIn(store),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
     retirements: new Map(
@@ -173,6 +180,19 @@ function readRegistration(value: Uint8Array): RegistrationRecord | null {
     throw error;
   }
 }
+
+const REVOCATION_STATE = 'state';
+
+function revocationStateIn(store: Store): string | null {
+  const held = store.get(TABLES.revocation, REVOCATION_STATE);
+  return held === null ? null : toHex(held);
+}
+
+export const revocationStateChange = (value: Uint8Array): Change => ({
+  table: TABLES.revocation,
+  key: REVOCATION_STATE,
+  value,
+});
 
 export const deviceChange = (id: DeviceId, record: DeviceRecord | null): Change => ({
   table: TABLES.devices,

@@ -7,6 +7,7 @@ import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
 import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
+import { followPinnedKeys } from '../platform/pinned-keys.ts';
 import { type Change, type Store, StoreError } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { equal } from '../protocol/bytes.ts';
@@ -141,6 +142,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
     subscriptions: () => [
       Topic(`${topics.root}/m/+`),
       topics.verifierAnswer(MANAGER),
+      topics.verifierEvents,
       ...(settings.broker === 'outside' ? [] : [topics.controlReports]),
     ],
     observer: {
@@ -168,6 +170,9 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       return [{ type: 'log', level: 'info', event: 'rules.in-force', fields }];
     });
   if (parts.rules !== undefined) setRules(parts.rules, 'start');
+  const pinned = followPinnedKeys(config.verifierCertificateFile, crypto, log, (keys) => {
+    state.verifierKeys = keys;
+  });
   return {
     setRules,
     control: controlOf({
@@ -177,6 +182,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       world,
     }),
     async close() {
+      pinned.close();
       loop.close();
       await transport.close();
     },

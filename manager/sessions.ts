@@ -52,6 +52,7 @@ export function stepSession(state: ManagerState, sid: string, event: FlowEvent, 
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
+  if (event.type === 'lost' && event.reason === 'revoked') noteRevoked(state, sid);
   // an end is one from here on: whoever dies before all have confirmed it, it is not granted again
   if (isOver(flow) && !isOver(session.flow)) commit(state, [sessionChange(sid, null)], { next: 'nothing' });
   session.flow = flow;
@@ -167,6 +168,15 @@ export function repeatGrant(state: ManagerState, session: Session, to: DeviceId)
   if (sealed === undefined || state.channels.get(to)?.channel !== sealed.channel) return false;
   publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), sealed.record);
   return true;
+}
+
+/** Sessions whose end a peer may still have to hear of; the oldest are forgotten, and their reason with them. */
+const MAX_ENDED = 100_000;
+
+function noteRevoked(state: ManagerState, sid: string): void {
+  const { endedAsRevoked } = state.revocation;
+  endedAsRevoked.add(sid);
+  if (endedAsRevoked.size > MAX_ENDED) endedAsRevoked.delete(endedAsRevoked.values().next().value!);
 }
 
 function forget(state: ManagerState, sid: string, session: Session): void {

@@ -5,11 +5,29 @@ import type { JsonValue } from '../platform/control-socket.ts';
 import { toHex } from '../protocol/bytes.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
-import type { DeviceId } from '../protocol/units.ts';
+import type { DeviceId, Millis } from '../protocol/units.ts';
 import { showLine } from './admission.ts';
+import { hearsVerifier } from './revocation-watch.ts';
 import { listingOf, type ManagerState, type Session, type Settings } from './state.ts';
 
-export function showStatus(state: ManagerState, settings: Settings): { readonly [key: string]: JsonValue } {
+/** Whom the manager hears of revocations, and who waits to be judged anew. */
+function showRevocation({ revocation }: ManagerState, now: Millis): JsonValue {
+  return {
+    heard: hearsVerifier(revocation, now),
+    verifiers: [...revocation.sources].map(([instance, { number, heardAt }]) => ({
+      instance,
+      events: number,
+      secondsAgo: Math.round((now - heardAt) / 100) / 10,
+    })),
+    inDoubt: revocation.doubtful.size,
+  };
+}
+
+export function showStatus(
+  state: ManagerState,
+  settings: Settings,
+  now: Millis,
+): { readonly [key: string]: JsonValue } {
   return {
     name: settings.name,
     devices: state.devices.size,
@@ -22,6 +40,7 @@ export function showStatus(state: ManagerState, settings: Settings): { readonly 
     logins: showLine(state.admission.login),
     retiringSuites: [...state.retirements].map(([suite, { by }]) => `${suite} by ${new Date(by * 1000).toISOString()}`),
     verifier: state.ownVerdicts.size === 0 ? 'silent' : 'answers',
+    revocation: showRevocation(state, now),
   };
 }
 
@@ -35,6 +54,7 @@ export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: 
     names: record.names,
     leaf: toHex(record.leaf),
     verdictUntil: new Date(record.verdictUntil * 1000).toISOString(),
+    revokedAt: record.revokedAt === undefined ? null : new Date(record.revokedAt * 1000).toISOString(),
     linked: state.settings.broker === 'outside' ? null : state.links.has(id),
     channel:
       open === undefined

@@ -22,6 +22,7 @@ import type { ConnectPolicy } from './policy.ts';
 import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
 import type { Retirement } from './retirement.ts';
+import type { RevocationWatch } from './revocation-watch.ts';
 import type { RollbackWatch } from './rollback-record.ts';
 import type { Rules } from './rules.ts';
 
@@ -114,6 +115,7 @@ export interface PendingQuestion {
   readonly subject: Subject;
   readonly purpose: Purpose;
   readonly leaf: Uint8Array;
+  readonly chain: readonly Uint8Array[];
   readonly nonce: Uint8Array;
   /** As it was sent. */
   readonly payload: Uint8Array;
@@ -200,6 +202,8 @@ export interface ManagerState {
   verifierAway: { readonly since: Millis; saidAt: Millis } | null;
   /** When the last good verdict on a device runs out, as heard in this process. */
   readonly verdictEnds: Map<DeviceId, Millis>;
+  /** What is known of revocation between two verdicts. */
+  readonly revocation: RevocationWatch;
   /** When a device's living link was last replaced by another. */
   readonly replaced: Map<DeviceId, Millis>;
   /** Whether the store is what it was. */

@@ -7,7 +7,7 @@ import type { World } from '../protocol/world.ts';
 import type { ManagerState } from './state.ts';
 
 type Now = Pick<World, 'now' | 'wall'>;
-type Known = Pick<ManagerState, 'devices' | 'verdictEnds'>;
+type Known = Pick<ManagerState, 'devices' | 'verdictEnds' | 'revocation'>;
 
 /** No verdict is made for longer (protocol/messages.ts): who seems to have one has a wall clock that went back. */
 const LONGEST_AGE_S = 604_800;
@@ -20,8 +20,15 @@ export function verdictSecondsLeft(state: Known, device: DeviceId, world: Now): 
   return left > LONGEST_AGE_S ? 0 : left;
 }
 
+/** Whether the last verdict is good, young enough, and of a time from which on every revocation was heard. */
+export function isJudged(state: Known, device: DeviceId, world: Now): boolean {
+  const { doubtful, condemned } = state.revocation;
+  return verdictSecondsLeft(state, device, world) > 0 && !doubtful.has(device) && !condemned.has(device);
+}
+
 /** Notes a verdict that was just checked against the wall clock. */
 export function hearVerdict(state: Known, device: DeviceId, until: EpochSeconds, world: Now): void {
   const left = Math.max(0, Math.min(until - world.wall, LONGEST_AGE_S));
+  state.revocation.doubtful.delete(device);
   state.verdictEnds.set(device, later(world.now, seconds(left)));
 }

@@ -414,6 +414,7 @@ export const RevocationEvent = message(
   'what the verifier signs once a second, and at once when something is revoked: news, or a sign of life',
   {
     instance: required(1, bytes(INSTANCE_BYTES), 'drawn at the start of the process; each counts for itself'),
+    beat: required(7, uint(0), 'one more with each event'),
     number: required(2, uint(0), 'one more with each event that brings news; a sign of life repeats the last'),
     time: required(3, uint(0, 0xffff_ffff), "the verifier's time, seconds since 1970"),
     state: required(4, sha256, 'over everything that is revoked now, all events of this change told'),

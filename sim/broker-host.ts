@@ -74,7 +74,12 @@ export function brokerHost(context: BrokerContext): BrokerHost {
   /** What every party subscribes to when its link comes up. */
   const firstFilters = (party: PartyName, link: LinkId): readonly Topic[] => {
     if (party === MANAGER) {
-      return [Topic(`${topics.root}/m/+`), topics.verifierAnswer(MANAGER_ASKER), topics.controlReports];
+      return [
+        Topic(`${topics.root}/m/+`),
+        topics.verifierAnswer(MANAGER_ASKER),
+        topics.verifierEvents,
+        topics.controlReports,
+      ];
     }
     return party === VERIFIER ? [Topic(`${topics.root}/v/q/+`)] : [topics.toDevice({ kind: 'link', link })];
   };

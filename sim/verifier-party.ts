@@ -3,7 +3,9 @@
  */
 import type { CertificateReader, ParsedCertificate, ParsedCrl } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
+import { EVENT_EVERY } from '../protocol/revocation-event.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
+import { certificateMark } from '../protocol/revocation-mark.ts';
 import { EpochSeconds, Millis } from '../protocol/units.ts';
 import { createVerifier, type Verifier, type VerifierCounters, type VerifierPolicy } from '../verifier/verifier.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
@@ -46,7 +48,7 @@ export function verifierParty(parts: VerifierParts, context: PartyContext): Veri
     // without anybody revoked no list is made: making one costs more than all the rest of a small world
     revocation: revoked.length === 0 ? null : crlSet(parts.listsOf(revoked, revoked.length, context.wall())),
     revokedKeys: new Set(),
-    revokedMarks: new Set(),
+    revokedMarks: new Set(revoked.map(({ issuer, serial }) => certificateMark(crypto, issuer, serial))),
     version: revoked.length + 1,
   });
   const create = (): Verifier =>
@@ -54,6 +56,19 @@ export function verifierParty(parts: VerifierParts, context: PartyContext): Veri
       { reader, signingKey, maxAgeSeconds, questionsPerSecond: { device: 5, manager: questionsPerSecond } },
       policy(),
     );
+
+  const world = () => ({ now: Millis(now() / MICROS_PER_MS), wall: wall(), crypto });
+  const speak = (): void => {
+    if (!running) return;
+    for (const event of verifier.events(world())) {
+      context.publish(VERIFIER, topics.verifierEvents, event, { type: 'revocationEvent', about: [] });
+    }
+  };
+  const speakEachSecond = (whose: Verifier): void => {
+    if (!running || verifier !== whose) return;
+    speak();
+    context.queue.push(now() + EVENT_EVERY * MICROS_PER_MS, () => speakEachSecond(whose));
+  };
 
   const self: VerifierParty = {
     get running() {
@@ -64,16 +79,12 @@ export function verifierParty(parts: VerifierParts, context: PartyContext): Veri
     },
     skewSeconds: parts.skewSeconds,
     owner: {
-      up: () => {},
+      up: () => speak(),
       down: () => {},
       received(topic, payload) {
         const place = topics.parse(topic);
         if (!running || place?.kind !== 'verifier-question') return;
-        const answer = verifier.answer(place.asker, payload, {
-          now: Millis(now() / MICROS_PER_MS),
-          wall: wall(),
-          crypto,
-        });
+        const answer = verifier.answer(place.asker, payload, world());
         if (answer.kind === 'ignored') {
           context.logged(VERIFIER, {
             level: 'warn',
@@ -90,10 +101,12 @@ export function verifierParty(parts: VerifierParts, context: PartyContext): Veri
     revoke(certificate) {
       revoked.push(certificate);
       verifier.adopt(policy());
+      speak();
     },
     boot() {
       running = true;
       verifier = create();
+      speakEachSecond(verifier);
     },
     kill() {
       running = false;

@@ -36,10 +36,12 @@ import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
+import { EVENT_EVERY } from '../protocol/revocation-event.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
+import { certificateMark } from '../protocol/revocation-mark.ts';
 import { CHANNEL_SUITES, type Cipher, longestTagBits, type Suite } from '../protocol/suites.ts';
 import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type LinkId, seconds, Topic } from '../protocol/units.ts';
+import { type DeviceId, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
 import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
 import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, crlOf, DEVICE_WISHES, type Holder, MANAGER_WISHES, reader, root } from './test-authority.ts';
@@ -138,11 +140,14 @@ export function town(wishes: TownWishes = {}): Town {
   const hub = memoryHub(outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : own);
 
   // ── Verifier ──
+  const verifierCrypto = newCrypto('verifier', newPublicKeyCounter());
   const verifierPolicy = (): VerifierPolicy => ({
     anchors: [anchor.certificate],
     revocation: revoked.length === 0 ? null : crlSet([crlOf(issuer, revoked), crlOf(anchor, [])]),
     revokedKeys: new Set(),
-    revokedMarks: new Set(),
+    revokedMarks: new Set(
+      revoked.map(({ certificate }) => certificateMark(verifierCrypto, certificate.issuer, certificate.serial)),
+    ),
     version: revoked.length + 1,
   });
   const verifier = createVerifier(
@@ -154,7 +159,6 @@ export function town(wishes: TownWishes = {}): Town {
     },
     verifierPolicy(),
   );
-  const verifierCrypto = newCrypto('verifier', newPublicKeyCounter());
   const verifierLink: Transport = hub.transport({
     service: 'verifier',
     subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
@@ -258,6 +262,7 @@ export function town(wishes: TownWishes = {}): Town {
       subscriptions: () => [
         Topic(`${topics.root}/m/+`),
         topics.verifierAnswer(MANAGER),
+        topics.verifierEvents,
         ...(outside ? [] : [topics.controlReports]),
       ],
       observer: managerObserver,
@@ -433,17 +438,34 @@ export function town(wishes: TownWishes = {}): Town {
       .filter(({ service, device, ending }) => service === null && device === null && !ending)
       .map(({ id, since }) => ({ id, until: since + broker.state.limits.loginTimeoutMs }));
 
+  /**
+   * The verifier's sign of life, and its news. It is due each second, and comes when somebody looks: a day of signatures
+   * would take minutes.
+   */
+  let spokeAt: Millis | null = null;
+  const speak = (): void => {
+    if (self.verifierAway || (spokeAt !== null && clock.now() - spokeAt < EVENT_EVERY)) return;
+    spokeAt = clock.now();
+    const world = { now: clock.now(), wall: clock.wall(), crypto: verifierCrypto };
+    for (const event of verifier.events(world)) verifierLink.publish(topics.verifierEvents, event, 1);
+    hub.flush();
+  };
+  const managerDue = (): Millis | null => {
+    const { deadlines } = self.manager;
+    if (self.verifierAway) return nextDeadline(deadlines);
+    const times = [...deadlines.current].filter(([key]) => key !== 'silence').map(([, at]) => at);
+    return times.length === 0 ? null : (Math.min(...times) as Millis);
+  };
+
   const advance = (ms: number): void => {
     const end = clock.now() + ms;
     for (;;) {
       flush();
-      const times = [
-        nextDeadline(self.manager.deadlines),
-        ...devices.map(({ state }) => nextDeadline(state.deadlines)),
-      ];
+      const times = [managerDue(), ...devices.map(({ state }) => nextDeadline(state.deadlines))];
       const next = Math.min(end, ...times.filter((time) => time !== null), ...newLinks().map(({ until }) => until));
       clock.advance(Math.max(0, next - clock.now()));
       for (const { id, until } of newLinks()) if (until <= clock.now()) hub.cut(id, 'it did not log in in time');
+      speak();
       feedManager({ type: 'time' });
       for (const device of devices) device.feed({ type: 'time' });
       if (clock.now() >= end) break;
@@ -483,18 +505,29 @@ export function town(wishes: TownWishes = {}): Town {
       self.manager = newManager();
       managerLink = openManager();
       flush();
+      spokeAt = null;
+      speak();
+      flush();
     },
     restartBroker() {
       const links = [...broker.state.links.keys()];
       broker.state = brokerPolicy();
       for (const link of links) hub.cut(link, 'the broker went away');
       flush();
+      spokeAt = null;
+      speak();
+      flush();
     },
     revoke(...holders) {
       revoked.push(...holders);
       verifier.adopt(verifierPolicy());
+      spokeAt = null;
+      speak();
+      flush();
     },
   };
+  flush();
+  speak();
   flush();
   return self;
 }

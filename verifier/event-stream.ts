@@ -28,6 +28,7 @@ export function eventStream(initial: Revoked): EventStream {
   let told = initial;
   let pending: Revoked | null = null;
   let number = 0;
+  let beat = 0;
   let instance: Uint8Array | null = null;
   let state: Uint8Array | null = null;
 
@@ -38,7 +39,7 @@ export function eventStream(initial: Revoked): EventStream {
     next({ crypto, wall: time }) {
       instance ??= crypto.random(INSTANCE_BYTES);
       state ??= stateOf(crypto, told);
-      if (pending === null) return [{ instance, number, time, state }];
+      if (pending === null) return [{ instance, beat: beat++, number, time, state }];
       const now = pending;
       const marks = newMarks(told, now);
       told = now;
@@ -47,12 +48,12 @@ export function eventStream(initial: Revoked): EventStream {
       state = stateOf(crypto, now);
       // a certificate that is no longer on hold brings no mark, but another state
       if (marks.length === 0 && !equal(before, state)) number++;
-      if (marks.length === 0) return [{ instance, number, time, state }];
+      if (marks.length === 0) return [{ instance, beat: beat++, number, time, state }];
       const events: RevocationEvent[] = [];
       for (let at = 0; at < marks.length; at += MAX_MARKS) {
         number++;
         const more = at + MAX_MARKS < marks.length ? true : undefined;
-        events.push({ instance, number, time, state, marks: marks.slice(at, at + MAX_MARKS), more });
+        events.push({ instance, beat: beat++, number, time, state, marks: marks.slice(at, at + MAX_MARKS), more });
       }
       return events;
     },

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DeviceRecord } from '../../manager/registry.ts';
+import { newRevocationWatch } from '../../manager/revocation-watch.ts';
 import { hearVerdict, verdictSecondsLeft } from '../../manager/verdict-age.ts';
 import { type DeviceId, EpochSeconds, Millis } from '../../protocol/units.ts';
 
@@ -22,7 +23,11 @@ const recordUntil = (until: number): DeviceRecord => ({
 });
 
 test('[P4] a verdict heard in this process holds for its age, wherever the wall clock jumps meanwhile', () => {
-  const state = { devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]), verdictEnds: new Map<DeviceId, Millis>() };
+  const state = {
+    devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]),
+    verdictEnds: new Map<DeviceId, Millis>(),
+    revocation: newRevocationWatch(null),
+  };
   hearVerdict(state, LAMP, EpochSeconds(NOW + HOUR), world(0, NOW));
   for (const jump of [0, HOUR, -HOUR, YEAR, -YEAR]) {
     assert.equal(verdictSecondsLeft(state, LAMP, world(HOUR - 1, NOW + jump)), 1, `${jump} s`);
@@ -31,7 +36,11 @@ test('[P4] a verdict heard in this process holds for its age, wherever the wall 
 });
 
 test('[P4] a verdict of an earlier process holds by the wall clock, and not at all when that went back', () => {
-  const state = { devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]), verdictEnds: new Map<DeviceId, Millis>() };
+  const state = {
+    devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]),
+    verdictEnds: new Map<DeviceId, Millis>(),
+    revocation: newRevocationWatch(null),
+  };
   assert.equal(verdictSecondsLeft(state, LAMP, world(5, NOW)), HOUR);
   assert.ok(verdictSecondsLeft(state, LAMP, world(5, NOW + HOUR)) <= 0);
   assert.ok(verdictSecondsLeft(state, LAMP, world(5, NOW - YEAR)) <= 0, 'no verdict is made for so long');

@@ -1,0 +1,179 @@
+/**
+ * Revocation between two verdicts: the verifier's events decide at once who is out; an event that was missed puts
+ * everybody in doubt until he is judged anew; and while no verifier is heard there are no new grants. [design §5.1]
+ */
+import { fromHex, toHex } from '../protocol/bytes.ts';
+import { schedule } from '../protocol/deadlines.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import type { RevocationEvent } from '../protocol/messages.ts';
+import { checkEvent, SILENCE } from '../protocol/revocation-event.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+import { evict } from './channels.ts';
+import { commit, log } from './outbox.ts';
+import { askVerifier } from './questions.ts';
+import { revocationStateChange } from './registry.ts';
+import { bearsFreshMark, FRESH, hearsVerifier, markKey } from './revocation-watch.ts';
+import { identitiesOf, type ManagerState } from './state.ts';
+
+/** Seconds by which the clocks of manager and verifier may differ. */
+const MAX_CLOCK_SKEW = 60;
+const MAX_SOURCES = 16;
+const MAX_FRESH = 200_000;
+const SAY_AGAIN = seconds(60);
+/** In one turn: the manager has other work. */
+const EVICTIONS_AT_ONCE = 500;
+const QUESTIONS_AT_ONCE = 64;
+/** With those at once fewer in a second than a verifier lets a manager ask. */
+const LOOK_AGAIN = Millis(25);
+
+/** @returns whether a certificate of our own is among what was revoked, or may be */
+export function receiveRevocationEvent(state: ManagerState, payload: Uint8Array, world: World): boolean {
+  let event: RevocationEvent;
+  try {
+    const { verifierKeys } = state;
+    event = checkEvent(world.crypto, payload, { verifierKeys, now: world.wall, maxClockSkew: MAX_CLOCK_SKEW });
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    refuse(state, error, world);
+    return false;
+  }
+  const { revocation } = state;
+  const instance = toHex(event.instance);
+  const source = revocation.sources.get(instance);
+  if (source !== undefined && event.beat <= source.beat) return false; // a repetition
+  const step = source === undefined ? null : event.number - source.number;
+  const inOrder = step === 0 || step === 1;
+  const after = event.more === true ? null : toHex(event.state);
+  const known = inOrder || isKnown(state, after);
+  // what was asked in this process was asked by one who listened
+  const isFirst = revocation.heardAt === null;
+  noteSource(state, instance, event, after, world);
+  const own = condemn(state, event.marks ?? [], world);
+  if (!known) doubtAll(state, instance, world);
+  settle(state, world);
+  return own || !(known || isFirst);
+}
+
+/** A state that we have come to by hearing every event of somebody needs no new judgement. */
+function isKnown({ revocation }: ManagerState, state: string | null): boolean {
+  if (state === null) return false;
+  if (state === revocation.settled && revocation.doubtful.size === 0) return true;
+  return revocation.doubtful.size === 0 && [...revocation.sources.values()].some((source) => source.state === state);
+}
+
+function noteSource(
+  state: ManagerState,
+  instance: string,
+  { number, beat }: RevocationEvent,
+  after: string | null,
+  world: World,
+): void {
+  const { revocation } = state;
+  const isNew = !revocation.sources.has(instance);
+  revocation.sources.delete(instance); // to the end of the order of use
+  revocation.sources.set(instance, { number, beat, state: after, heardAt: world.now });
+  if (revocation.sources.size > MAX_SOURCES) revocation.sources.delete(revocation.sources.keys().next().value!);
+  revocation.heardAt = world.now;
+  schedule(state.deadlines, 'silence', later(world.now, SILENCE));
+  if (isNew) log(state, 'info', 'verifier.heard', { instance });
+  if (!revocation.silent) return;
+  revocation.silent = false;
+  log(state, 'info', 'verifier.speaks', { instance });
+}
+
+function refuse(state: ManagerState, error: ProtocolError, world: World): void {
+  const { refusedSaidAt } = state.revocation;
+  if (refusedSaidAt !== null && world.now - refusedSaidAt < SAY_AGAIN) return;
+  state.revocation.refusedSaidAt = world.now;
+  const remedy = 'compare the clocks of manager and verifier, and the verifier certificate that is pinned here';
+  log(state, 'warn', 'verifier.event-refused', { code: error.code, detail: error.message, remedy });
+}
+
+/** No verifier was heard for 3 s: what stands goes on until its verdicts are too old, and nothing new begins. */
+export function verifierSilent(state: ManagerState, world: World): void {
+  const { revocation } = state;
+  if (revocation.silent || hearsVerifier(revocation, world.now)) return;
+  revocation.silent = true;
+  const remedy = 'start the verifier: kagimori verifier run; until then connects and logins are refused';
+  log(state, 'error', 'verifier.silent', { seconds: SILENCE / 1000, remedy });
+}
+
+// ── Who is out ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @returns whether one of our own certificates is among them */
+function condemn(state: ManagerState, marks: readonly Uint8Array[], world: World): boolean {
+  const { revocation } = state;
+  for (const mark of marks) {
+    const key = markKey(mark);
+    revocation.fresh.set(key, world.now);
+    for (const device of revocation.bearers.get(key) ?? []) revocation.condemned.add(device);
+  }
+  forgetOldMarks(state, world);
+  evictCondemned(state, world);
+  return (
+    marks.length > 0 && identitiesOf(state).some(({ chain }) => bearsFreshMark(revocation, state.reader, chain, world))
+  );
+}
+
+function forgetOldMarks({ revocation: { fresh } }: ManagerState, world: World): void {
+  for (const [key, at] of fresh) {
+    if (fresh.size <= MAX_FRESH && world.now < later(at, FRESH)) return;
+    fresh.delete(key);
+  }
+}
+
+/** In turns; whoever waits for his may not do anything meanwhile. */
+export function evictCondemned(state: ManagerState, world: World): void {
+  const { condemned } = state.revocation;
+  let count = 0;
+  for (const device of condemned) {
+    if (count++ >= EVICTIONS_AT_ONCE) return schedule(state.deadlines, 'evictions', later(world.now, Millis(1)));
+    condemned.delete(device);
+    state.revocation.doubtful.delete(device);
+    evict(state, device, 'revoked', world);
+  }
+}
+
+// ── Who is in doubt ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Who has a channel or a session comes first. */
+function doubtAll(state: ManagerState, instance: string, world: World): void {
+  const { revocation, devices } = state;
+  if (devices.size === 0) return;
+  for (const device of state.channels.keys()) revocation.doubtful.add(device);
+  for (const device of state.sessionsOf.keys()) revocation.doubtful.add(device);
+  for (const device of devices.keys()) revocation.doubtful.add(device);
+  log(state, 'info', 'revocation.judging-anew', { devices: devices.size, instance });
+  schedule(state.deadlines, 'doubts', world.now);
+}
+
+/** Asks about some of those in doubt. */
+export function judgeDoubtful(state: ManagerState, world: World): void {
+  const { doubtful } = state.revocation;
+  if (doubtful.size === 0) return settle(state, world);
+  schedule(state.deadlines, 'doubts', later(world.now, LOOK_AGAIN));
+  if (!hearsVerifier(state.revocation, world.now)) return;
+  const asked = new Set<DeviceId>();
+  for (const { subject } of state.questions.values()) if (subject.for === 'refresh') asked.add(subject.device);
+  for (const device of doubtful) {
+    if (asked.size >= QUESTIONS_AT_ONCE) return;
+    const record = state.devices.get(device);
+    if (record === undefined) doubtful.delete(device);
+    if (record === undefined || asked.has(device)) continue;
+    asked.add(device);
+    askVerifier(state, { for: 'refresh', device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
+  }
+}
+
+/** Everybody was judged in a state that all verifiers share: after a restart nobody need be asked for it again. */
+function settle(state: ManagerState, world: World): void {
+  const { revocation } = state;
+  if (revocation.doubtful.size > 0 || revocation.condemned.size > 0) return;
+  const living = [...revocation.sources.values()].filter(({ heardAt }) => world.now < later(heardAt, SILENCE));
+  const states = new Set(living.map((source) => source.state));
+  const [shared] = states;
+  if (states.size !== 1 || shared === undefined || shared === null || shared === revocation.settled) return;
+  revocation.settled = shared;
+  commit(state, [revocationStateChange(fromHex(shared))], { next: 'nothing' });
+}
