@@ -1,10 +1,11 @@
 /**
  * The extensions of a certificate out of DER. What is critical and not obeyed is named, never skipped. @spec RFC 5280 §4.2
  */
-import type { CertificateExtensions, GeneralNames, KeyUsage } from '../protocol/certificate.ts';
+import type { CertificateExtensions, ExtensionForm, GeneralNames, KeyUsage } from '../protocol/certificate.ts';
 import { type Element, expect, membersOf, namedBits, oidText, parseDer, smallInteger } from './asn1.ts';
 import { addGeneralName, noNames } from './certificate-names.ts';
 import { DerFault, explicit, implicit, TAG } from './der.ts';
+import { readDistributionPoints } from './distribution-points.ts';
 
 export const EXTENSION = {
   subjectKeyId: '2.5.29.14',
@@ -12,11 +13,18 @@ export const EXTENSION = {
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
   crlNumber: '2.5.29.20',
+  reasonCode: '2.5.29.21',
+  invalidityDate: '2.5.29.24',
+  certificateIssuer: '2.5.29.29',
   nameConstraints: '2.5.29.30',
   crlDistributionPoints: '2.5.29.31',
   certificatePolicies: '2.5.29.32',
+  policyConstraints: '2.5.29.36',
+  deltaCrlIndicator: '2.5.29.27',
+  issuingDistributionPoint: '2.5.29.28',
   authorityKeyId: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
 } as const;
 
@@ -65,9 +73,10 @@ export const NO_EXTENSIONS: CertificateExtensions = {
   nameConstraints: null,
   authorityKeyId: null,
   subjectKeyId: null,
-  hasCrlDistributionPoints: false,
+  distributionPoints: null,
   ocspNoCheck: false,
   unknownCritical: [],
+  form: { critical: new Set(), authority: 'absent', badInformationAccess: false, laxPolicyConstraints: false },
 };
 
 type Read = { -readonly [K in keyof CertificateExtensions]: CertificateExtensions[K] };
@@ -76,7 +85,8 @@ type Read = { -readonly [K in keyof CertificateExtensions]: CertificateExtension
 export function readCertificateExtensions(list: Element): CertificateExtensions {
   const read: Read = { ...NO_EXTENSIONS };
   const unknownCritical: string[] = [];
-  for (const { oid, critical, value } of readExtensionList(list)) {
+  const extensions = readExtensionList(list);
+  for (const { oid, critical, value } of extensions) {
     const sequence = (): Element => parseDer(value, TAG.sequence);
     switch (oid) {
       case EXTENSION.basicConstraints:
@@ -100,12 +110,11 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
         if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.2]
         break;
       case EXTENSION.authorityKeyId:
-        read.authorityKeyId = membersOf(sequence()).takeIf(implicit(0))?.content ?? null;
+        read.authorityKeyId = readKeyId(value);
         if (critical) unknownCritical.push(oid); // never critical [RFC 5280 §4.2.1.1]
         break;
       case EXTENSION.crlDistributionPoints:
-        sequence();
-        read.hasCrlDistributionPoints = true;
+        read.distributionPoints = readDistributionPoints(sequence());
         break;
       case EXTENSION.ocspNoCheck:
         parseDer(value, TAG.null);
@@ -119,7 +128,49 @@ export function readCertificateExtensions(list: Element): CertificateExtensions 
         if (critical) unknownCritical.push(oid);
     }
   }
-  return { ...read, unknownCritical };
+  return { ...read, unknownCritical, form: readForm(extensions) };
+}
+
+const MARKABLE = ['basicConstraints', 'extendedKeyUsage', 'nameConstraints', 'subjectAltName'] as const;
+
+/** @throws DerFault */
+function readForm(extensions: readonly Extension[]): ExtensionForm {
+  const find = (wanted: string): Extension | undefined => extensions.find(({ oid }) => oid === wanted);
+  const access = find(EXTENSION.authorityInfoAccess);
+  const authority = find(EXTENSION.authorityKeyId);
+  return {
+    critical: new Set(MARKABLE.filter((name) => find(EXTENSION[name])?.critical === true)),
+    authority: authority === undefined ? 'absent' : isKeyAlone(authority) ? 'key' : 'other',
+    badInformationAccess: access !== undefined && !isInformationAccess(access),
+    laxPolicyConstraints: find(EXTENSION.policyConstraints)?.critical === false,
+  };
+}
+
+function isKeyAlone({ value }: Extension): boolean {
+  const { members } = parseDer(value, TAG.sequence);
+  return members.length === 1 && members[0]!.tag === implicit(0);
+}
+
+/** At least one method with a general name. Where it leads is nobody's business here. [RFC 5280 §4.2.2.1] */
+function isInformationAccess({ value }: Extension): boolean {
+  try {
+    const descriptions = parseDer(value, TAG.sequence).members;
+    for (const description of descriptions) {
+      const members = membersOf(description);
+      members.take(TAG.oid);
+      addGeneralName(noNames(), members.takeAny(), false);
+      members.end();
+    }
+    return descriptions.length > 0;
+  } catch (error) {
+    if (error instanceof DerFault) return false;
+    throw error;
+  }
+}
+
+/** keyIdentifier of an authority key identifier; null without. @throws DerFault */
+export function readKeyId(value: Uint8Array): Uint8Array | null {
+  return membersOf(parseDer(value, TAG.sequence)).takeIf(implicit(0))?.content ?? null;
 }
 
 function readBasicConstraints(element: Element): { ca: boolean; pathLength: number | null } {

@@ -2,33 +2,42 @@
  * Distinguished names and general names out of DER. @spec RFC 5280 §4.1.2.4, §4.2.1.6, §7.1
  */
 import { decodeUtf8, toHex } from '../protocol/bytes.ts';
-import type { DistinguishedName, GeneralNames } from '../protocol/certificate.ts';
+import { type DistinguishedName, type GeneralNames, SMTP_UTF8_MAILBOX } from '../protocol/certificate.ts';
 import { type Element, expect, membersOf, oidText, onlyMember } from './asn1.ts';
 import { DerFault, explicit, implicit, TAG } from './der.ts';
 
 const COMMON_NAME = '2.5.4.3';
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
+const SMTP_UTF8 = '1.3.6.1.5.5.7.8.9';
 
 /** @throws DerFault */
 export function readName(element: Element): DistinguishedName {
   const rdns: string[] = [];
   const commonNames: string[] = [];
   const emails: string[] = [];
-  for (const set of expect(element, TAG.sequence).members) {
-    const attributes = expect(set, TAG.set).members.map((attribute) => {
-      const members = membersOf(attribute);
-      const type = oidText(members.take(TAG.oid));
-      const value = members.takeAny();
-      members.end();
-      const text = stringValue(value);
-      if (text !== null && type === COMMON_NAME) commonNames.push(text);
-      if (text !== null && type === EMAIL_ADDRESS) emails.push(text);
-      return text === null ? `${type}#${toHex(value.raw)}` : `${type}=${JSON.stringify(fold(text))}`;
-    });
-    if (attributes.length === 0) throw new DerFault('an RDN without attributes');
-    rdns.push(attributes.sort().join('+'));
-  }
+  for (const set of expect(element, TAG.sequence).members)
+    rdns.push(readRdn(expect(set, TAG.set), commonNames, emails));
   return { der: element.raw, rdns, commonName: commonNames.length === 1 ? commonNames[0]! : null, emails };
+}
+
+/** @returns its text, folded for comparison @throws DerFault */
+export function readRdn(
+  set: { readonly members: readonly Element[] },
+  commonNames: string[],
+  emails: string[],
+): string {
+  const attributes = set.members.map((attribute) => {
+    const members = membersOf(attribute);
+    const type = oidText(members.take(TAG.oid));
+    const value = members.takeAny();
+    members.end();
+    const text = stringValue(value);
+    if (text !== null && type === COMMON_NAME) commonNames.push(text);
+    if (text !== null && type === EMAIL_ADDRESS) emails.push(text);
+    return text === null ? `${type}#${toHex(value.raw)}` : `${type}=${JSON.stringify(fold(text))}`;
+  });
+  if (attributes.length === 0) throw new DerFault('an RDN without attributes');
+  return attributes.sort().join('+');
 }
 
 /** Case, compatibility forms and runs of white space do not tell names apart. */
@@ -104,8 +113,14 @@ export function addGeneralName(names: Mutable, element: Element, subtree: boolea
     if (!lengths.includes(content.length)) throw new DerFault('an IP address of a wrong length');
     names.ip.push(content);
   } else if (tag === explicit(4)) names.directory.push(readName(onlyMember(element, TAG.sequence)));
-  else if ([explicit(0), explicit(3), explicit(5), implicit(8)].includes(tag)) names.other.push(tag & 0x1f);
+  else if (tag === explicit(0)) names.other.push(isMailbox(element) ? SMTP_UTF8_MAILBOX : 0);
+  else if ([explicit(3), explicit(5), implicit(8)].includes(tag)) names.other.push(tag & 0x1f);
   else throw new DerFault('no general name');
+}
+
+/** Of an otherName. @spec RFC 9598 §3 */
+function isMailbox({ members: [type] }: Element): boolean {
+  return type?.tag === TAG.oid && oidText(type) === SMTP_UTF8;
 }
 
 /** No control character is part of any name: NUL in the middle has fooled many a reader. */

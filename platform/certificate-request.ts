@@ -6,9 +6,9 @@ import type { ParsedRequest } from '../protocol/certificate-request.ts';
 import { type Element, expect, MAX_ELEMENTS, membersOf, oidText, parsed, smallInteger } from './asn1.ts';
 import { NO_EXTENSIONS, readCertificateExtensions } from './certificate-extensions.ts';
 import { readName } from './certificate-names.ts';
-import { orNull, readSigned } from './certificates.ts';
 import { DerFault, explicit, isBefore, TAG } from './der.ts';
 import { readSignatureAlgorithm } from './signature-algorithms.ts';
+import { orNull, readSigned } from './signed-object.ts';
 
 /** One with an RSA key of 8192 bits has 2.1 KiB without names. */
 export const MAX_REQUEST_BYTES = 4096;

@@ -19,6 +19,9 @@ export interface DistinguishedName {
   readonly emails: readonly string[];
 }
 
+/** What `other` of GeneralNames holds for a mail address beyond ASCII, an otherName of its own. @spec RFC 9598 §3 */
+export const SMTP_UTF8_MAILBOX = 0x100;
+
 /** Names of the forms that the profile knows; `other` holds the context tags of those that it does not. */
 export interface GeneralNames {
   readonly dns: readonly string[];
@@ -41,6 +44,18 @@ export type KeyUsage =
   | 'encipherOnly'
   | 'decipherOnly';
 
+/** How its issuer wrote a certificate, where no path depends on it. @see certificate-conformance.ts */
+export interface ExtensionForm {
+  /** Of these extensions, the ones that stand there and are marked critical. */
+  readonly critical: ReadonlySet<'basicConstraints' | 'extendedKeyUsage' | 'nameConstraints' | 'subjectAltName'>;
+  /** What authorityKeyIdentifier holds: the key alone, or anything else. */
+  readonly authority: 'absent' | 'key' | 'other';
+  /** An authorityInfoAccess that is none. */
+  readonly badInformationAccess: boolean;
+  /** policyConstraints that are not critical. */
+  readonly laxPolicyConstraints: boolean;
+}
+
 export interface CertificateExtensions {
   /** pathLength counts the intermediates allowed below; null = no limit. */
   readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | null } | null;
@@ -51,11 +66,28 @@ export interface CertificateExtensions {
   readonly nameConstraints: { readonly permitted: GeneralNames; readonly excluded: GeneralNames } | null;
   readonly authorityKeyId: Uint8Array | null;
   readonly subjectKeyId: Uint8Array | null;
-  readonly hasCrlDistributionPoints: boolean;
+  /** Where the lists are that speak about this certificate; null: not said. */
+  readonly distributionPoints: readonly DistributionPoint[] | null;
   /** Of a signer of OCSP answers: it counts without asking whether it is revoked. @spec RFC 6960 §4.2.2.2.1 */
   readonly ocspNoCheck: boolean;
   /** OIDs of critical extensions that nobody here can obey. */
   readonly unknownCritical: readonly string[];
+  readonly form: ExtensionForm;
+}
+
+/** The name of a place where a list is kept. @spec RFC 5280 §4.2.1.13 */
+export type DistributionPointName =
+  /** General names: directories, and any other as hex of its DER; compared, never followed. */
+  | { readonly directories: readonly DistinguishedName[]; readonly others: readonly string[] }
+  /** One RDN, below the name of the list's issuer. */
+  | { readonly relative: string };
+
+export interface DistributionPoint {
+  readonly name: DistributionPointName | null;
+  /** Bits of ReasonFlags; null: all. */
+  readonly reasons: number | null;
+  /** Who issues the list, when the certificate's own issuer does not; null: it does. */
+  readonly crlIssuer: readonly DistinguishedName[] | null;
 }
 
 export interface ParsedCertificate {
@@ -77,6 +109,37 @@ export interface ParsedCertificate {
   readonly extensions: CertificateExtensions;
 }
 
+/** Why a certificate is out; a code that nobody assigned reads as `unspecified`. @spec RFC 5280 §5.3.1 */
+export type RevocationReason =
+  | 'unspecified'
+  | 'keyCompromise'
+  | 'cACompromise'
+  | 'affiliationChanged'
+  | 'superseded'
+  | 'cessationOfOperation'
+  | 'certificateHold'
+  | 'removeFromCRL'
+  | 'privilegeWithdrawn'
+  | 'aACompromise';
+
+/** What a list speaks about. @spec RFC 5280 §5.2.5 */
+export interface IssuingDistributionPoint {
+  /** DER: two lists have the same scope when it is the same. */
+  readonly der: Uint8Array;
+  readonly name: DistributionPointName | null;
+  readonly only: 'user' | 'ca' | 'attribute' | null;
+  /** Bits of ReasonFlags; null: all. */
+  readonly reasons: number | null;
+  readonly indirect: boolean;
+}
+
+/** What a list says about the certificates of one issuer. */
+export interface RevokedCertificates {
+  readonly issuer: DistinguishedName;
+  /** By serial: hex of the INTEGER's content. */
+  readonly entries: ReadonlyMap<string, RevocationReason>;
+}
+
 export interface ParsedCrl {
   readonly der: Uint8Array;
   readonly tbs: Uint8Array;
@@ -84,12 +147,17 @@ export interface ParsedCrl {
   readonly thisUpdate: EpochSeconds;
   readonly nextUpdate: EpochSeconds | null;
   readonly number: bigint | null;
+  readonly authorityKeyId: Uint8Array | null;
+  /** null: everything that the issuer certifies. */
+  readonly scope: IssuingDistributionPoint | null;
+  /** Of a delta: number of the list that it is applied to, at least. */
+  readonly deltaBase: bigint | null;
   readonly signatureAlgorithm: SignatureAlgorithm | null;
   readonly signature: Uint8Array;
-  /** Serials (hex of the INTEGER's content) of what is revoked. */
-  readonly revoked: ReadonlySet<string>;
-  /** OIDs of critical extensions, of the list or of an entry: one that is not obeyed makes the list useless. */
-  readonly critical: readonly string[];
+  /** One for each issuer of certificates: the list's own, in an indirect list others too. */
+  readonly revoked: readonly RevokedCertificates[];
+  /** OIDs of critical extensions, of the list or of an entry, that are not obeyed: the list clears nobody. */
+  readonly unknownCritical: readonly string[];
 }
 
 /** The seam to the parser: null for anything that is not exactly one well-formed object; never throws. */
@@ -117,6 +185,11 @@ export const EXTENDED_KEY_USAGE = {
 
 export function sameName(a: DistinguishedName, b: DistinguishedName): boolean {
   return a.rdns.length === b.rdns.length && a.rdns.every((rdn, i) => rdn === b.rdns[i]);
+}
+
+/** The same for names that are the same: for look-ups. */
+export function nameKey(name: DistinguishedName): string {
+  return name.rdns.join();
 }
 
 /** Whether `name` lies below `base` or is it. */

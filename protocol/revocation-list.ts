@@ -38,8 +38,9 @@ export function crlSet(crls: readonly ParsedCrl[]): CrlSet {
       for (const crl of byIssuer.get(certificate.issuer.rdns.join()) ?? []) {
         if (usage !== null && !usage.has('cRLSign')) detail = 'its issuer may not sign revocation lists';
         else if (!authentic(crypto, crl, key)) detail = 'the revocation list is not signed by its issuer';
-        else if (crl.revoked.has(serial)) return listed(crl);
-        else if (crl.critical.length > 0) detail = `the revocation list has a critical extension ${crl.critical[0]}`;
+        else if (crl.revoked.some(({ entries }) => entries.has(serial))) return listed(crl);
+        else if (crl.unknownCritical.length > 0 || crl.scope !== null || crl.deltaBase !== null)
+          detail = `the revocation list has a critical extension ${crl.unknownCritical[0]}`;
         else if (crl.thisUpdate > at) detail = 'the revocation list is from the future';
         else if (crl.nextUpdate === null || crl.nextUpdate < at) detail = 'the revocation list is out of date';
         else if (until === null || crl.nextUpdate > until) until = crl.nextUpdate;
@@ -49,11 +50,8 @@ export function crlSet(crls: readonly ParsedCrl[]): CrlSet {
   };
 }
 
-const DELTA = '2.5.29.27';
-const CERTIFICATE_ISSUER = '2.5.29.29';
-
 /** An entry means what it says, in an old list too; but in a delta it may unrevoke, and in an indirect list be another CA's. */
 function listed(crl: ParsedCrl): Revocation {
-  if (!crl.critical.includes(DELTA) && !crl.critical.includes(CERTIFICATE_ISSUER)) return { status: 'revoked' };
+  if (crl.deltaBase === null && crl.revoked.length === 1) return { status: 'revoked' };
   return { status: 'unknown', detail: 'a delta or indirect revocation list names its serial number' };
 }

@@ -101,15 +101,17 @@ test('a list is read back with number, dates and serials', () => {
   const by = root();
   const [a, b] = [device(by), device(by)];
   const crl = crlOf(by, [a, b], { number: 300, thisUpdate: AT, nextUpdate: AT + 5 });
-  assert.deepEqual(crl.revoked, new Set([toHex(a.certificate.serial), toHex(b.certificate.serial)]));
-  assert.deepEqual([crl.number, crl.thisUpdate, crl.nextUpdate, crl.critical], [300n, AT, AT + 5, []]);
+  const entries = [a, b].map(({ certificate }) => [toHex(certificate.serial), 'unspecified'] as const);
+  assert.deepEqual(crl.revoked, [{ issuer: by.certificate.subject, entries: new Map(entries) }]);
+  assert.deepEqual([crl.number, crl.thisUpdate, crl.nextUpdate, crl.unknownCritical], [300n, AT, AT + 5, []]);
 });
 
 test('a list of 4,000 entries, more than the library takes at once, is issued and read', () => {
   const revoked = Array.from({ length: 4000 }, () => ({ serial: freshSerial(crypto), at: AT }));
   const by = root();
   const der = issueCrl(crypto, by.issuer, { number: 1, thisUpdate: AT, nextUpdate: AT + DAY, revoked });
-  assert.deepEqual(reader.readCrl(der)?.revoked, new Set(revoked.map(({ serial }) => toHex(serial))));
+  const entries = new Map(revoked.map(({ serial }) => [toHex(serial), 'unspecified']));
+  assert.deepEqual(reader.readCrl(der)?.revoked[0]?.entries, entries);
 });
 
 test('fresh serials are positive, 16 bytes, and never the same', () => {
