@@ -2,11 +2,20 @@
  * What a leaf is good for: device, manager, user or verifier, by its extended key usage and its name (design §5.2, §5.7).
  * Whoever may be a manager or a verifier is no device, so that no device of the same CA can pose as either.
  */
-import { EXTENDED_KEY_USAGE as EKU, type ParsedCertificate } from './certificate.ts';
+import { EXTENDED_KEY_USAGE as EKU, type KeyUsage, type ParsedCertificate } from './certificate.ts';
+import { conformanceFault } from './certificate-conformance.ts';
 import type { Purpose, VerdictReason } from './messages.ts';
 
-/** `any` asks for the path alone: whether it is a leaf, and of what kind, is not looked at. */
-export type Role = Purpose | 'verifier' | 'any';
+/**
+ * `any` asks for the path alone: whether it is a leaf, and of what kind, is not looked at. `server` asks what a careful
+ * client asks of a TLS server on the web; both go by subjectAltName alone, the others by the common name too.
+ */
+export type Role = Purpose | 'verifier' | 'any' | 'server';
+
+/** Whether a common name is a name in this role. */
+export function goesByCommonName(role: Role): boolean {
+  return role !== 'any' && role !== 'server';
+}
 
 export interface RoleFault {
   readonly reason: VerdictReason;
@@ -22,6 +31,10 @@ interface RoleRow {
   readonly forbidden: readonly string[];
   /** Whether a leaf without the extension will do. */
   readonly unmarked: boolean;
+  /** Whether a CA may be a leaf, when it is one through and through. */
+  readonly mayBeCa: boolean;
+  /** One of them is needed where a key usage stands. */
+  readonly keyUsages: readonly KeyUsage[];
   namesOf(leaf: ParsedCertificate): readonly (string | null)[];
 }
 
@@ -29,30 +42,54 @@ const dnsOf = (leaf: ParsedCertificate): readonly string[] =>
   (leaf.extensions.subjectAltName?.dns ?? []).map((name) => name.toLowerCase());
 const emailOf = (leaf: ParsedCertificate): readonly string[] => leaf.extensions.subjectAltName?.email ?? [];
 
+const LEAF = { mayBeCa: false, keyUsages: ['digitalSignature'] } as const;
+
+/** Purposes that no web server has beside its own. @spec CA/Browser Forum Baseline Requirements §7.1.2.7.10 */
+const NO_SERVER = [
+  EKU.any,
+  '1.3.6.1.5.5.7.3.3', // codeSigning
+  '1.3.6.1.5.5.7.3.4', // emailProtection
+  '1.3.6.1.5.5.7.3.8', // timeStamping
+  EKU.ocspSigning,
+  '1.3.6.1.4.1.11129.2.4.4', // a precertificate's signer [RFC 6962 §3.1]
+];
+
 const ROLES: Readonly<Record<Exclude<Role, 'any'>, RoleRow>> = {
   device: {
     accepted: [EKU.kagimoriDevice, EKU.clientAuth],
     forbidden: [EKU.kagimoriManager, EKU.kagimoriVerifier, EKU.kagimoriUser],
     unmarked: true,
+    ...LEAF,
     namesOf: (leaf) => [leaf.subject.commonName],
   },
   manager: {
     accepted: [EKU.kagimoriManager],
     forbidden: [EKU.kagimoriDevice, EKU.kagimoriVerifier, EKU.kagimoriUser],
     unmarked: false,
+    ...LEAF,
     namesOf: (leaf) => [leaf.subject.commonName, ...dnsOf(leaf)],
   },
   user: {
     accepted: [EKU.kagimoriUser],
     forbidden: [EKU.kagimoriManager, EKU.kagimoriVerifier, EKU.kagimoriDevice],
     unmarked: false,
+    ...LEAF,
     namesOf: (leaf) => [leaf.subject.commonName, ...emailOf(leaf)],
   },
   verifier: {
     accepted: [EKU.kagimoriVerifier],
     forbidden: [EKU.kagimoriManager, EKU.kagimoriDevice, EKU.kagimoriUser],
     unmarked: false,
+    ...LEAF,
     namesOf: (leaf) => [leaf.subject.commonName, ...dnsOf(leaf)],
+  },
+  server: {
+    accepted: [EKU.serverAuth],
+    forbidden: NO_SERVER,
+    unmarked: true,
+    mayBeCa: true, // [RFC 5280 §4.2.1.9, note]
+    keyUsages: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+    namesOf: dnsOf,
   },
 };
 
@@ -67,13 +104,16 @@ export function roleFault(
   name: string | undefined,
 ): RoleFault | null {
   if (role === 'any') return null;
-  const { basicConstraints, keyUsage, extendedKeyUsage } = leaf.extensions;
-  if (basicConstraints?.ca === true || keyUsage?.has('keyCertSign') === true) {
+  const row = ROLES[role];
+  const { keyUsage, extendedKeyUsage } = leaf.extensions;
+  const asCa = isCa(leaf);
+  if (asCa !== false && !(row.mayBeCa && asCa === 'wholly')) {
     return { reason: 'not-a-leaf', detail: 'a CA certificate stands for nobody', index: 0 };
   }
   const wrong = (detail: string, index = 0): RoleFault => ({ reason: 'wrong-purpose', detail, index });
-  if (keyUsage !== null && !keyUsage.has('digitalSignature')) return wrong('its key may not sign');
-  const row = ROLES[role];
+  if (asCa === false && keyUsage !== null && !row.keyUsages.some((usage) => keyUsage.has(usage))) {
+    return wrong(`its key may not be used for ${row.keyUsages.join(', ')}`);
+  }
   if (extendedKeyUsage === null && !row.unmarked) return wrong(`it has no extended key usage, ${role} is needed`);
   if (extendedKeyUsage?.some((oid) => row.forbidden.includes(oid)) === true) {
     return wrong(`its extended key usage is another than ${role}`);
@@ -85,8 +125,18 @@ export function roleFault(
     if (allowed === null || allowed.includes(EKU.any) || used.some((oid) => allowed.includes(oid))) continue;
     return wrong(`its issuer may not issue for ${role}`, i + 1);
   }
+  const nonconformance = role === 'server' ? conformanceFault([leaf, ...issuers]) : null;
+  if (nonconformance !== null) return { reason: 'malformed', ...nonconformance };
   if (name !== undefined && !row.namesOf(leaf).some((held) => held === name)) {
     return { reason: 'wrong-name', detail: `it is not the certificate of ${name}`, index: 0 };
   }
   return null;
+}
+
+/** `half`: one of its two marks says that it is a CA, the other that it is none. */
+function isCa({ extensions: { basicConstraints, keyUsage } }: ParsedCertificate): 'wholly' | 'half' | false {
+  const mayBe = basicConstraints?.ca === true;
+  const maySign = keyUsage === null ? mayBe : keyUsage.has('keyCertSign');
+  if (mayBe && maySign) return 'wholly';
+  return mayBe || maySign ? 'half' : false;
 }

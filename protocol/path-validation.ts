@@ -4,7 +4,7 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { type ParsedCertificate, sameName } from './certificate.ts';
-import { type Role, roleFault } from './certificate-role.ts';
+import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { MAX_CHAIN, type VerdictReason } from './messages.ts';
 import { constraintFault } from './name-constraints.ts';
@@ -91,7 +91,7 @@ function validateUnder(
     const found = issuerFault(all, index);
     if (found !== null) return found;
   }
-  const constraint = constraintFault(path, anchor);
+  const constraint = constraintFault(path, anchor, goesByCommonName(question.purpose));
   if (constraint !== null) return fault(constraint.reason, constraint.detail, constraint.index);
   const role = roleFault(path[0]!, all.slice(1), question.purpose, question.name);
   if (role !== null) return fault(role.reason, role.detail, role.index);
