@@ -35,6 +35,8 @@ export interface VerifierSettings {
   /** Seconds for which a verdict holds at most. */
   readonly maxAgeSeconds: number;
   readonly questionsPerSecond: { readonly device: number; readonly manager: number };
+  /** Told the chain of each good verdict that was found anew, leaf first: its CAs are proven. */
+  readonly onGood?: (chain: readonly ParsedCertificate[]) => void;
 }
 
 export interface VerifierCounters {
@@ -63,7 +65,8 @@ export type Answer =
 
 export interface Verifier {
   readonly counters: VerifierCounters;
-  answer(asker: Asker, question: Uint8Array, world: World): Answer;
+  /** @param again  it was answered before, and what was missing has come: it costs the asker nothing, and counts once */
+  answer(asker: Asker, question: Uint8Array, world: World, again?: boolean): Answer;
   /** Takes effect with the next question; everything judged before is forgotten. */
   adopt(policy: VerifierPolicy): void;
   /** Signed, to be published each second and after each adoption: what is newly revoked, or a sign of life. */
@@ -91,7 +94,7 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
       counters.cached++;
       return { verdict: held, reason: 'good', detail: 'from the cache', subject: null };
     }
-    const finding = examine(settings.reader, policy, question, world);
+    const finding = examine(settings, policy, question, world);
     const verdict = signVerdict(settings.signingKey, toVerdict(settings, policy, question, finding, world));
     if (finding.reason === 'good' && key !== null) {
       // The second half of its life is left to whoever gets it.
@@ -109,9 +112,9 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
       events.adopt(next);
     },
     events: (world) => events.next(world).map((event) => signEvent(settings.signingKey, event)),
-    answer(asker, bytes, world) {
+    answer(asker, bytes, world, again = false) {
       const rate = settings.questionsPerSecond[asker === MANAGER ? 'manager' : 'device'];
-      if (!budget.take(asker, rate, world.now)) {
+      if (!again && !budget.take(asker, rate, world.now)) {
         counters.limited++;
         return { kind: 'ignored', why: 'limited', detail: `more than ${rate} questions a second` };
       }
@@ -124,6 +127,7 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
         return { kind: 'ignored', why: 'garbage', detail: error.message };
       }
       const { verdict, ...found } = judge(question, world);
+      if (again) counters.bad--;
       counters[found.reason === 'good' ? 'good' : 'bad']++;
       const payload = Judgement.encode({ requestId: question.requestId, verdict });
       return { kind: 'judged', payload, purpose: question.purpose, ...found };
@@ -145,7 +149,7 @@ const UNREADABLE = Uint8Array.of(0);
 const MAX_ISSUER_AND_SERIAL = 512;
 
 function examine(
-  reader: CertificateReader,
+  { reader, onGood }: VerifierSettings,
   { anchors, revocation, revokedKeys }: VerifierPolicy,
   { chain: encoded, purpose }: Question,
   { crypto, wall }: World,
@@ -163,7 +167,10 @@ function examine(
     chain.push(certificate);
   }
   const found = validatePath({ crypto, chain, anchors, revocation, revokedKeys, at: wall, purpose });
-  if (found.ok) return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
+  if (found.ok) {
+    onGood?.(chain);
+    return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
+  }
   return { ...about, reason: found.reason, detail: `certificate ${found.index}: ${found.detail}`, validUntil: null };
 }
 
