@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { noun } from '../command.ts';
 import { configVerb, runVerb } from './daemon-verbs.ts';
+import { verifierCheckVerb } from './verifier-check.ts';
 
 export function verifierCommand(): Command {
   const run = runVerb('verifier', 'run the verifier until a signal comes', async (options) => {
@@ -11,5 +12,9 @@ export function verifierCommand(): Command {
     const { startVerifierDaemon } = await import('../daemons/verifier.ts');
     await runDaemon('verifier', options, startVerifierDaemon);
   });
-  return noun('verifier', 'the verifier: judges certificates, signs verdicts', [run, configVerb('verifier')]);
+  return noun('verifier', 'the verifier: judges certificates, signs verdicts', [
+    run,
+    verifierCheckVerb(),
+    configVerb('verifier'),
+  ]);
 }
