@@ -170,7 +170,14 @@ function isInformationAccess({ value }: Extension): boolean {
 
 /** keyIdentifier of an authority key identifier; null without. @throws DerFault */
 export function readKeyId(value: Uint8Array): Uint8Array | null {
-  return membersOf(parseDer(value, TAG.sequence)).takeIf(implicit(0))?.content ?? null;
+  const members = membersOf(parseDer(value, TAG.sequence));
+  const keyId = members.takeIf(implicit(0));
+  const issuer = members.takeIf(explicit(1));
+  const serial = members.takeIf(implicit(2));
+  members.end();
+  // Both or neither. [X.509 §9.2.2.1]
+  if ((issuer === null) !== (serial === null)) throw new DerFault('half a name of an issuer');
+  return keyId?.content ?? null;
 }
 
 function readBasicConstraints(element: Element): { ca: boolean; pathLength: number | null } {

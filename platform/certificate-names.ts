@@ -119,8 +119,10 @@ export function addGeneralName(names: Mutable, element: Element, subtree: boolea
 }
 
 /** Of an otherName. @spec RFC 9598 §3 */
-function isMailbox({ members: [type] }: Element): boolean {
-  return type?.tag === TAG.oid && oidText(type) === SMTP_UTF8;
+function isMailbox({ members: [type, value, ...more] }: Element): boolean {
+  const whole = expect(value, explicit(0)).members.length === 1 && more.length === 0;
+  if (!whole) throw new DerFault('another name that is not a type and a value');
+  return oidText(expect(type, TAG.oid)) === SMTP_UTF8;
 }
 
 /** No control character is part of any name: NUL in the middle has fooled many a reader. */

@@ -295,3 +295,29 @@ test('OpenSSL reads our lists', { skip: opensslAbsent }, () =>
     assert.ok(readFileSync(join(dir, 'list.pem')).length > 0);
   }),
 );
+
+test('an authority key identifier and names of other forms are read to the letter, though nobody here uses them', () => {
+  const issue = (id: string, value: Uint8Array): boolean => {
+    const { certificate } = device(root(), 'tv', {});
+    const tbs = membersOf(certificate.der)[0]!.content;
+    const parts = partsOf(tbs).map(({ raw }) => raw);
+    const extensions = der(0xa3, sequence(sequence(oid(id), der(0x04, value))));
+    const [, algorithm, signature] = membersOf(certificate.der).map(({ raw }) => raw);
+    return (
+      reader.readCertificate(sequence(sequence(...parts.slice(0, -1), extensions), algorithm!, signature!)) !== null
+    );
+  };
+  const [keyId, serial] = [der(0x80, Uint8Array.of(1)), der(0x82, Uint8Array.of(1))];
+  const issuer = der(0xa1, der(0x82, Uint8Array.of(0x61)));
+  for (const good of [[], [keyId], [keyId, issuer, serial], [issuer, serial]]) {
+    assert.ok(issue('2.5.29.35', sequence(...good)));
+  }
+  for (const bad of [[keyId, keyId], [keyId, issuer], [serial], [sequence(keyId)], [der(0x01, Uint8Array.of(0xff))]]) {
+    assert.ok(!issue('2.5.29.35', sequence(...bad)));
+  }
+  const [type, value] = [oid('1.2.3'), der(0xa0, der(TAG.null))];
+  assert.ok(issue('2.5.29.17', sequence(der(0xa0, type, value))));
+  for (const bad of [[], [type], [value], [type, value, value], [type, der(0xa0)]]) {
+    assert.ok(!issue('2.5.29.17', sequence(der(0xa0, ...bad))));
+  }
+});
