@@ -4,11 +4,15 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { type ParsedCertificate, sameName } from './certificate.ts';
-import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
+import { type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
-import { MAX_CHAIN, type VerdictReason } from './messages.ts';
+import { mayBeSigner, maySignLists } from './list-signer.ts';
+import { MAX_CHAIN } from './messages.ts';
 import { constraintFault } from './name-constraints.ts';
+import { certificateFault, fault, issuerFault, type PathFault } from './path-fault.ts';
+import { walk } from './path-search.ts';
 import type { RevocationSource } from './revocation.ts';
+import { type SignatureWork, signatureWork } from './signature-work.ts';
 import type { EpochSeconds } from './units.ts';
 
 export interface PathQuestion {
@@ -20,19 +24,12 @@ export interface PathQuestion {
   readonly revocation: RevocationSource | null;
   /** Hex SHA-256 of SubjectPublicKeyInfos that are out whoever certifies them. */
   readonly revokedKeys?: ReadonlySet<string>;
+  /** How long data that says "not revoked" still counts when it is out of date, in seconds; absent: not at all. */
+  readonly staleSeconds?: (anchor: ParsedCertificate) => number;
   readonly at: EpochSeconds;
   readonly purpose: Role;
   /** Whose certificate it has to be: device id, manager name, user. */
   readonly name?: string;
-}
-
-export interface PathFault {
-  readonly ok: false;
-  readonly reason: Exclude<VerdictReason, 'good'>;
-  /** For the log, without an ending full stop. */
-  readonly detail: string;
-  /** Place of the culprit in the chain, leaf = 0; chain.length = the anchor. */
-  readonly index: number;
 }
 
 export type PathFinding =
@@ -41,8 +38,20 @@ export type PathFinding =
       readonly anchor: ParsedCertificate;
       /** Last second at which the same question has the same answer: the earliest end of a period or of a list. */
       readonly validUntil: EpochSeconds;
+      /** Set when revocation data was out of date and let pass: of which certificate of the chain, since when. */
+      readonly stale?: { readonly index: number; readonly since: EpochSeconds };
     }
   | PathFault;
+
+/** What the paths of one question share. */
+export interface PathGround {
+  readonly question: Omit<PathQuestion, 'chain'>;
+  readonly work: SignatureWork;
+  /** Among these, too, signers of lists are looked for. */
+  readonly heap: readonly ParsedCertificate[];
+  /** Signers of lists whose proof has begun and not ended. */
+  readonly proving: readonly ParsedCertificate[];
+}
 
 /** Anchors of one name (a root that was renewed) that are tried. */
 const MAX_ANCHORS_TRIED = 4;
@@ -64,76 +73,57 @@ export function validatePath(question: PathQuestion): PathFinding {
   const candidates = (itself === undefined ? anchors : [itself]).filter((anchor) =>
     sameName(anchor.subject, top.issuer),
   );
+  const ground = { question, work: signatureWork(question.crypto), heap: [], proving: [] };
   let finding: PathFinding = fault('unknown-issuer', 'no trust anchor of that name', path.length - 1);
   for (const anchor of candidates.slice(0, MAX_ANCHORS_TRIED)) {
-    const found = validateUnder(question, path, anchor);
-    if (found.ok) return found;
+    const found = judgePath(ground, path, anchor);
+    if (found.ok || found.reason === 'work-limit') return found;
     if (finding.ok || finding.reason === 'unknown-issuer' || finding.reason === 'bad-signature') finding = found;
   }
   return finding;
 }
 
-function fault(reason: VerdictReason, detail: string, index: number): PathFault {
-  return { ok: false, reason: reason as PathFault['reason'], detail, index };
-}
-
-function validateUnder(
-  question: PathQuestion,
+/** One path whose names chain, under one anchor: everything that can be wrong with it. */
+export function judgePath(
+  ground: PathGround,
   path: readonly ParsedCertificate[],
   anchor: ParsedCertificate,
 ): PathFinding {
+  const { purpose, name } = ground.question;
+  const all = [...path, anchor];
+  const found = structureFault(ground, path, anchor, purpose !== 'any');
+  if (found !== null) return found;
+  const role = roleFault(path[0]!, all.slice(1), purpose, name);
+  if (role !== null) return fault(role.reason, role.detail, role.index);
+  const proven = provePath(ground, all);
+  return ground.work.exhausted ? fault('work-limit', 'more signature checks than one question may cost', 0) : proven;
+}
+
+function structureFault(
+  { question }: PathGround,
+  path: readonly ParsedCertificate[],
+  anchor: ParsedCertificate,
+  countCommonName: boolean,
+): PathFault | null {
   const all = [...path, anchor];
   for (const [index, certificate] of all.entries()) {
-    const found = periodFault(certificate, question.at, index) ?? contentFault(certificate, index);
+    const found = certificateFault(certificate, question.at, index);
     if (found !== null) return found;
   }
   for (let index = 1; index < all.length; index++) {
     const found = issuerFault(all, index);
     if (found !== null) return found;
   }
-  const constraint = constraintFault(path, anchor, goesByCommonName(question.purpose));
-  if (constraint !== null) return fault(constraint.reason, constraint.detail, constraint.index);
-  const role = roleFault(path[0]!, all.slice(1), question.purpose, question.name);
-  if (role !== null) return fault(role.reason, role.detail, role.index);
-  return proveUnder(question, path, all);
-}
-
-/** The period includes both of its ends. */
-function periodFault(certificate: ParsedCertificate, at: EpochSeconds, index: number): PathFault | null {
-  if (at < certificate.notBefore) return fault('not-yet-valid', `its period begins at ${certificate.notBefore}`, index);
-  if (at > certificate.notAfter) return fault('expired', `its period ended at ${certificate.notAfter}`, index);
-  return null;
-}
-
-function contentFault({ extensions }: ParsedCertificate, index: number): PathFault | null {
-  const [unknown] = extensions.unknownCritical;
-  if (unknown !== undefined) return fault('unknown-critical-extension', `a critical extension ${unknown}`, index);
-  if (index === 0 && extensions.nameConstraints !== null && extensions.basicConstraints?.ca !== true) {
-    return fault('constraint-violated', 'name constraints in a certificate that is no CA', index);
-  }
-  return null;
-}
-
-function issuerFault(all: readonly ParsedCertificate[], index: number): PathFault | null {
-  const { basicConstraints, keyUsage } = all[index]!.extensions;
-  if (basicConstraints?.ca !== true) return fault('constraint-violated', 'an issuer that is no CA', index);
-  if (keyUsage !== null && !keyUsage.has('keyCertSign')) {
-    return fault('constraint-violated', 'an issuer whose key may not sign certificates', index);
-  }
-  if (basicConstraints.pathLength === null) return null;
-  // Intermediates below, those aside that only roll over a key. [RFC 5280 §4.2.1.9]
-  const below = all.slice(1, index).filter(({ issuer, subject }) => !sameName(issuer, subject)).length;
-  if (below <= basicConstraints.pathLength) return null;
-  return fault('constraint-violated', `${below} CAs below it, at most ${basicConstraints.pathLength}`, index);
+  const constraint = constraintFault(path, anchor, countCommonName);
+  return constraint === null ? null : fault(constraint.reason, constraint.detail, constraint.index);
 }
 
 /** Signatures and revocation, from the anchor down: nothing is looked up with a key that is not proven. */
-function proveUnder(
-  { crypto, revocation, revokedKeys, at }: PathQuestion,
-  path: readonly ParsedCertificate[],
-  all: readonly ParsedCertificate[],
-): PathFinding {
+function provePath(ground: PathGround, all: readonly ParsedCertificate[]): PathFinding {
+  const { crypto } = ground.work;
+  const { revokedKeys } = ground.question;
   let validUntil = all.reduce((earliest, { notAfter }) => Math.min(earliest, notAfter), Number.POSITIVE_INFINITY);
+  let stale: { readonly index: number; readonly since: EpochSeconds } | null = null;
   let issuerKey: PublicKey | null = null;
   for (let index = all.length - 1; index >= 0; index--) {
     const certificate = all[index]!;
@@ -143,12 +133,12 @@ function proveUnder(
       if (!crypto.verify(algorithm, issuerKey, certificate.signature, certificate.tbs, 'der')) {
         return fault('bad-signature', 'not signed by its issuer', index);
       }
-      const issuer = all[index + 1]!;
-      const status =
-        revocation?.status({ crypto, certificate, issuer, issuerKey, at, proveListSigner: () => null }) ?? null;
-      if (status?.status === 'revoked') return fault('revoked', 'its issuer revoked it', index);
-      if (status?.status === 'unknown') return fault('revocation-unknown', status.detail, index);
-      if (status !== null) validUntil = Math.min(validUntil, status.until);
+      const standing = standingOf(ground, all.slice(index), issuerKey);
+      if ('ok' in standing) return { ...standing, index };
+      validUntil = Math.min(validUntil, standing.until);
+      if (standing.staleSince !== null && (stale === null || standing.staleSince < stale.since)) {
+        stale = { index, since: standing.staleSince };
+      }
     }
     if (revokedKeys?.has(toHex(crypto.hash('sha-256', certificate.spki))) === true) {
       return fault('revoked', 'its public key is revoked', index);
@@ -157,5 +147,101 @@ function proveUnder(
     if (key === null) return fault('weak-key', 'a key of a type or size outside the profile', index);
     issuerKey = key;
   }
-  return { ok: true, anchor: all[path.length]!, validUntil: validUntil as EpochSeconds };
+  const good = { ok: true, anchor: all.at(-1)!, validUntil: validUntil as EpochSeconds } as const;
+  return stale === null ? good : { ...good, stale };
 }
+
+/** Not revoked, and until when that is known. */
+interface Standing {
+  readonly until: number;
+  readonly staleSince: EpochSeconds | null;
+}
+
+/** @param line  the certificate, its issuer and so on up to the anchor, proven but for the certificate's own standing */
+function standingOf(
+  ground: PathGround,
+  line: readonly ParsedCertificate[],
+  issuerKey: PublicKey,
+): Standing | PathFault {
+  const { revocation, at, staleSeconds } = ground.question;
+  if (revocation === null) return { until: Number.POSITIVE_INFINITY, staleSince: null };
+  const [certificate, issuer, ...above] = line as [ParsedCertificate, ParsedCertificate, ...ParsedCertificate[]];
+  let until = Number.POSITIVE_INFINITY;
+  let staleSince: EpochSeconds | null = null;
+  const candidates = [...above, certificate, ...ground.heap];
+  const status = revocation.status({
+    crypto: ground.work.crypto,
+    certificate,
+    issuer,
+    issuerKey,
+    at,
+    candidates,
+    proveListSigner: (signer, among) => {
+      const proof = proveListSigner({ ...ground, heap: [...candidates, ...among] }, line, signer);
+      if (proof === null) return null;
+      until = Math.min(until, proof.until);
+      staleSince = proof.staleSince ?? staleSince;
+      return proof.key;
+    },
+  });
+  switch (status.status) {
+    case 'good':
+      return { until: Math.min(until, status.until), staleSince };
+    case 'revoked':
+      return fault('revoked', 'its issuer revoked it', 0);
+    case 'unknown': {
+      const allowed = staleSeconds?.(line.at(-1)!) ?? 0;
+      const since = status.staleSince;
+      if (since === undefined || at - since > allowed) return fault('revocation-unknown', status.detail, 0);
+      return { until: Math.min(until, since + allowed), staleSince: since };
+    }
+    default:
+      return status satisfies never;
+  }
+}
+
+// ── signers of lists ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Signers of lists that are proven by lists that others sign, and so on. */
+const MAX_NESTING = 3;
+/** Paths to one signer that are tried. */
+const MAX_SIGNER_PATHS = 4;
+
+/** Under the anchor of the line, and certified by one of the line: see list-signer.ts. */
+function proveListSigner(
+  ground: PathGround,
+  line: readonly ParsedCertificate[],
+  signer: ParsedCertificate,
+): (Standing & { readonly key: PublicKey }) | null {
+  const { work, question } = ground;
+  const anchor = line.at(-1)!;
+  const is = (other: ParsedCertificate): boolean => equal(other.der, signer.der);
+  const proven = (standing: Standing): (Standing & { readonly key: PublicKey }) | null => {
+    const key = work.crypto.publicKey(signer.spki);
+    return key === null ? null : { ...standing, key };
+  };
+  if (!maySignLists(signer)) return null;
+  const nothingNew: Standing = { until: Number.POSITIVE_INFINITY, staleSince: null };
+  if (line.slice(1).some(is)) return proven(nothingNew);
+  // A signer's own standing may be told by its own list only where its issuer says so; it is proven but for that.
+  if (is(line[0]!))
+    return signer.extensions.distributionPoints?.some(designates(signer)) === true ? proven(nothingNew) : null;
+  if (ground.proving.length >= MAX_NESTING || ground.proving.some(is)) return null;
+  const within = { ...ground, proving: [...ground.proving, signer] };
+  const admits = (path: readonly ParsedCertificate[], next: ParsedCertificate): boolean =>
+    certificateFault(next, question.at, path.length) === null && issuerFault([...path, next], path.length) === null;
+  let tried = 0;
+  for (const step of walk([signer], { heap: ground.heap, anchors: [anchor], maxDepth: MAX_CHAIN - 1, admits })) {
+    if (step.kind === 'end' || !mayBeSigner([...step.path, anchor], line)) continue;
+    if (++tried > MAX_SIGNER_PATHS || work.exhausted) break;
+    if (structureFault(within, step.path, anchor, false) !== null) continue;
+    const found = provePath(within, [...step.path, anchor]);
+    if (found.ok) return proven({ until: found.validUntil, staleSince: found.stale?.since ?? null });
+  }
+  return null;
+}
+
+const designates =
+  (signer: ParsedCertificate) =>
+  ({ crlIssuer }: { readonly crlIssuer: readonly ParsedCertificate['subject'][] | null }): boolean =>
+    crlIssuer?.some((name) => sameName(name, signer.subject)) === true;

@@ -23,11 +23,14 @@ export interface RevocationQuestion {
   /** The key with which `issuer` issued it, proven up to the anchor. */
   readonly issuerKey: PublicKey;
   readonly at: EpochSeconds;
+  /** Who may have signed lists beside the issuer: of the path, and of the heap that it was found in; not proven yet. */
+  readonly candidates: readonly ParsedCertificate[];
   /**
-   * Proves a certificate of somebody else (who signs lists for the issuer) under the same anchor.
-   * @returns its key, or null when it is not proven, may not sign lists, or the work limit is reached
+   * Proves whoever signs lists for the issuer under the same anchor (list-signer.ts says who may), its own standing too.
+   * @param among  certificates through which its path may lead, beside the candidates
+   * @returns      its key, or null when it is not proven, may not sign lists, or the work limit is reached
    */
-  readonly proveListSigner: (signer: ParsedCertificate) => PublicKey | null;
+  readonly proveListSigner: (signer: ParsedCertificate, among: readonly ParsedCertificate[]) => PublicKey | null;
 }
 
 /** Pure: what it needs of the network was fetched before. */

@@ -1,7 +1,7 @@
 /**
  * Why `kagimori verifier check` finds a certificate not valid: the closed list, each with what to do about it.
  */
-import type { PathFault } from '../../protocol/path-validation.ts';
+import type { PathFault } from '../../protocol/path-fault.ts';
 
 export type CheckReason = PathFault['reason'];
 

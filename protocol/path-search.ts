@@ -1,0 +1,53 @@
+/**
+ * The walk through a heap of certificates from one of them up to the anchors, by names; key identifiers only say where to
+ * look first. @spec RFC 4158 §2, §3.5
+ */
+import { equal } from './bytes.ts';
+import { type ParsedCertificate, sameName } from './certificate.ts';
+
+export interface Walk {
+  readonly heap: readonly ParsedCertificate[];
+  readonly anchors: readonly ParsedCertificate[];
+  /** Most certificates between the first one and the anchor. */
+  readonly maxDepth: number;
+  /** Whether `next`, whose name fits, may stand above the path; asked before anything above it is looked at. */
+  readonly admits: (path: readonly ParsedCertificate[], next: ParsedCertificate) => boolean;
+}
+
+export type Step =
+  | { readonly kind: 'path'; readonly path: readonly ParsedCertificate[]; readonly anchor: ParsedCertificate }
+  /** Nobody above: no issuer at hand, or the path is as long as it may be. */
+  | { readonly kind: 'end'; readonly path: readonly ParsedCertificate[]; readonly isTooLong: boolean };
+
+/** Every path that could be one, the likeliest first. No certificate stands twice in one, by name and key. */
+export function* walk(path: readonly ParsedCertificate[], given: Walk): Generator<Step> {
+  const top = path.at(-1)!;
+  const above = given.anchors.filter(({ subject }) => sameName(subject, top.issuer));
+  for (const anchor of likeliestFirst(top, above)) yield { kind: 'path', path, anchor };
+  const issuers = given.heap.filter(
+    (one) =>
+      sameName(one.subject, top.issuer) &&
+      !path.some((below) => isTwin(below, one)) &&
+      !above.some((anchor) => equal(anchor.der, one.der)),
+  );
+  const isTooLong = path.length > given.maxDepth;
+  if (issuers.length === 0 || isTooLong) {
+    if (above.length === 0) yield { kind: 'end', path, isTooLong: issuers.length > 0 };
+    return;
+  }
+  for (const next of likeliestFirst(top, issuers)) {
+    if (given.admits(path, next)) yield* walk([...path, next], given);
+  }
+}
+
+/** The same CA with the same key: what one has issued, so has the other. */
+function isTwin(a: ParsedCertificate, b: ParsedCertificate): boolean {
+  return equal(a.spki, b.spki) && sameName(a.subject, b.subject);
+}
+
+function likeliestFirst(below: ParsedCertificate, issuers: readonly ParsedCertificate[]): ParsedCertificate[] {
+  const wanted = below.extensions.authorityKeyId;
+  const rank = ({ extensions: { subjectKeyId } }: ParsedCertificate): number =>
+    wanted === null || subjectKeyId === null ? 1 : equal(wanted, subjectKeyId) ? 0 : 2;
+  return issuers.toSorted((a, b) => rank(a) - rank(b));
+}
