@@ -19,6 +19,11 @@ import {
 import { EVERY_AEAD } from '../every-suite.ts';
 
 const CURVES: readonly Curve[] = ['x25519', 'p256'];
+/** The point of P-256 with x = 5, x ‖ y; and its x with the field's prime added, which has 32 bytes too. */
+const SMALL_X_POINT = fromHex(
+  `${'5'.padStart(64, '0')}459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc`,
+);
+const SMALL_X_BEYOND_FIELD = fromHex('ffffffff00000001000000000000000000000001000000000000000000000004');
 const SIGNERS = [
   ['ed25519', 'ed25519'],
   ['p256', 'ecdsa-sha256'],
@@ -270,6 +275,9 @@ function cryptoSeam({ name: half, rsa, create, newKey, readKey }: Half): void {
     const hybrid = publicSpki.slice();
     hybrid[26] = 6 + y;
     assert.equal(crypto.publicKey(hybrid), null);
+    const frame = publicSpki.subarray(0, 27);
+    assert.notEqual(crypto.publicKey(concat(frame, SMALL_X_POINT)), null);
+    assert.equal(crypto.publicKey(concat(frame, SMALL_X_BEYOND_FIELD, SMALL_X_POINT.subarray(32))), null);
   });
 
   test(`[B5] ${half}: every public-key operation passes the counter, symmetric ones do not`, () => {
