@@ -20,7 +20,7 @@ import { expect, Members, oidText, parsed } from './asn1.ts';
 import { readName } from './certificate-names.ts';
 import { certificateReader } from './certificates.ts';
 import { DerFault, explicit, implicit, type Span, scanDer, spansOf, TAG } from './der.ts';
-import { writeDer, writeOid, writeSequence } from './der-writing.ts';
+import { derTree, sequenceTree, writeDer, writeOid } from './der-writing.ts';
 import { BASIC_OID, HASH_OIDS, NONCE_OID, STATUS_NUMBERS } from './ocsp-writing.ts';
 import { readSignatureAlgorithm } from './signature-algorithms.ts';
 
@@ -107,8 +107,8 @@ function takeVersion(members: Members<Span>): void {
 /** AlgorithmIdentifiers of hashes, parameters absent or NULL: most are recognised by their bytes. */
 const HASH_IDENTIFIERS: readonly (readonly [CertIdHash, Uint8Array])[] = Object.entries(HASH_OIDS).flatMap(
   ([name, oid]) => [
-    [name as CertIdHash, writeSequence(writeOid(oid), writeDer(TAG.null))] as const,
-    [name as CertIdHash, writeSequence(writeOid(oid))] as const,
+    [name as CertIdHash, writeDer(sequenceTree(writeOid(oid), derTree(TAG.null)))] as const,
+    [name as CertIdHash, writeDer(sequenceTree(writeOid(oid)))] as const,
   ],
 );
 

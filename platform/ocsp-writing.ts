@@ -8,12 +8,15 @@ import { expect } from './asn1.ts';
 import { certIdHash } from './crypto-cert-id.ts';
 import { DerFault, explicit, implicit, scanDer, spansOf, TAG } from './der.ts';
 import {
-  writeBitString,
+  bitStringTree,
+  type Der,
+  type DerTree,
+  derTree,
+  ecdsaTree,
+  sequenceTree,
   writeDer,
-  writeEcdsaSignature,
   writeGeneralizedTime,
   writeOid,
-  writeSequence,
 } from './der-writing.ts';
 import { writeSignatureAlgorithm } from './signature-algorithms.ts';
 
@@ -45,9 +48,9 @@ const SIGNATURE_OF: Readonly<Record<KeyAlgorithm, SignatureAlgorithm>> = {
 
 const NONCE = writeOid(NONCE_OID);
 const BASIC = writeOid(BASIC_OID);
-const NULL = writeDer(TAG.null);
-const GOOD = writeDer(implicit(0));
-const UNKNOWN = writeDer(implicit(2));
+const NULL = writeDer(derTree(TAG.null));
+const GOOD = writeDer(derTree(implicit(0)));
+const UNKNOWN = writeDer(derTree(implicit(2)));
 
 /** Bits of the key, without the count of unused ones, out of SubjectPublicKeyInfo. @throws DerFault */
 function keyBits(spki: Uint8Array): Uint8Array {
@@ -74,64 +77,68 @@ export function writeRequest(
   hash: CertIdHash,
 ): Uint8Array {
   const hashes = issuerHashes(hash, certificate.issuer.der, issuer.spki);
-  const certId = writeSequence(
-    writeSequence(writeOid(HASH_OIDS[hash]), NULL),
-    writeDer(TAG.octetString, hashes.name),
-    writeDer(TAG.octetString, hashes.key),
-    writeDer(TAG.integer, certificate.serial),
+  const certId = sequenceTree(
+    sequenceTree(writeOid(HASH_OIDS[hash]), NULL),
+    derTree(TAG.octetString, hashes.name),
+    derTree(TAG.octetString, hashes.key),
+    derTree(TAG.integer, certificate.serial),
   );
-  const list = writeSequence(writeSequence(certId));
-  return writeSequence(
-    nonce === null ? writeSequence(list) : writeSequence(list, writeDer(explicit(2), nonceExtensions(nonce))),
+  const list = sequenceTree(sequenceTree(certId));
+  return writeDer(
+    sequenceTree(
+      nonce === null ? sequenceTree(list) : sequenceTree(list, derTree(explicit(2), nonceExtensions(nonce))),
+    ),
   );
 }
 
 /** The value is an OCTET STRING within the one that every extension has. */
-function nonceExtensions(nonce: Uint8Array): Uint8Array {
-  return writeSequence(writeSequence(NONCE, writeDer(TAG.octetString, writeDer(TAG.octetString, nonce))));
+function nonceExtensions(nonce: Uint8Array): DerTree {
+  return sequenceTree(sequenceTree(NONCE, derTree(TAG.octetString, derTree(TAG.octetString, nonce))));
 }
 
 /** @returns OCSPResponse, DER, signed; the signer is named by its key */
 export function writeAnswer(content: OcspAnswerContent, key: SigningKey): Uint8Array {
-  const { signerSpki, producedAt, singles, nonce, certificates } = content;
-  const tbs = writeSequence(
-    writeDer(explicit(2), writeDer(TAG.octetString, certIdHash('sha-1', keyBits(signerSpki)))),
-    writeGeneralizedTime(producedAt),
-    writeSequence(...singles.map(writeSingle)),
-    ...(nonce === null ? [] : [writeDer(explicit(1), nonceExtensions(nonce))]),
+  const { signerKeyHash, producedAt, singles, nonce, certificates } = content;
+  const tbs = writeDer(
+    sequenceTree(
+      derTree(explicit(2), derTree(TAG.octetString, signerKeyHash)),
+      writeGeneralizedTime(producedAt),
+      sequenceTree(...singles.map(singleTree)),
+      ...(nonce === null ? [] : [derTree(explicit(1), nonceExtensions(nonce))]),
+    ),
   );
   const algorithm = SIGNATURE_OF[key.algorithm];
   const raw = key.sign(algorithm, tbs);
-  const signature = algorithm.startsWith('ecdsa-') ? writeEcdsaSignature(raw) : raw;
-  const basic = writeSequence(
+  const signature = algorithm.startsWith('ecdsa-') ? ecdsaTree(raw) : raw;
+  const basic = sequenceTree(
     tbs,
     writeSignatureAlgorithm(algorithm),
-    writeBitString(signature),
-    ...(certificates.length === 0 ? [] : [writeDer(explicit(0), writeSequence(...certificates))]),
+    bitStringTree(signature),
+    ...(certificates.length === 0 ? [] : [derTree(explicit(0), sequenceTree(...certificates))]),
   );
-  const bytes = writeSequence(BASIC, writeDer(TAG.octetString, basic));
-  return writeSequence(statusOf('successful'), writeDer(explicit(0), bytes));
+  const bytes = sequenceTree(BASIC, derTree(TAG.octetString, basic));
+  return writeDer(sequenceTree(statusTree('successful'), derTree(explicit(0), bytes)));
 }
 
 export function writeError(status: OcspErrorStatus): Uint8Array {
-  return writeSequence(statusOf(status));
+  return writeDer(sequenceTree(statusTree(status)));
 }
 
-function statusOf(status: keyof typeof STATUS_NUMBERS): Uint8Array {
-  return writeDer(TAG.enumerated, Uint8Array.of(STATUS_NUMBERS[status]));
+function statusTree(status: keyof typeof STATUS_NUMBERS): DerTree {
+  return derTree(TAG.enumerated, Uint8Array.of(STATUS_NUMBERS[status]));
 }
 
-function writeSingle(single: OcspStatus & OcspPeriod & { readonly certId: Uint8Array }): Uint8Array {
+function singleTree(single: OcspStatus & OcspPeriod & { readonly certId: Uint8Array }): DerTree {
   const { certId, thisUpdate, nextUpdate } = single;
-  return writeSequence(
+  return sequenceTree(
     certId,
-    writeStatus(single),
+    certStatus(single),
     writeGeneralizedTime(thisUpdate),
-    ...(nextUpdate === null ? [] : [writeDer(explicit(0), writeGeneralizedTime(nextUpdate))]),
+    ...(nextUpdate === null ? [] : [derTree(explicit(0), writeGeneralizedTime(nextUpdate))]),
   );
 }
 
-function writeStatus(single: OcspStatus): Uint8Array {
+function certStatus(single: OcspStatus): Der {
   switch (single.status) {
     case 'good':
       return GOOD;
@@ -139,9 +146,9 @@ function writeStatus(single: OcspStatus): Uint8Array {
       return UNKNOWN;
     case 'revoked': {
       const time = writeGeneralizedTime(single.revokedAt);
-      if (single.reason === null) return writeDer(explicit(1), time);
-      const reason = writeDer(explicit(0), writeDer(TAG.enumerated, Uint8Array.of(single.reason)));
-      return writeDer(explicit(1), time, reason);
+      if (single.reason === null) return derTree(explicit(1), time);
+      const reason = derTree(explicit(0), derTree(TAG.enumerated, Uint8Array.of(single.reason)));
+      return derTree(explicit(1), time, reason);
     }
     default:
       return single satisfies never;

@@ -75,8 +75,8 @@ export type OcspAnswer = BasicOcspAnswer | { readonly status: OcspErrorStatus };
 
 /** What is to be signed: each CertID as the asker wrote it. */
 export interface OcspAnswerContent {
-  /** SubjectPublicKeyInfo of the signer, DER. */
-  readonly signerSpki: Uint8Array;
+  /** SHA-1 of the signer's public key. */
+  readonly signerKeyHash: Uint8Array;
   readonly producedAt: EpochSeconds;
   readonly singles: readonly (OcspStatus & OcspPeriod & { readonly certId: Uint8Array })[];
   readonly nonce: Uint8Array | null;

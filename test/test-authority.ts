@@ -45,6 +45,13 @@ export const DEVICE_WISHES: Wishes = {
   extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriDevice],
 };
 export const MANAGER_WISHES: Wishes = { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriManager] };
+/** id-pkix-ocsp-nocheck. */
+export const NO_CHECK = { oid: '1.3.6.1.5.5.7.48.1.5', critical: false, value: Uint8Array.of(5, 0) } as const;
+export const OCSP_WISHES: Wishes = {
+  keyUsage: ['digitalSignature'],
+  extendedKeyUsage: [EXTENDED_KEY_USAGE.ocspSigning],
+  extra: [NO_CHECK],
+};
 
 export function certify(name: string, wishes: Wishes, by: Holder | null): Holder {
   const { algorithm = 'p256', key = generateSigningKey(algorithm), ...rest } = wishes;

@@ -78,7 +78,7 @@ export function createOcspResponder(settings: OcspResponderSettings, lookup: Ocs
     });
     const { certificate, issuer, key } = signer;
     const content = {
-      signerSpki: certificate.spki,
+      signerKeyHash: signer.ownKeyHash,
       producedAt: at,
       singles,
       nonce,
@@ -112,15 +112,15 @@ export function createOcspResponder(settings: OcspResponderSettings, lookup: Ocs
 }
 
 interface NamedSigner extends OcspSigner {
+  readonly ownKeyHash: Uint8Array;
   readonly names: ReadonlyMap<CertIdHash, { readonly name: Uint8Array; readonly key: Uint8Array }>;
 }
 
 function nameSigner(codec: OcspCodec, signer: OcspSigner): NamedSigner {
   const { subject, spki } = signer.issuer;
-  return {
-    ...signer,
-    names: new Map(CERT_ID_HASHES.map((hash) => [hash, codec.issuerHashes(hash, subject.der, spki)])),
-  };
+  const names = new Map(CERT_ID_HASHES.map((hash) => [hash, codec.issuerHashes(hash, subject.der, spki)]));
+  const { subject: ownName, spki: ownKey } = signer.certificate;
+  return { ...signer, names, ownKeyHash: codec.issuerHashes('sha-1', ownName.der, ownKey).key };
 }
 
 function isOf({ hash, issuerNameHash, issuerKeyHash }: CertId, { names }: NamedSigner): boolean {
