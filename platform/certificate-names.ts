@@ -2,13 +2,14 @@
  * Distinguished names and general names out of DER. @spec RFC 5280 §4.1.2.4, §4.2.1.6, §7.1
  */
 import { decodeUtf8, toHex } from '../protocol/bytes.ts';
-import { type DistinguishedName, type GeneralNames, SMTP_UTF8_MAILBOX } from '../protocol/certificate.ts';
+import type { DistinguishedName, GeneralNames, SMTP_UTF8_MAILBOX } from '../protocol/certificate.ts';
 import { type Element, expect, membersOf, oidText, onlyMember } from './asn1.ts';
 import { DerFault, explicit, implicit, TAG } from './der.ts';
 
 const COMMON_NAME = '2.5.4.3';
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
 const SMTP_UTF8 = '1.3.6.1.5.5.7.8.9';
+const MAILBOX: typeof SMTP_UTF8_MAILBOX = 0x100;
 
 /** @throws DerFault */
 export function readName(element: Element): DistinguishedName {
@@ -113,7 +114,7 @@ export function addGeneralName(names: Mutable, element: Element, subtree: boolea
     if (!lengths.includes(content.length)) throw new DerFault('an IP address of a wrong length');
     names.ip.push(content);
   } else if (tag === explicit(4)) names.directory.push(readName(onlyMember(element, TAG.sequence)));
-  else if (tag === explicit(0)) names.other.push(isMailbox(element) ? SMTP_UTF8_MAILBOX : 0);
+  else if (tag === explicit(0)) names.other.push(isMailbox(element) ? MAILBOX : 0);
   else if ([explicit(3), explicit(5), implicit(8)].includes(tag)) names.other.push(tag & 0x1f);
   else throw new DerFault('no general name');
 }
