@@ -4,11 +4,12 @@
  */
 import { equal } from './bytes.ts';
 import { type ParsedCertificate, sameName } from './certificate.ts';
+import { MAX_CHAIN } from './messages.ts';
 
 export interface Walk {
   readonly heap: readonly ParsedCertificate[];
   readonly anchors: readonly ParsedCertificate[];
-  /** Most certificates between the first one and the anchor. */
+  /** Most certificates between the first one and the anchor, those aside that only roll over a key. [RFC 5280 §6.1.4 (l)] */
   readonly maxDepth: number;
   /** Whether `next`, whose name fits, may stand above the path; asked before anything above it is looked at. */
   readonly admits: (path: readonly ParsedCertificate[], next: ParsedCertificate) => boolean;
@@ -30,14 +31,19 @@ export function* walk(path: readonly ParsedCertificate[], given: Walk): Generato
       !path.some((below) => isTwin(below, one)) &&
       !above.some((anchor) => equal(anchor.der, one.der)),
   );
-  const isTooLong = path.length > given.maxDepth;
-  if (issuers.length === 0 || isTooLong) {
+  const depth = path.slice(1).filter((one) => !isSelfIssued(one)).length;
+  const fitting = issuers.filter((one) => path.length < MAX_CHAIN && (depth < given.maxDepth || isSelfIssued(one)));
+  if (fitting.length === 0) {
     if (above.length === 0) yield { kind: 'end', path, isTooLong: issuers.length > 0 };
     return;
   }
-  for (const next of likeliestFirst(top, issuers)) {
+  for (const next of likeliestFirst(top, fitting)) {
     if (given.admits(path, next)) yield* walk([...path, next], given);
   }
+}
+
+function isSelfIssued({ issuer, subject }: ParsedCertificate): boolean {
+  return sameName(issuer, subject);
 }
 
 /** The same CA with the same key: what one has issued, so has the other. */
