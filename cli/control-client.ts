@@ -1,5 +1,5 @@
 /**
- * Finds the control socket of a manager or an agent on this machine, and asks it.
+ * Finds the control socket of a manager, an agent or a verifier on this machine, and asks it.
  */
 import { join } from 'node:path';
 import { ControlError, callControl, type JsonValue } from '../platform/control-socket.ts';
@@ -9,15 +9,15 @@ import { Failure } from './failure.ts';
 /** How the operator says which one is meant. */
 export interface SocketOptions {
   readonly config?: string;
-  /** The manager's data directory, or the agent's state directory. */
+  /** The manager's or the verifier's data directory, or the agent's state directory. */
   readonly directory?: string;
 }
 
-export type Daemon = 'manager' | 'agent';
+export type Daemon = 'manager' | 'agent' | 'verifier';
 
-const OPTION = { manager: '--data', agent: '--state' } as const;
+const OPTION = { manager: '--data', agent: '--state', verifier: '--data' } as const;
 
-/** @returns null when no option and no usual place says where it is @throws Failure when the configuration is broken */
+/** @returns null when no option and no usual place says where it is, or that it has none @throws Failure when the configuration is broken */
 export async function findSocket(daemon: Daemon, { config, directory }: SocketOptions): Promise<string | null> {
   if (directory !== undefined) return join(directory, `${daemon}.sock`);
   const path = findConfig(daemon, config);
@@ -26,6 +26,11 @@ export async function findSocket(daemon: Daemon, { config, directory }: SocketOp
   if (daemon === 'manager') {
     const { managerConfig } = await import('../manager/config.ts');
     return join(readConfigFile(path, managerConfig).dataDirectory, 'manager.sock');
+  }
+  if (daemon === 'verifier') {
+    const { verifierConfig } = await import('../verifier/config.ts');
+    const { dataDirectory } = readConfigFile(path, verifierConfig);
+    return dataDirectory === undefined ? null : join(dataDirectory, 'verifier.sock');
   }
   const { agentConfig } = await import('../device-agent/config.ts');
   return join(readConfigFile(path, agentConfig).stateDirectory, 'agent.sock');
@@ -45,7 +50,8 @@ const ANSWER_TIMEOUT_MS = 10_000;
 export async function ask(daemon: Daemon, command: string, args: JsonValue, options: AskOptions): Promise<JsonValue> {
   const socket = await findSocket(daemon, options);
   if (socket === null) {
-    const remedy = `give ${OPTION[daemon]} or --config, or run this where ${placesOf(daemon)[0]} lies`;
+    const needed = daemon === 'verifier' ? ' with a dataDirectory' : '';
+    const remedy = `give ${OPTION[daemon]} or --config, or run this where ${placesOf(daemon)[0]}${needed} lies`;
     throw new Failure('usage', 'no-config', `which ${daemon} is not said: ${remedy}`);
   }
   const { timeoutMs = ANSWER_TIMEOUT_MS, onEvent } = options;

@@ -17,8 +17,13 @@ const framed = (bytes: Uint8Array): Uint8Array => concat(Uint8Array.of(bytes.len
  * @returns       hex SHA-256
  */
 export function certificateMark(crypto: Crypto, issuer: DistinguishedName, serial: Uint8Array): string {
-  const name = encodeUtf8(JSON.stringify(issuer.rdns));
-  return toHex(crypto.hash('sha-256', concat(framed(name), framed(serial))));
+  return issuerMarks(crypto, issuer)(serial);
+}
+
+/** The same for many certificates of one issuer: a list has a hundred thousand. */
+export function issuerMarks(crypto: Crypto, issuer: DistinguishedName): (serial: Uint8Array) => string {
+  const name = framed(encodeUtf8(JSON.stringify(issuer.rdns)));
+  return (serial) => toHex(crypto.hash('sha-256', concat(name, framed(serial))));
 }
 
 /** Of a public key, whoever certifies it. @returns hex SHA-256 of the SubjectPublicKeyInfo */

@@ -7,37 +7,47 @@ import { type CommonOptions, verb } from '../command.ts';
 import { askSocket, type Daemon, findSocket, type SocketOptions } from '../control-client.ts';
 import { Failure, shownFailure } from '../failure.ts';
 import { cell, createOutput, isObject, outline } from '../output.ts';
+import { screenOf } from './verifier-status.ts';
 
 interface Options extends CommonOptions {
   readonly data?: string;
   readonly state?: string;
   readonly managerConfig?: string;
   readonly agentConfig?: string;
+  readonly verifierData?: string;
+  readonly verifierConfig?: string;
 }
 
 const TIMEOUT_MS = 3_000;
 
 export function statusCommand(): Command {
-  return verb('status', 'show whether the manager and the agent of this machine run', 'kagimori status --data data')
+  return verb(
+    'status',
+    'show whether the manager, the agent and the verifier of this machine run',
+    'kagimori status --data data',
+  )
     .option('--data <directory>', "the manager's data directory")
     .option('--state <directory>', "the agent's state directory")
     .option('--manager-config <file>', "the manager's configuration")
     .option('--agent-config <file>', "the agent's configuration")
-    .action(async ({ json, data, state, managerConfig, agentConfig }: Options) => {
+    .option('--verifier-data <directory>', "the verifier's data directory")
+    .option('--verifier-config <file>', "the verifier's configuration")
+    .action(async ({ json, data, state, managerConfig, agentConfig, verifierData, verifierConfig }: Options) => {
       const found = [
         await look('manager', { ...within('directory', data), ...within('config', managerConfig) }),
         await look('agent', { ...within('directory', state), ...within('config', agentConfig) }),
+        await look('verifier', { ...within('directory', verifierData), ...within('config', verifierConfig) }),
       ].filter((one) => one !== null);
       if (found.length === 0) {
         const remedy = 'give --data or --state, or run this where a configuration lies';
-        throw new Failure('usage', 'no-config', `neither a manager nor an agent is named: ${remedy}`);
+        throw new Failure('usage', 'no-config', `neither a manager, an agent nor a verifier is named: ${remedy}`);
       }
       const value = Object.fromEntries(
         found.map(({ daemon, running, answers, answer }) => [daemon, { running, answers, ...answer }]),
       );
       createOutput(json === true).result(
         value,
-        found.map((one) => `${one.daemon}: ${stateOf(one)}\n${outline(forPeople(one.answer), '  ')}`).join('\n'),
+        found.map((one) => `${one.daemon}: ${stateOf(one)}\n${textOf(one)}`).join('\n'),
       );
       const failed = found.find(({ exitCode }) => exitCode !== 0);
       if (failed !== undefined) process.exitCode = failed.exitCode;
@@ -57,6 +67,11 @@ interface Look {
   readonly answers: boolean;
   readonly exitCode: number;
   readonly answer: Answer;
+}
+
+function textOf({ daemon, answers, answer }: Look): string {
+  if (daemon === 'verifier' && answers) return screenOf(answer).replace(/^(?=.)/gm, '  ');
+  return outline(forPeople(answer), '  ');
 }
 
 function stateOf({ running, answers }: Look): string {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { noun } from '../command.ts';
 import { configVerb, runVerb } from './daemon-verbs.ts';
 import { verifierCheckVerb } from './verifier-check.ts';
+import { verifierStatusVerbs } from './verifier-status.ts';
 
 export function verifierCommand(): Command {
   const run = runVerb('verifier', 'run the verifier until a signal comes', async (options) => {
@@ -16,5 +17,6 @@ export function verifierCommand(): Command {
     run,
     verifierCheckVerb(),
     configVerb('verifier'),
+    ...verifierStatusVerbs(),
   ]);
 }

@@ -1,14 +1,19 @@
 /**
  * Composition root of `verifier run`.
  */
+import { join } from 'node:path';
 import { systemClock } from '../../platform/clock.ts';
+import { serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
+import { makePrivateDirectory, writeFault } from '../../platform/files.ts';
 import { type LinkLog, linkLog } from '../../platform/link-log.ts';
 import type { Log } from '../../platform/log.ts';
+import { LockHeld, lockProcess, type ProcessLock } from '../../platform/process-lock.ts';
 import { verifierConfig } from '../../verifier/config.ts';
 import { startVerifier, type VerifierEvent } from '../../verifier/service.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
+import { Failure } from '../failure.ts';
 import { brokerLink } from './broker-link.ts';
 
 export async function startVerifierDaemon(configPath: string, log: Log): Promise<Running> {
@@ -16,21 +21,67 @@ export async function startVerifierDaemon(configPath: string, log: Log): Promise
   const crypto = nodeCrypto();
   const clock = systemClock();
   const links = linkLog(log, () => clock.now());
-  const verifier = startVerifier(config, {
-    crypto,
-    clock,
-    openTransport: brokerLink(config.broker, 'verifier', crypto),
-    observe: (event) => logVerifier(log, links, event),
-  });
-  return {
-    ready: {
-      certificate: verifier.certificate.subject.commonName,
-      broker: config.broker.url,
-      anchorFiles: config.trustAnchorFiles.length,
-      crlFiles: config.crlFiles.length,
-    },
-    close: () => verifier.close(),
+  const { dataDirectory } = config;
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of closers.splice(0).reverse()) await one();
   };
+  try {
+    if (dataDirectory !== undefined) {
+      const lock = takeDirectory(dataDirectory);
+      closers.push(() => lock.release());
+    }
+    const verifier = await startVerifier(config, {
+      crypto,
+      clock,
+      openTransport: brokerLink(config.broker, 'verifier', crypto),
+      observe: (event) => logVerifier(log, links, event),
+    });
+    closers.push(() => verifier.close());
+    const hangUp = (): void => {
+      log.info('verifier.reloading', { cause: 'signal' });
+      void verifier.reloadAll();
+    };
+    process.on('SIGHUP', hangUp);
+    closers.push(() => {
+      process.off('SIGHUP', hangUp);
+    });
+    const socket = dataDirectory === undefined ? null : join(dataDirectory, 'verifier.sock');
+    if (socket !== null) {
+      const control = await serveControl(socket, verifier.control);
+      closers.push(() => control.close());
+    }
+    const { responder } = verifier;
+    return {
+      ready: {
+        certificate: verifier.certificate.subject.commonName,
+        broker: config.broker.url,
+        anchorFiles: config.trustAnchorFiles.length,
+        crlFiles: config.crlFiles.length,
+        crlUrls: config.crlUrls.length,
+        ocsp: config.ocsp.length,
+        responder: responder === null ? null : `http://${hostOf(responder.host)}:${responder.port}`,
+        control: socket,
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const hostOf = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+/** Makes it when there is none; two verifiers would overwrite each other's lists. */
+function takeDirectory(path: string): ProcessLock {
+  makePrivateDirectory(path);
+  try {
+    return lockProcess(join(path, 'verifier.lock'));
+  } catch (error) {
+    if (!(error instanceof LockHeld)) throw writeFault(path, error);
+    throw new Failure('refused', 'already-running', `${path} is in use by process ${error.pid}: stop it first`);
+  }
 }
 
 function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
@@ -45,8 +96,21 @@ function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
       return log.info('file.adopted', { path: event.path, lists: event.lists });
     case 'refused':
       return log.warn('file.refused', { path: event.path, reason: event.reason });
+    case 'recovered':
+      return log.info('file.recovered', { path: event.path });
     case 'warning':
       return log.warn('file.warning', { path: event.path, detail: event.detail });
+    case 'renewed':
+      return log.info('verifier.renewed', { path: event.path, certificate: event.name });
+    case 'stale':
+      return log.warn('verdict.stale', {
+        issuer: event.issuer,
+        since: new Date(event.since * 1000).toISOString(),
+        verdicts: event.verdicts,
+        remedy: 'have its CA issue a new list: good verdicts end when `staleSeconds` are over',
+      });
+    case 'fault':
+      return log.error('responder.failed', { path: event.path, detail: event.detail });
     default:
       event satisfies never;
   }

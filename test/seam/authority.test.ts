@@ -21,7 +21,7 @@ import type { ParsedCertificate } from '../../protocol/certificate.ts';
 import { validatePath } from '../../protocol/path-validation.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
-import { readRevokedKeys } from '../../verifier/revocation-files.ts';
+import { readRevokedKeys } from '../../verifier/revoked-keys.ts';
 import { AT, crypto, DAY, inDirectory, openssl, opensslAbsent, parse, reader } from '../test-authority.ts';
 
 const world = { crypto, now: AT };

@@ -14,7 +14,8 @@ import { MANAGER, topicsUnder } from '../../protocol/topics.ts';
 import { Millis, Topic } from '../../protocol/units.ts';
 import { checkVerdict } from '../../protocol/verdict.ts';
 import { type VerifierConfig, verifierConfig } from '../../verifier/config.ts';
-import { startVerifier, VerifierError, type VerifierEvent, type VerifierService } from '../../verifier/service.ts';
+import { startVerifier, type VerifierEvent, type VerifierService } from '../../verifier/service.ts';
+import { VerifierError } from '../../verifier/verifier-error.ts';
 import { AT, ca, certify, crlOf, crypto, DAY, device, type Holder, inDirectory, root } from '../test-authority.ts';
 
 const anchor = root();
@@ -76,7 +77,7 @@ async function onStage(play: (stage: Stage, dir: string) => void): Promise<void>
       subscriptions: () => [topics.verifierAnswer(MANAGER)],
       observer: { up: () => {}, down: () => {}, received: (_topic, payload) => answers.push(payload) },
     });
-    const service = startVerifier(config, {
+    const service = await startVerifier(config, {
       crypto,
       clock: { now: () => Millis(0), wall: () => AT },
       openTransport: (options) => hub.transport(options),
@@ -183,26 +184,26 @@ test('a list out of date is adopted with a warning, and its certificates are ref
   }));
 
 test('a start with a file that cannot be used fails and names the file', () =>
-  inDirectory((dir) => {
+  inDirectory(async (dir) => {
     const parts = {
       crypto,
       clock: { now: () => Millis(0), wall: () => AT },
       openTransport: () => assert.fail('no transport before the files are good'),
     };
     const config = writeFiles(dir);
-    const fails = (changed: Partial<VerifierConfig>, path: string): void => {
+    const fails = async (changed: Partial<VerifierConfig>, path: string): Promise<void> => {
       const names = (error: unknown): boolean =>
         (error instanceof VerifierError || error instanceof FileFault) && error.message.includes(path);
-      assert.throws(() => startVerifier({ ...config, ...changed }, parts), names);
+      await assert.rejects(startVerifier({ ...config, ...changed }, parts), names);
     };
-    fails({ trustAnchorFiles: [join(dir, 'absent.pem')] }, 'absent.pem');
-    fails({ trustAnchorFiles: [config.keyFile] }, 'own.key');
-    fails({ crlFiles: [config.certificateFile] }, 'own.pem');
+    await fails({ trustAnchorFiles: [join(dir, 'absent.pem')] }, 'absent.pem');
+    await fails({ trustAnchorFiles: [config.keyFile] }, 'own.key');
+    await fails({ crlFiles: [config.certificateFile] }, 'own.pem');
     chmodSync(config.keyFile, 0o644);
-    fails({}, 'own.key');
+    await fails({}, 'own.key');
     writeFiles(dir, router);
     chmodSync(config.keyFile, 0o600);
-    fails({}, 'does not belong to the certificate');
+    await fails({}, 'does not belong to the certificate');
   }));
 
 test('an unknown key in the configuration is refused', () => {
