@@ -2,7 +2,7 @@
  * Certificates and revocation lists, built by pkijs and signed through the signing-key seam: what the small CA and the
  * tests issue. @spec RFC 5280 §4.1, §5.1
  */
-import { BitString, fromBER, Integer, OctetString, Sequence, Utf8String } from 'asn1js';
+import { BitString, fromBER, Integer, Null, OctetString, Sequence, Utf8String } from 'asn1js';
 import {
   AlgorithmIdentifier,
   AttributeTypeAndValue,
@@ -58,9 +58,16 @@ export interface CertificateRequest {
   readonly extendedKeyUsage?: readonly string[];
   readonly alternativeNames?: readonly AlternativeName[];
   readonly nameConstraints?: { readonly permitted?: readonly Subtree[]; readonly excluded?: readonly Subtree[] };
-  /** Further extensions, for tests. */
+  /** Further extensions. */
   readonly extra?: readonly { readonly oid: string; readonly critical: boolean; readonly value: Uint8Array }[];
 }
+
+/** Of a signer of OCSP answers: nobody asks whether it is revoked, so it is short-lived. @spec RFC 6960 §4.2.2.2.1 */
+export const OCSP_NO_CHECK = {
+  oid: EXTENSION.ocspNoCheck,
+  critical: false,
+  value: new Uint8Array(new Null().toBER()),
+} as const;
 
 /** Who signs: the name in the certificates to be issued, and the key. */
 export interface Issuer {

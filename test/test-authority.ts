@@ -14,6 +14,7 @@ import {
   type Issuer,
   issueCertificate,
   issueCrl,
+  OCSP_NO_CHECK,
 } from '../platform/certificate-issuing.ts';
 import { certificateReader } from '../platform/certificates.ts';
 import { type GeneratedSigningKey, generateSigningKey, nodeCrypto } from '../platform/crypto-node.ts';
@@ -45,12 +46,10 @@ export const DEVICE_WISHES: Wishes = {
   extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriDevice],
 };
 export const MANAGER_WISHES: Wishes = { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriManager] };
-/** id-pkix-ocsp-nocheck. */
-export const NO_CHECK = { oid: '1.3.6.1.5.5.7.48.1.5', critical: false, value: Uint8Array.of(5, 0) } as const;
 export const OCSP_WISHES: Wishes = {
   keyUsage: ['digitalSignature'],
   extendedKeyUsage: [EXTENDED_KEY_USAGE.ocspSigning],
-  extra: [NO_CHECK],
+  extra: [OCSP_NO_CHECK],
 };
 
 export function certify(name: string, wishes: Wishes, by: Holder | null): Holder {

@@ -13,6 +13,7 @@ import {
   ipBytes,
   issueCrl,
   issueCertificate as issueDer,
+  OCSP_NO_CHECK,
 } from '../../platform/certificate-issuing.ts';
 import { certificateReader, readPem, writePem } from '../../platform/certificates.ts';
 import { generateSigningKey, signingKey } from '../../platform/crypto-node.ts';
@@ -25,7 +26,7 @@ import { CaError } from './ca-error.ts';
 import { type CertificateEntry, type CertificateIndex, isLive, readIndex, writeIndex } from './certificate-index.ts';
 
 export type IssuedAlgorithm = Extract<KeyAlgorithm, 'p256' | 'p384' | 'ed25519'>;
-export type IssuedKind = 'device' | 'manager' | 'verifier' | 'server' | 'user';
+export type IssuedKind = 'device' | 'manager' | 'verifier' | 'server' | 'user' | 'ocsp';
 
 /** What the CA needs from outside. */
 export interface CaWorld {
@@ -43,7 +44,7 @@ const CRL_DAYS = 30;
 const indexPath = (dir: string): string => join(dir, 'index.json');
 const keyPath = (dir: string, tier: Tier): string => join(dir, `${tier}.key.pem`);
 const certificatePath = (dir: string, tier: Tier): string => join(dir, `${tier}.pem`);
-type Tier = 'root' | 'intermediate';
+export type Tier = 'root' | 'intermediate';
 
 export interface AuthorityOptions {
   /** Common name of the root; the intermediate's has ` intermediate` behind it. */
@@ -95,6 +96,8 @@ export interface LeafOptions {
   readonly days: number;
   readonly algorithm: IssuedAlgorithm;
   readonly outDir: string;
+  /** For `ocsp`, whose answers count for what that CA issued; without it: the one that issues all others. */
+  readonly issuer?: Tier;
   /** true: a second living certificate for one device name is wanted (a replacement that overlaps). */
   readonly allowSecond?: boolean;
 }
@@ -135,7 +138,13 @@ export function issueCertificate(dir: string, options: LeafOptions, world: CaWor
  * @throws CaError no-authority, bad-option, bad-name, name-taken
  */
 export function checkSubject(dir: string, subject: Subject, algorithm: KeyAlgorithm, { now }: CaWorld): void {
-  const { name, kind, sans, days, allowSecond = false } = subject;
+  const { name, kind, sans, days, issuer, allowSecond = false } = subject;
+  if (issuer !== undefined && kind !== 'ocsp') {
+    throw new CaError('bad-option', `a ${kind} has no choice of issuer: leave it out`);
+  }
+  if (issuer === 'intermediate' && !existsSync(certificatePath(dir, 'intermediate'))) {
+    throw new CaError('bad-option', `${dir} has no intermediate: its only issuer is the root`);
+  }
   if (LOGS_IN.has(kind) && algorithm !== 'p256' && algorithm !== 'ed25519') {
     throw new CaError(
       'bad-option',
@@ -166,7 +175,8 @@ export interface Certified {
 export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, world: CaWorld): Certified {
   const { name, kind, sans, days } = subject;
   const index = readIndex(indexPath(dir));
-  const { tier, issuer, notAfter: issuerEnds } = issuingTier(dir, world);
+  const tier = subject.issuer ?? issuingTier(dir);
+  const { issuer, notAfter: issuerEnds } = loadTier(dir, tier, world);
   const { notBefore, notAfter } = period(days, world);
   const request: CertificateRequest = {
     name,
@@ -177,6 +187,7 @@ export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, worl
     keyUsage: ['digitalSignature'],
     extendedKeyUsage: PURPOSES[kind],
     alternativeNames: withDnsName(kind, name, sans),
+    ...(kind === 'ocsp' && { extra: [OCSP_NO_CHECK] }),
   };
   const der = issueDer(world.crypto, issuer, request);
   const chain = tier === 'root' ? [der] : [der, readTier(dir, 'intermediate')];
@@ -248,6 +259,7 @@ const PURPOSES: Readonly<Record<IssuedKind, readonly string[]>> = {
   verifier: [EKU.kagimoriVerifier],
   server: [EKU.serverAuth],
   user: [EKU.kagimoriUser],
+  ocsp: [EKU.ocspSigning],
 };
 
 /** TLS clients look at alternative names alone. [RFC 9525 §2] */
@@ -312,9 +324,8 @@ function readTier(dir: string, tier: Tier): Uint8Array {
   return der;
 }
 
-function issuingTier(dir: string, world: CaWorld): ReturnType<typeof loadTier> & { tier: Tier } {
-  const tier = existsSync(certificatePath(dir, 'intermediate')) ? 'intermediate' : 'root';
-  return { tier, ...loadTier(dir, tier, world) };
+function issuingTier(dir: string): Tier {
+  return existsSync(certificatePath(dir, 'intermediate')) ? 'intermediate' : 'root';
 }
 
 function loadTier(dir: string, tier: Tier, { crypto }: CaWorld): { issuer: Issuer; notAfter: number } {

@@ -10,7 +10,7 @@ const entry = z.strictObject({
   /** Hex of the INTEGER's content. */
   serial: z.string().regex(/^[0-9a-f]{2,40}$/),
   name: z.string(),
-  kind: z.enum(['authority', 'device', 'manager', 'verifier', 'server', 'user']),
+  kind: z.enum(['authority', 'device', 'manager', 'verifier', 'server', 'user', 'ocsp']),
   /** Which of our CAs signed it. */
   issuer: z.enum(['root', 'intermediate']),
   /** Seconds since 1970. */

@@ -21,6 +21,7 @@ import {
   type IssuedKind,
   listCertificates,
   type Subject,
+  type Tier,
 } from './authority.ts';
 import { CaError } from './ca-error.ts';
 
@@ -36,6 +37,7 @@ export interface RequestOptions {
   readonly days: number;
   readonly outDir: string;
   readonly allowSecond: boolean;
+  readonly issuer?: Tier;
 }
 
 export interface SignedRequest extends Omit<Certified, 'chain'> {
@@ -48,7 +50,7 @@ export interface SignedRequest extends Omit<Certified, 'chain'> {
 
 /** @throws CaError bad-request, key-taken, and all of `checkSubject`; FileFault */
 export function signRequest(dir: string, options: RequestOptions, world: CaWorld): SignedRequest {
-  const { file, kind, days, outDir, allowSecond, namesOfRequest } = options;
+  const { file, kind, days, outDir, allowSecond, namesOfRequest, issuer } = options;
   const request = readRequestFile(file);
   const finding = checkRequest(world.crypto, request);
   if (!finding.ok) throw bad(file, finding.detail);
@@ -56,7 +58,7 @@ export function signRequest(dir: string, options: RequestOptions, world: CaWorld
   const asked = request.wishes.subjectAltName;
   const wished = asked === null ? 0 : countOf(asked);
   const sans = [...options.sans, ...(asked !== null && namesOfRequest ? namesIn(file, asked) : [])];
-  const subject: Subject = { name, kind, sans, days, allowSecond };
+  const subject: Subject = { name, kind, sans, days, allowSecond, ...(issuer !== undefined && { issuer }) };
   if (kind === 'verifier' && finding.key.algorithm === 'rsa') {
     throw new CaError('bad-option', 'a verifier signs with a key of kind p256, p384 or ed25519, not rsa');
   }

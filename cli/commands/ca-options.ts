@@ -3,7 +3,7 @@
  */
 import { type Command, Option } from 'commander';
 import type { AlternativeName } from '../../platform/certificate-issuing.ts';
-import type { CaWorld } from '../ca/authority.ts';
+import type { CaWorld, IssuedKind, Tier } from '../ca/authority.ts';
 import { collect, numberBetween } from '../command.ts';
 
 export async function openAuthority(): Promise<{ authority: typeof import('../ca/authority.ts'); world: CaWorld }> {
@@ -15,10 +15,28 @@ export async function openAuthority(): Promise<{ authority: typeof import('../ca
 export const inDirectory = (command: Command): Command => command.option('--dir <directory>', 'of the CA', 'ca');
 
 const NAME_KINDS = ['dns', 'email', 'uri', 'mac', 'ip'] as const;
-export type AlternativeNameOptions = { readonly [kind in (typeof NAME_KINDS)[number]]?: readonly string[] };
+type AlternativeNameOptions = { readonly [kind in (typeof NAME_KINDS)[number]]?: readonly string[] };
 
-export function alternativeNames(options: AlternativeNameOptions): AlternativeName[] {
+function alternativeNames(options: AlternativeNameOptions): AlternativeName[] {
   return NAME_KINDS.flatMap((type) => (options[type] ?? []).map((value): AlternativeName => ({ type, value })));
+}
+
+export interface SubjectOptions extends AlternativeNameOptions {
+  readonly kind: IssuedKind;
+  readonly issuer?: Tier;
+  readonly days?: number;
+  readonly out: string;
+  readonly second?: boolean;
+}
+
+/** Nobody asks whether a signer of OCSP answers is revoked: its time is what limits it. */
+const daysOf = (kind: IssuedKind): number => (kind === 'ocsp' ? 90 : 365);
+
+/** What both ways to certify have in common. */
+export function subjectOf(options: SubjectOptions) {
+  const { kind, issuer, days = daysOf(kind), out: outDir, second } = options;
+  const sans = alternativeNames(options);
+  return { kind, sans, days, outDir, allowSecond: second === true, ...(issuer !== undefined && { issuer }) };
 }
 
 /** @param where  what the output directory is for */
@@ -26,11 +44,17 @@ export function withSubject(command: Command, where: string): Command {
   return command
     .addOption(
       new Option('--kind <kind>', 'whose certificate it is')
-        .choices(['device', 'manager', 'verifier', 'server', 'user'])
+        .choices(['device', 'manager', 'verifier', 'server', 'user', 'ocsp'])
         .default('device'),
     )
     .option('--out <directory>', where, '.')
-    .option('--days <number>', 'how long it holds', numberBetween(1, 36_600), 365)
+    .addOption(
+      new Option(
+        '--issuer <ca>',
+        'for kind ocsp: whose certificates it answers for; without it: the CA that issues',
+      ).choices(['root', 'intermediate']),
+    )
+    .option('--days <number>', 'how long it holds; without it: 365, of kind ocsp 90', numberBetween(1, 36_600))
     .option('--dns <name>', 'alternative name; may stand several times', collect)
     .option('--email <address>', 'alternative name; may stand several times', collect)
     .option('--uri <uri>', 'alternative name; may stand several times', collect)

@@ -2,27 +2,11 @@
  * `kagimori ca sign`: certifies the key of a request (PKCS#10).
  */
 import type { Command } from 'commander';
-import type { IssuedKind } from '../ca/authority.ts';
 import { type CommonOptions, verb } from '../command.ts';
 import { createOutput, date, table } from '../output.ts';
-import {
-  type AlternativeNameOptions,
-  alternativeNames,
-  inDirectory,
-  openAuthority,
-  withSubject,
-} from './ca-options.ts';
+import { inDirectory, openAuthority, type SubjectOptions, subjectOf, withSubject } from './ca-options.ts';
 
-type Options = CommonOptions &
-  AlternativeNameOptions & {
-    dir: string;
-    kind: IssuedKind;
-    name?: string;
-    namesOfRequest?: boolean;
-    days: number;
-    out: string;
-    second?: boolean;
-  };
+type Options = CommonOptions & SubjectOptions & { dir: string; name?: string; namesOfRequest?: boolean };
 
 export function caSign(): Command {
   const command = verb(
@@ -36,21 +20,9 @@ export function caSign(): Command {
     .action(async (file: string, options: Options) => {
       const { world } = await openAuthority();
       const { signRequest } = await import('../ca/request-signing.ts');
-      const { dir, kind, days, out: outDir } = options;
-      const { namesLeftOut, names, ...signed } = signRequest(
-        dir,
-        {
-          file,
-          kind,
-          name: options.name ?? null,
-          sans: alternativeNames(options),
-          namesOfRequest: options.namesOfRequest === true,
-          days,
-          outDir,
-          allowSecond: options.second === true,
-        },
-        world,
-      );
+      const { dir, kind, name = null, namesOfRequest = false } = options;
+      const wish = { file, name, namesOfRequest, ...subjectOf(options) };
+      const { namesLeftOut, names, ...signed } = signRequest(dir, wish, world);
       const rows = [
         ['serial', signed.serial],
         ['chain', signed.chainFile],

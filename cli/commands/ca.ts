@@ -2,16 +2,10 @@
  * `kagimori ca …`: the small CA for home and tests.
  */
 import { type Command, Option } from 'commander';
-import type { IssuedAlgorithm, IssuedKind } from '../ca/authority.ts';
+import type { IssuedAlgorithm } from '../ca/authority.ts';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { createOutput, date, printable, table } from '../output.ts';
-import {
-  type AlternativeNameOptions,
-  alternativeNames,
-  inDirectory,
-  openAuthority,
-  withSubject,
-} from './ca-options.ts';
+import { inDirectory, openAuthority, type SubjectOptions, subjectOf, withSubject } from './ca-options.ts';
 import { caSign } from './ca-sign.ts';
 
 interface CaOptions extends CommonOptions {
@@ -59,14 +53,7 @@ function init(): Command {
 }
 
 function issue(): Command {
-  type Options = CaOptions &
-    AlternativeNameOptions & {
-      kind: IssuedKind;
-      days: number;
-      out: string;
-      algorithm: IssuedAlgorithm;
-      second?: boolean;
-    };
+  type Options = CaOptions & SubjectOptions & { algorithm: IssuedAlgorithm };
   const command = verb(
     'issue <name>',
     'issue a key and a certificate',
@@ -76,13 +63,8 @@ function issue(): Command {
     .addOption(algorithm())
     .action(async (name: string, options: Options) => {
       const { authority, world } = await openAuthority();
-      const { dir, kind, days, algorithm, out, second } = options;
-      const sans = alternativeNames(options);
-      const issued = authority.issueCertificate(
-        dir,
-        { name, kind, sans, days, algorithm, outDir: out, allowSecond: second === true },
-        world,
-      );
+      const { dir, kind, algorithm } = options;
+      const issued = authority.issueCertificate(dir, { name, algorithm, ...subjectOf(options) }, world);
       const rows = [
         ['serial', issued.serial],
         ['key', issued.keyFile],

@@ -17,7 +17,7 @@ import {
 import { CaError, type CaFault } from '../../cli/ca/ca-error.ts';
 import { readPem } from '../../platform/certificates.ts';
 import { signingKey } from '../../platform/crypto-node.ts';
-import type { ParsedCertificate } from '../../protocol/certificate.ts';
+import { EXTENDED_KEY_USAGE, type ParsedCertificate } from '../../protocol/certificate.ts';
 import { validatePath } from '../../protocol/path-validation.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
@@ -57,6 +57,32 @@ function judge(dir: string, chainFile: string, purpose: 'device' | 'manager' | '
 function refuses(code: CaFault, act: () => unknown): void {
   assert.throws(act, (error) => error instanceof CaError && error.code === code);
 }
+
+test('a signer of OCSP answers is nobody else, needs no check of its own, and answers for one CA', () =>
+  inDirectory((dir) => {
+    initAuthority(dir, HOME, world);
+    for (const issuer of ['root', 'intermediate'] as const) {
+      const wished = leaf(dir, `ocsp of the ${issuer}`, { kind: 'ocsp', days: 90, issuer });
+      const { chainFile } = issueCertificate(dir, wished, world);
+      const [signer, ...above] = certificates(chainFile);
+      assert.deepEqual(signer!.extensions.extendedKeyUsage, [EXTENDED_KEY_USAGE.ocspSigning]);
+      assert.equal(signer!.extensions.ocspNoCheck, true);
+      assert.equal(signer!.issuer.commonName, issuer === 'root' ? 'Home' : 'Home intermediate');
+      assert.equal(above.length, issuer === 'root' ? 0 : 1);
+      for (const other of ['device', 'manager', 'verifier', 'user'] as const) {
+        assert.equal(judge(dir, chainFile, other), 'wrong-purpose');
+      }
+    }
+    refuses('bad-option', () => issueCertificate(dir, leaf(dir, 'a device', { issuer: 'root' }), world));
+  }));
+
+test('without an intermediate nobody can be certified by it', () =>
+  inDirectory((dir) => {
+    initAuthority(dir, { ...HOME, withIntermediate: false }, world);
+    refuses('bad-option', () =>
+      issueCertificate(dir, leaf(dir, 'ocsp', { kind: 'ocsp', issuer: 'intermediate' }), world),
+    );
+  }));
 
 for (const algorithm of ['p256', 'p384', 'ed25519'] as const) {
   for (const withIntermediate of [false, true]) {
