@@ -78,9 +78,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
   const { crypto, clock, openTransport, observe = () => {} } = parts;
   const topics = topicsUnder(config.root);
   const startedAt = clock.wall();
-  const anchors = config.trustAnchorFiles.flatMap((one) =>
-    readCertificateFile(typeof one === 'string' ? one : one.file),
-  );
+  const { anchors, staleSeconds } = readAnchors(config);
   const own = readOwnKey(config, crypto.counter);
   const tellOddity = (): void => {
     const detail = own.oddity();
@@ -138,7 +136,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       if (fromLists !== checkedAgainst.marks || data.revokedKeys !== checkedAgainst.keys) source.dropHeld();
       checkedAgainst = { marks: fromLists, keys: data.revokedKeys };
       marks = now;
-      return { anchors, revocation: mixed, revokedKeys: data.revokedKeys, revokedMarks: marks, version };
+      return { anchors, revocation: mixed, staleSeconds, revokedKeys: data.revokedKeys, revokedMarks: marks, version };
     };
 
     let found: (readonly ParsedCertificate[])[] = [];
@@ -317,6 +315,16 @@ async function settledOrLate(pending: readonly Promise<void>[], ms: number): Pro
   });
   await Promise.race([Promise.all(pending), late]);
   clearTimeout(timer);
+}
+
+function readAnchors({ trustAnchorFiles }: VerifierConfig) {
+  const read = trustAnchorFiles.flatMap((one) => {
+    const { file, staleSeconds } = typeof one === 'string' ? { file: one, staleSeconds: 0 } : one;
+    return readCertificateFile(file).map((certificate) => ({ certificate, staleSeconds }));
+  });
+  const limits = new Map(read.map(({ certificate, staleSeconds }) => [certificate, staleSeconds]));
+  const staleSeconds = (anchor: ParsedCertificate): number => limits.get(anchor) ?? 0;
+  return { anchors: [...limits.keys()], staleSeconds };
 }
 
 function readPlaces({ ocsp }: VerifierConfig): OcspPlace[] {

@@ -21,6 +21,8 @@ export interface VerifierPolicy {
   readonly anchors: readonly ParsedCertificate[];
   /** null: no source is configured, nothing is looked up. */
   readonly revocation: RevocationSource | null;
+  /** How long data of this anchor's CAs that is out of date goes on to count; none when absent. */
+  readonly staleSeconds?: (anchor: ParsedCertificate) => number;
   /** Hex SHA-256 of SubjectPublicKeyInfos. */
   readonly revokedKeys: ReadonlySet<string>;
   /** Hex marks (protocol/revocation-mark.ts) of the certificates that proven data calls revoked; told to managers. */
@@ -150,7 +152,7 @@ const MAX_ISSUER_AND_SERIAL = 512;
 
 function examine(
   { reader, onGood }: VerifierSettings,
-  { anchors, revocation, revokedKeys }: VerifierPolicy,
+  { anchors, revocation, revokedKeys, staleSeconds }: VerifierPolicy,
   { chain: encoded, purpose }: Question,
   { crypto, wall }: World,
 ): Finding {
@@ -166,7 +168,16 @@ function examine(
     }
     chain.push(certificate);
   }
-  const found = validatePath({ crypto, chain, anchors, revocation, revokedKeys, at: wall, purpose });
+  const found = validatePath({
+    crypto,
+    chain,
+    anchors,
+    revocation,
+    revokedKeys,
+    at: wall,
+    purpose,
+    ...(staleSeconds === undefined ? {} : { staleSeconds }),
+  });
   if (found.ok) {
     onGood?.(chain);
     return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
