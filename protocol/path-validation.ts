@@ -4,7 +4,7 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { type ParsedCertificate, sameName } from './certificate.ts';
-import { type Role, roleFault } from './certificate-role.ts';
+import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { mayBeSigner, maySignLists } from './list-signer.ts';
 import { MAX_CHAIN } from './messages.ts';
@@ -91,7 +91,7 @@ export function judgePath(
 ): PathFinding {
   const { purpose, name } = ground.question;
   const all = [...path, anchor];
-  const found = structureFault(ground, path, anchor, purpose !== 'any');
+  const found = structureFault(ground, path, anchor, goesByCommonName(purpose));
   if (found !== null) return found;
   const role = roleFault(path[0]!, all.slice(1), purpose, name);
   if (role !== null) return fault(role.reason, role.detail, role.index);

@@ -66,7 +66,7 @@ export function checkCertificate(question: CheckQuestion): CheckResult {
   const heap = readCertificates(question.intermediates);
   const lists = question.crls === null ? null : readLists(question.crls);
   const intermediates = [...heap.items, ...chain];
-  const revocation = lists === null ? null : crlSet(lists.items, [...intermediates, ...anchors.items]);
+  const revocation = lists === null ? null : crlSet(lists.items);
   const { fault, path, anchor, until } =
     leaf === null
       ? UNREADABLE
