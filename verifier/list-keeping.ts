@@ -50,11 +50,10 @@ export interface ListKeeping {
   provenNow(): Pick<Taken, 'changed' | 'proven'>;
   /** In force, and held. */
   lists(): readonly ParsedCrl[];
+  /** In force. */
   proven(): readonly ProvenList[];
   /** What came last from that place and was not refused. */
   of(place: string): readonly ParsedCrl[];
-  /** Whether that list is in force, and not merely held. */
-  isInForce(crl: ParsedCrl): boolean;
   /** Of every certificate that a list in force names. */
   marks(): ReadonlySet<string>;
 }
@@ -152,7 +151,6 @@ export function listKeeping(crypto: Crypto, signers: KnownSigners, remembered: r
     lists: () => [...[...inForce.values()].map(({ crl }) => crl), ...[...held.values()].flat()],
     proven: () => [...inForce.values()],
     of: (place) => places.get(place) ?? [],
-    isInForce: (crl) => [...inForce.values()].some((list) => sameBytes(list.crl, crl)),
     marks: () => marker([...inForce.values()]),
   };
 }
