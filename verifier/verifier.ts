@@ -5,7 +5,7 @@
 import { type CertificateReader, issuerAndSerial, type ParsedCertificate } from '../protocol/certificate.ts';
 import type { SigningKey } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../protocol/messages.ts';
+import { Judgement, type Purpose, Question, type VerdictReason } from '../protocol/messages.ts';
 import { validatePath } from '../protocol/path-validation.ts';
 import type { RevocationSource } from '../protocol/revocation.ts';
 import { signEvent } from '../protocol/revocation-event.ts';
@@ -14,8 +14,9 @@ import type { EpochSeconds } from '../protocol/units.ts';
 import { signVerdict } from '../protocol/verdict.ts';
 import type { World } from '../protocol/world.ts';
 import { type EventStream, eventStream } from './event-stream.ts';
+import { chainKey, type GoodChain, type GoodChains, goodChains } from './good-chains.ts';
+import { type KnownAuthorities, knownAuthorities } from './known-authorities.ts';
 import { type QuestionBudget, questionBudget } from './question-budget.ts';
-import { cacheKey, type VerdictCache, verdictCache } from './verdict-cache.ts';
 
 export interface VerifierPolicy {
   readonly anchors: readonly ParsedCertificate[];
@@ -46,6 +47,8 @@ export interface VerifierCounters {
   bad: number;
   /** Of the good ones: answered without a signature being made. */
   cached: number;
+  /** Of the good ones: signed anew, about a chain that was found good before. */
+  known: number;
   /** Not answered: the asker asked too much. */
   limited: number;
   /** Not answered: no question. */
@@ -83,25 +86,51 @@ interface Judged {
 }
 
 export function createVerifier(settings: VerifierSettings, initial: VerifierPolicy): Verifier {
-  const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, limited: 0, garbage: 0 };
+  const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, known: 0, limited: 0, garbage: 0 };
   const budget: QuestionBudget = questionBudget();
-  const cache: VerdictCache = verdictCache();
+  const known: GoodChains = goodChains();
+  const authorities: KnownAuthorities = knownAuthorities();
+  authorities.anchor(initial.anchors);
   const events: EventStream = eventStream(initial);
   let policy = initial;
 
-  const judge = (question: Question, world: World): Judged => {
-    const key = question.nonce === undefined ? cacheKey(world.crypto, question.purpose, question.chain) : null;
-    const held = key === null ? null : cache.find(key, world.wall);
-    if (held !== null) {
-      counters.cached++;
-      return { verdict: held, reason: 'good', detail: 'from the cache', subject: null };
+  const sign = (question: Question, finding: Finding, leafSha256: Uint8Array, { wall: time }: World): Uint8Array =>
+    signVerdict(settings.signingKey, {
+      purpose: question.purpose,
+      leaf: leafSha256,
+      issuerAndSerial: finding.issuerAndSerial,
+      reason: finding.reason,
+      time,
+      maxAge: maxAgeOf(settings, finding, time),
+      nonce: question.nonce,
+      policy: policy.version,
+    });
+
+  const again = (question: Question, chain: GoodChain, world: World): Judged => {
+    const finding = { ...chain, reason: 'good', detail: 'found before' } as const;
+    if (question.nonce !== undefined) {
+      counters.known++;
+      return { ...finding, verdict: sign(question, finding, chain.leafSha256, world) };
     }
-    const finding = examine(settings, policy, question, world);
-    const verdict = signVerdict(settings.signingKey, toVerdict(settings, policy, question, finding, world));
-    if (finding.reason === 'good' && key !== null) {
-      // The second half of its life is left to whoever gets it.
-      const half = world.wall + Math.floor(maxAgeOf(settings, finding, world.wall) / 2);
-      cache.keep(key, verdict, world.wall, half as EpochSeconds);
+    counters[chain.verdict === null ? 'known' : 'cached']++;
+    chain.verdict ??= sign(question, finding, chain.leafSha256, world);
+    return { ...finding, verdict: chain.verdict };
+  };
+
+  const judge = (question: Question, world: World): Judged => {
+    const { crypto, wall } = world;
+    const key = chainKey(crypto, question.purpose, question.chain);
+    const found = known.find(key, wall);
+    if (found !== null) return again(question, found, world);
+    const finding = examine(settings, authorities, policy, question, world);
+    const leafSha256 = crypto.hash('sha-256', question.chain[0]!);
+    const verdict = sign(question, finding, leafSha256, world);
+    if (finding.validUntil !== null && !finding.isStale) {
+      // The second half of its life is left to whoever gets a verdict; and a source is asked again before its data ends.
+      const half = wall + Math.floor(maxAgeOf(settings, finding, wall) / 2);
+      const { subject, issuerAndSerial, validUntil } = finding;
+      const kept = question.nonce === undefined ? verdict : null;
+      known.keep(key, { subject, issuerAndSerial, leafSha256, validUntil, verdict: kept }, wall, half as EpochSeconds);
     }
     return { verdict, reason: finding.reason, detail: finding.detail, subject: finding.subject };
   };
@@ -110,13 +139,14 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
     counters,
     adopt(next) {
       policy = next;
-      cache.clear();
+      known.clear();
+      authorities.anchor(next.anchors);
       events.adopt(next);
     },
     events: (world) => events.next(world).map((event) => signEvent(settings.signingKey, event)),
-    answer(asker, bytes, world, again = false) {
+    answer(asker, bytes, world, isAgain = false) {
       const rate = settings.questionsPerSecond[asker === MANAGER ? 'manager' : 'device'];
-      if (!again && !budget.take(asker, rate, world.now)) {
+      if (!isAgain && !budget.take(asker, rate, world.now)) {
         counters.limited++;
         return { kind: 'ignored', why: 'limited', detail: `more than ${rate} questions a second` };
       }
@@ -129,7 +159,7 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
         return { kind: 'ignored', why: 'garbage', detail: error.message };
       }
       const { verdict, ...found } = judge(question, world);
-      if (again) counters.bad--;
+      if (isAgain) counters.bad--;
       counters[found.reason === 'good' ? 'good' : 'bad']++;
       const payload = Judgement.encode({ requestId: question.requestId, verdict });
       return { kind: 'judged', payload, purpose: question.purpose, ...found };
@@ -144,6 +174,8 @@ interface Finding {
   readonly issuerAndSerial: Uint8Array;
   /** Set for a good one. */
   readonly validUntil: EpochSeconds | null;
+  /** Good, although revocation data was out of date: told each time, so found each time. */
+  readonly isStale?: boolean;
 }
 
 /** Stands for issuer and serial of a leaf that cannot be read. */
@@ -152,17 +184,20 @@ const MAX_ISSUER_AND_SERIAL = 512;
 
 function examine(
   { reader, onGood }: VerifierSettings,
+  authorities: KnownAuthorities,
   { anchors, revocation, revokedKeys, staleSeconds }: VerifierPolicy,
   { chain: encoded, purpose }: Question,
-  { crypto, wall }: World,
+  { crypto: given, wall: at }: World,
 ): Finding {
+  const crypto = authorities.over(given);
   const chain: ParsedCertificate[] = [];
   const leaf = reader.readCertificate(encoded[0]!);
   const identity = leaf === null ? UNREADABLE : issuerAndSerial(leaf);
   const readable = identity.length <= MAX_ISSUER_AND_SERIAL;
   const about = { subject: leaf?.subject.commonName ?? null, issuerAndSerial: readable ? identity : UNREADABLE };
+  const readIssuer = (der: Uint8Array) => authorities.find(crypto, der) ?? reader.readCertificate(der);
   for (const [index, der] of encoded.entries()) {
-    const certificate = index === 0 ? (readable ? leaf : null) : reader.readCertificate(der);
+    const certificate = index === 0 ? (readable ? leaf : null) : readIssuer(der);
     if (certificate === null) {
       return { ...about, reason: 'malformed', detail: `certificate ${index} cannot be read`, validUntil: null };
     }
@@ -174,37 +209,24 @@ function examine(
     anchors,
     revocation,
     revokedKeys,
-    at: wall,
+    at,
     purpose,
     ...(staleSeconds === undefined ? {} : { staleSeconds }),
   });
   if (found.ok) {
+    authorities.learn(crypto, chain);
     onGood?.(chain);
-    return { ...about, reason: 'good', detail: '', validUntil: found.validUntil };
+    const isStale = found.stale !== undefined;
+    return { ...about, reason: 'good', detail: '', validUntil: found.validUntil, isStale };
   }
   return { ...about, reason: found.reason, detail: `certificate ${found.index}: ${found.detail}`, validUntil: null };
 }
 
 /** A verdict never outlives what it was found from: a period's or a list's end. */
-function maxAgeOf({ maxAgeSeconds }: VerifierSettings, { validUntil }: Finding, now: EpochSeconds): number {
+function maxAgeOf(
+  { maxAgeSeconds }: VerifierSettings,
+  { validUntil }: Pick<Finding, 'validUntil'>,
+  now: EpochSeconds,
+): number {
   return validUntil === null ? maxAgeSeconds : Math.max(1, Math.min(maxAgeSeconds, validUntil - now));
-}
-
-function toVerdict(
-  settings: VerifierSettings,
-  policy: VerifierPolicy,
-  { purpose, chain, nonce }: Question,
-  finding: Finding,
-  { crypto, wall }: World,
-): Verdict {
-  return {
-    purpose,
-    leaf: crypto.hash('sha-256', chain[0]!),
-    issuerAndSerial: finding.issuerAndSerial,
-    reason: finding.reason,
-    time: wall,
-    maxAge: maxAgeOf(settings, finding, wall),
-    nonce,
-    policy: policy.version,
-  };
 }
