@@ -53,7 +53,7 @@ export const honestJudge: CertificateJudge = {
   },
 };
 
-const HONEST = [leafDer, intermediateDer];
+export const HONEST = [leafDer, intermediateDer];
 
 export function certificateStructure({ readCertificate, validate, question }: CertificateJudge): Structure {
   return {
@@ -69,7 +69,7 @@ export function certificateStructure({ readCertificate, validate, question }: Ce
     findings: VerdictReason.words.filter((word) => word !== 'work-limit'),
     proven: ['good'],
     objection: ({ bytes }) => chainObjection(bytes, rootDer),
-    honest: HONEST,
+    honest: [HONEST],
     signatureChecks: () => crypto.counter.verify,
     mostChecks: 2 * 2,
   };

@@ -7,9 +7,9 @@ import { equal, toHex } from '../../protocol/bytes.ts';
 import { type ParsedCertificate, sameName } from '../../protocol/certificate.ts';
 import { validatePath } from '../../protocol/path-validation.ts';
 import { AT, inDirectory, opensslAbsent, parse } from '../test-authority.ts';
-import { type CertificateJudge, certificateStructure, honestJudge } from './certificate-mutants.ts';
+import { type CertificateJudge, certificateStructure, HONEST, honestJudge } from './certificate-mutants.ts';
 import { secondsOf } from './certificate-oracle.ts';
-import { nodeAt, treeOf } from './der-tree.ts';
+import { firstOf, nodeAt, treeOf } from './der-tree.ts';
 import { crypto, intermediateDer, rootDer } from './mutation-house.ts';
 import { assertSound, isLong, type MutationReport, type Offence, runMutations } from './mutations.ts';
 import { objectionsOfOpenssl } from './openssl-judge.ts';
@@ -23,7 +23,7 @@ const reported = (): MutationReport => {
 };
 
 test('the honest chain is good, and the second judge agrees', () => {
-  const mutant = { what: 'nothing', signedAnew: false, bytes: structure.honest };
+  const mutant = { what: 'nothing', signedAnew: false, bytes: HONEST };
   assert.equal(structure.judge(mutant), 'good');
   assert.equal(structure.objection(mutant, 'good'), null);
 });
@@ -122,20 +122,6 @@ function changed(change: (one: ParsedCertificate, place: number) => ParsedCertif
     return validatePath({ ...question, chain: question.chain.map(change) });
   };
   return { ...honestJudge, validate };
-}
-
-/** The first object, whatever follows it. */
-function firstOf(bytes: Uint8Array): Uint8Array {
-  for (let end = bytes.length; end > 4; end--) if (isWhole(bytes.subarray(0, end))) return bytes.subarray(0, end);
-  return bytes;
-}
-
-function isWhole(bytes: Uint8Array): boolean {
-  try {
-    return treeOf(bytes).tag === 0x30;
-  } catch {
-    return false;
-  }
 }
 
 const lastSecond = (bent: Uint8Array): number => secondsOf(nodeAt(treeOf(bent), 0, 4, 1));

@@ -122,3 +122,9 @@ export function nodeAt(root: DerNode, ...path: readonly number[]): DerNode {
 export function become(node: DerNode, other: DerNode): void {
   Object.assign(node, copyOf(other));
 }
+
+/** The first element, whatever follows it. */
+export function firstOf(bytes: Uint8Array): Uint8Array {
+  const head = headAt(bytes, 0);
+  return head === null ? bytes : bytes.subarray(0, head.end);
+}

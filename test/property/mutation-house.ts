@@ -140,3 +140,8 @@ export const DONORS: readonly DerNode[] = [
   issue(intermediate, 'manager', keys.stranger.publicSpki, { ...LEAF, extendedKeyUsage: [EKU.kagimoriManager] }),
   issue(issuerOf('Elsewhere', keys.stranger), 'tv', keyNamed('tv', 'ed25519').publicSpki, { ca: { pathLength: 3 } }),
 ].map(treeOf);
+
+/** Good keys of others. */
+export const HONEST_KEYS: readonly DerNode[] = [keys.revoked, keys.intermediate, keyNamed('tv', 'ed25519')].map(
+  ({ publicSpki }) => treeOf(publicSpki),
+);

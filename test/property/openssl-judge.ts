@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writePem } from '../../platform/certificates.ts';
 import { AT } from '../test-authority.ts';
-import { intermediateDer, rootDer } from './mutation-house.ts';
+import { intermediateDer, leafDer, rootDer } from './mutation-house.ts';
 
 const BATCH = 200;
 
@@ -33,6 +33,26 @@ export function objectionsOfOpenssl(dir: string, certificates: readonly Uint8Arr
     const text = said.get(name) ?? 'it says nothing';
     return text === 'OK' ? null : text;
   });
+}
+
+/** @returns what OpenSSL says of the honest device when this is its revocation list: OK, or why not */
+export function opensslByList(dir: string, list: Uint8Array): string {
+  for (const [name, bytes] of Object.entries({ root: rootDer, intermediate: intermediateDer, leaf: leafDer })) {
+    writeFileSync(join(dir, `${name}.pem`), writePem('CERTIFICATE', bytes));
+  }
+  writeFileSync(join(dir, 'list.pem'), writePem('X509 CRL', list));
+  const trust = ['-CAfile', 'root.pem', '-untrusted', 'intermediate.pem', '-attime', String(AT)];
+  const { stdout, stderr } = runOpenssl(
+    dir,
+    'verify',
+    '-crl_check',
+    '-extended_crl',
+    '-CRLfile',
+    'list.pem',
+    ...trust,
+    'leaf.pem',
+  );
+  return /^leaf\.pem: OK$/m.test(stdout) ? 'OK' : (/^error \d+ .*$/m.exec(stderr)?.[0] ?? stderr);
 }
 
 export function runOpenssl(
