@@ -208,7 +208,10 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     const transport = openTransport({
       subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
       observer: {
-        up: (link) => observe({ kind: 'up', link }),
+        up(link) {
+          observe({ kind: 'up', link });
+          tellEvents(); // nobody need wait a second for it
+        },
         down: (reason) => observe({ kind: 'down', reason }),
         received(topic, payload) {
           const place = topics.parse(topic);
@@ -230,7 +233,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     const beat = setInterval(() => {
       tellEvents();
       stale.tell(clock.wall());
-    }, EVENT_EVERY * 1000).unref();
+    }, EVENT_EVERY).unref();
     closers.push(() => clearInterval(beat));
 
     let ownFault: string | null = null;
