@@ -5,32 +5,12 @@
 import { commonName, ecdsaDer } from '../platform/certificate-issuing.ts';
 import { type GeneratedSigningKey, generateSigningKey } from '../platform/crypto-node.ts';
 import { writeSignatureAlgorithm } from '../platform/signature-algorithms.ts';
-import { concat } from '../protocol/bytes.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { AT, crypto, DAY } from './test-authority.ts';
-
-// ── DER ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const content = concat(...parts);
-  const { length } = content;
-  const head = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
-  return concat(Uint8Array.of(tag, ...head), content);
-}
+import { der, oid, sequence } from './test-der.ts';
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const sequence = (...parts: readonly Uint8Array[]): Uint8Array => der(0x30, ...parts);
 const octets = (bytes: Uint8Array): Uint8Array => der(0x04, bytes);
-
-export function oid(dotted: string): Uint8Array {
-  const [first, second, ...rest] = dotted.split('.').map(BigInt);
-  const arcs = [first! * 40n + second!, ...rest].flatMap((arc) => {
-    const groups = [Number(arc & 127n)];
-    for (let left = arc >> 7n; left > 0n; left >>= 7n) groups.unshift(Number(left & 127n) | 128);
-    return groups;
-  });
-  return der(0x06, Uint8Array.from(arcs));
-}
 
 function time(epochSeconds: number): Uint8Array {
   const digits = new Date(epochSeconds * 1000).toISOString().replace(/\.\d+|[-:T]/g, '');

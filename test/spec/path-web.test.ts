@@ -12,7 +12,6 @@ import { EXTENDED_KEY_USAGE as EKU } from '../../protocol/certificate.ts';
 import {
   aki,
   authority,
-  der,
   eku,
   endEntity,
   type General,
@@ -24,14 +23,13 @@ import {
   makeCa,
   makeServer,
   nameConstraints,
-  oid,
   other,
   san,
-  sequence,
   ski,
   utf8,
 } from '../handmade-certificate.ts';
 import { AT, DAY, reader } from '../test-authority.ts';
+import { der, oid, sequence } from '../test-der.ts';
 
 type Asked = Partial<Pick<JudgeQuestion, 'at' | 'purpose' | 'maxDepth'>> & { readonly names?: readonly string[] };
 
