@@ -80,6 +80,7 @@ export class HttpListenFault extends Error {
 
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_HEADERS = 64;
+const MAX_DRAINED_BYTES = 64 * 1024;
 
 /** @throws HttpListenFault */
 export async function startHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
@@ -179,17 +180,19 @@ function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Arra
   });
 }
 
-/** Whoever is refused before his body was read is not listened to any longer. */
 function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: HttpReply): void {
   if (response.headersSent || response.destroyed) return;
   const length = body === undefined ? 0 : Buffer.byteLength(body);
-  const done = request.complete;
-  response.writeHead(status, {
-    ...headers,
-    'content-length': length,
-    'x-content-type-options': 'nosniff',
-    ...(!done && { connection: 'close' }),
-  });
+  response.writeHead(status, { ...headers, 'content-length': length, 'x-content-type-options': 'nosniff' });
   response.end(request.method === 'HEAD' ? undefined : body);
-  if (!done) response.once('finish', () => request.destroy());
+  if (!request.complete) drain(request);
+}
+
+/** Whoever is refused in the middle of his body can read why, and is hung up on when he does not end soon. */
+function drain(request: IncomingMessage): void {
+  let left = MAX_DRAINED_BYTES;
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.destroy();
+  });
 }
