@@ -12,8 +12,8 @@ export interface KnownAuthorities {
   find(crypto: Crypto, der: Uint8Array): ParsedCertificate | null;
   /** The anchors from now on: their keys are taken in once. */
   anchor(anchors: readonly ParsedCertificate[]): void;
-  /** A chain that was found good, leaf first. */
-  learn(crypto: Crypto, chain: readonly ParsedCertificate[]): void;
+  /** A chain that was found good under an anchor, leaf first. */
+  learn(crypto: Crypto, chain: readonly ParsedCertificate[], anchor: ParsedCertificate): void;
   /** The same cryptography, that does nothing twice for a known CA. */
   over(crypto: Crypto): Crypto;
 }
@@ -40,7 +40,6 @@ export function knownAuthorities(): KnownAuthorities {
     bySpki = new Map(all.map((one) => [one.certificate.spki, one]));
     bySignature = new Map(all.map((one) => [one.certificate.signature, one]));
   };
-  const unproven = (certificate: ParsedCertificate): Authority => ({ certificate, key: null, provenBy: null });
   const hashOf = (crypto: Crypto, der: Uint8Array): string => toHex(crypto.hash('sha-256', der));
 
   return {
@@ -53,13 +52,14 @@ export function knownAuthorities(): KnownAuthorities {
       return found.certificate;
     },
     anchor(certificates) {
-      anchors = certificates.map(unproven);
+      anchors = certificates.map((certificate) => ({ certificate, key: null, provenBy: null }));
       index();
     },
-    learn(crypto, chain) {
-      for (const certificate of chain.slice(1)) {
-        if (bySpki.has(certificate.spki)) continue;
-        byHash.set(hashOf(crypto, certificate.der), unproven(certificate));
+    learn(crypto, chain, anchor) {
+      for (const [i, certificate] of chain.entries()) {
+        if (i === 0 || bySpki.has(certificate.spki) || equal(certificate.der, anchor.der)) continue;
+        const provenBy = (chain[i + 1] ?? anchor).spki;
+        byHash.set(hashOf(crypto, certificate.der), { certificate, key: null, provenBy });
         if (byHash.size > MAX_AUTHORITIES) byHash.delete(byHash.keys().next().value!);
         index();
       }

@@ -214,7 +214,7 @@ function examine(
     ...(staleSeconds === undefined ? {} : { staleSeconds }),
   });
   if (found.ok) {
-    authorities.learn(crypto, chain);
+    authorities.learn(crypto, chain, found.anchor);
     onGood?.(chain);
     const isStale = found.stale !== undefined;
     return { ...about, reason: 'good', detail: '', validUntil: found.validUntil, isStale };

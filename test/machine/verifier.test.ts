@@ -4,75 +4,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { certificateReader } from '../../platform/certificates.ts';
-import { generateSigningKey } from '../../platform/crypto-node.ts';
-import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../../protocol/messages.ts';
+import { Question, type VerdictReason } from '../../protocol/messages.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
-import { type Asker, MANAGER } from '../../protocol/topics.ts';
-import { type DeviceId, EpochSeconds, Millis } from '../../protocol/units.ts';
-import { checkVerdict } from '../../protocol/verdict.ts';
-import { createVerifier, type Verifier, type VerifierPolicy } from '../../verifier/verifier.ts';
-import { AT, ca, certify, crlOf, crypto, device, type Holder, MANAGER_WISHES, root } from '../test-authority.ts';
-
-const anchor = root();
-const middle = ca(anchor);
-const router = device(middle);
-const manager = certify('manager.example', MANAGER_WISHES, middle);
-const own = generateSigningKey('p256');
-const verifierKeys = [crypto.publicKey(own.publicSpki)!];
-const requestId = new Uint8Array(16).fill(9);
-
-function policy(revoked: readonly Holder[] = [], wishes: Partial<VerifierPolicy> = {}): VerifierPolicy {
-  const crls = crlSet([crlOf(anchor, []), crlOf(middle, revoked)]);
-  return {
-    anchors: [anchor.certificate],
-    revocation: crls,
-    revokedKeys: new Set(),
-    revokedMarks: new Set(),
-    version: 1,
-    ...wishes,
-  };
-}
-
-function start(initial = policy(), maxAgeSeconds = 3600): Verifier {
-  const questionsPerSecond = { device: 5, manager: 50 };
-  return createVerifier(
-    { reader: certificateReader(), signingKey: own.key, maxAgeSeconds, questionsPerSecond },
-    initial,
-  );
-}
-
-const world = (seconds = 0) => ({ crypto, now: Millis(seconds * 1000), wall: EpochSeconds(AT + seconds) });
-const ders = (chain: readonly Holder[]): Uint8Array[] => chain.map(({ certificate }) => certificate.der);
-
-interface Wishes {
-  readonly chain?: readonly Uint8Array[];
-  readonly purpose?: Purpose;
-  readonly nonce?: Uint8Array;
-  readonly seconds?: number;
-  readonly asker?: Asker;
-}
-
-/** Asks, and checks the verdict as a manager would. @returns null when nothing was answered */
-function ask(verifier: Verifier, wishes: Wishes = {}): { verdict: Verdict; bytes: Uint8Array } | null {
-  const { chain = ders([router, middle]), purpose = 'device', nonce, seconds = 0, asker = MANAGER } = wishes;
-  const answer = verifier.answer(asker, Question.encode({ requestId, purpose, chain, nonce }), world(seconds));
-  if (answer.kind === 'ignored') return null;
-  const judgement = Judgement.decode(answer.payload);
-  assert.deepEqual(judgement.requestId, requestId);
-  const leafSha256 = crypto.hash('sha-256', chain[0]!);
-  const expected = {
-    verifierKeys,
-    purpose,
-    leafSha256,
-    nonce: nonce ?? null,
-    now: EpochSeconds(AT + seconds),
-    maxClockSkew: 0,
-  };
-  return { verdict: checkVerdict(crypto, judgement.verdict, expected), bytes: judgement.verdict };
-}
-
-const reasonOf = (verifier: Verifier, wishes?: Wishes): VerdictReason | null =>
-  ask(verifier, wishes)?.verdict.reason ?? null;
+import { MANAGER } from '../../protocol/topics.ts';
+import type { DeviceId } from '../../protocol/units.ts';
+import { createVerifier, type Verifier } from '../../verifier/verifier.ts';
+import { AT, ca, crlOf, root } from '../test-authority.ts';
+import {
+  anchor,
+  ask,
+  ders,
+  manager,
+  middle,
+  own,
+  policy,
+  reasonOf,
+  requestId,
+  router,
+  start,
+  world,
+} from '../verifier-desk.ts';
 
 test('[P4] [patent 1100-1112] a good certificate gets a signed good verdict with issuer, serial and time', () => {
   const { verdict } = ask(start())!;
