@@ -23,7 +23,13 @@ export function certificateMark(crypto: Crypto, issuer: DistinguishedName, seria
 /** The same for many certificates of one issuer: a list has a hundred thousand. */
 export function issuerMarks(crypto: Crypto, issuer: DistinguishedName): (serial: Uint8Array) => string {
   const name = framed(encodeUtf8(JSON.stringify(issuer.rdns)));
-  return (serial) => toHex(crypto.hash('sha-256', concat(name, framed(serial))));
+  let input = name;
+  return (serial) => {
+    const length = name.length + 2 + serial.length;
+    if (input.length !== length) input = concat(name, framed(serial));
+    else input.set(serial, length - serial.length);
+    return toHex(crypto.hash('sha-256', input));
+  };
 }
 
 /** Of a public key, whoever certifies it. @returns hex SHA-256 of the SubjectPublicKeyInfo */
