@@ -23,6 +23,8 @@ const MAX_CRL_ELEMENTS = 4 * 1024 * 1024;
 /** Issuers that one indirect list may speak about: each costs the library's reading of a name. */
 const MAX_CERTIFICATE_ISSUERS = 1000;
 const MAX_NUMBER_BYTES = 20;
+/** One is enough to refuse a list; more are told, not all of 200,000. */
+const MAX_UNKNOWN = 16;
 
 /** @throws DerFault */
 export function readRevocationList(der: Uint8Array): ParsedCrl {
@@ -165,7 +167,8 @@ function readEntryExtensions(list: Span, unknownCritical: Set<string>): EntryExt
     seen.add(oid);
     if (oid === EXTENSION.reasonCode) reason = readReason(content);
     else if (oid === EXTENSION.certificateIssuer) issuer = content;
-    else if (oid !== EXTENSION.invalidityDate && flag !== null) unknownCritical.add(oid);
+    else if (oid !== EXTENSION.invalidityDate && flag !== null && unknownCritical.size < MAX_UNKNOWN)
+      unknownCritical.add(oid);
   }
   if (seen.size === 0) throw new DerFault('no extension');
   return { reason, issuer };

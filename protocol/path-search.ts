@@ -7,7 +7,8 @@ import { type ParsedCertificate, sameName } from './certificate.ts';
 import { MAX_CHAIN } from './messages.ts';
 
 export interface Walk {
-  readonly heap: readonly ParsedCertificate[];
+  /** Who of the heap may bear the name of its issuer; others are passed over. */
+  readonly issuersOf: (certificate: ParsedCertificate) => readonly ParsedCertificate[];
   readonly anchors: readonly ParsedCertificate[];
   /** Most certificates between the first one and the anchor, those aside that only roll over a key. [RFC 5280 §6.1.4 (l)] */
   readonly maxDepth: number;
@@ -25,12 +26,14 @@ export function* walk(path: readonly ParsedCertificate[], given: Walk): Generato
   const top = path.at(-1)!;
   const above = given.anchors.filter(({ subject }) => sameName(subject, top.issuer));
   for (const anchor of likeliestFirst(top, above)) yield { kind: 'path', path, anchor };
-  const issuers = given.heap.filter(
-    (one) =>
-      sameName(one.subject, top.issuer) &&
-      !path.some((below) => isTwin(below, one)) &&
-      !above.some((anchor) => equal(anchor.der, one.der)),
-  );
+  const issuers = given
+    .issuersOf(top)
+    .filter(
+      (one) =>
+        sameName(one.subject, top.issuer) &&
+        !path.some((below) => isTwin(below, one)) &&
+        !above.some((anchor) => equal(anchor.der, one.der)),
+    );
   const depth = path.slice(1).filter((one) => !isSelfIssued(one)).length;
   const fitting = issuers.filter((one) => path.length < MAX_CHAIN && (depth < given.maxDepth || isSelfIssued(one)));
   if (fitting.length === 0) {

@@ -3,7 +3,7 @@
  * checks before signatures. @spec RFC 5280 §6.1, profile of design §5.7
  */
 import { equal, toHex } from './bytes.ts';
-import { type ParsedCertificate, sameName } from './certificate.ts';
+import { type GeneralNames, type ParsedCertificate, sameName } from './certificate.ts';
 import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { mayBeSigner, maySignLists } from './list-signer.ts';
@@ -11,8 +11,8 @@ import { MAX_CHAIN } from './messages.ts';
 import { constraintFault } from './name-constraints.ts';
 import { certificateFault, fault, issuerFault, type PathFault } from './path-fault.ts';
 import { walk } from './path-search.ts';
+import { type PathWork, pathWork } from './path-work.ts';
 import type { RevocationSource } from './revocation.ts';
-import { type SignatureWork, signatureWork } from './signature-work.ts';
 import type { EpochSeconds } from './units.ts';
 
 export interface PathQuestion {
@@ -46,7 +46,7 @@ export type PathFinding =
 /** What the paths of one question share. */
 export interface PathGround {
   readonly question: Omit<PathQuestion, 'chain'>;
-  readonly work: SignatureWork;
+  readonly work: PathWork;
   /** Among these, too, signers of lists are looked for. */
   readonly heap: readonly ParsedCertificate[];
   /** Signers of lists whose proof has begun and not ended. */
@@ -73,7 +73,7 @@ export function validatePath(question: PathQuestion): PathFinding {
   const candidates = (itself === undefined ? anchors : [itself]).filter((anchor) =>
     sameName(anchor.subject, top.issuer),
   );
-  const ground = { question, work: signatureWork(question.crypto), heap: [], proving: [] };
+  const ground = { question, work: pathWork(question.crypto), heap: [], proving: [] };
   let finding: PathFinding = fault('unknown-issuer', 'no trust anchor of that name', path.length - 1);
   for (const anchor of candidates.slice(0, MAX_ANCHORS_TRIED)) {
     const found = judgePath(ground, path, anchor);
@@ -96,11 +96,11 @@ export function judgePath(
   const role = roleFault(path[0]!, all.slice(1), purpose, name);
   if (role !== null) return fault(role.reason, role.detail, role.index);
   const proven = provePath(ground, all);
-  return ground.work.exhausted ? fault('work-limit', 'more signature checks than one question may cost', 0) : proven;
+  return ground.work.exhausted === null ? proven : fault('work-limit', ground.work.exhausted, 0);
 }
 
 function structureFault(
-  { question }: PathGround,
+  { question, work }: PathGround,
   path: readonly ParsedCertificate[],
   anchor: ParsedCertificate,
   countCommonName: boolean,
@@ -114,9 +114,19 @@ function structureFault(
     const found = issuerFault(all, index);
     if (found !== null) return found;
   }
+  if (!work.compare(count(path, namesIn), count(all, subtreesIn))) return fault('work-limit', work.exhausted ?? '', 0);
   const constraint = constraintFault(path, anchor, countCommonName);
   return constraint === null ? null : fault(constraint.reason, constraint.detail, constraint.index);
 }
+
+const sizeOf = ({ dns, email, uri, ip, directory }: GeneralNames): number =>
+  dns.length + email.length + uri.length + ip.length + directory.length;
+const namesIn = ({ extensions: { subjectAltName } }: ParsedCertificate): number =>
+  2 + (subjectAltName === null ? 0 : sizeOf(subjectAltName));
+const subtreesIn = ({ extensions: { nameConstraints } }: ParsedCertificate): number =>
+  nameConstraints === null ? 0 : sizeOf(nameConstraints.permitted) + sizeOf(nameConstraints.excluded);
+const count = (path: readonly ParsedCertificate[], of: (one: ParsedCertificate) => number): number =>
+  path.reduce((sum, one) => sum + of(one), 0);
 
 /** Signatures and revocation, from the anchor down: nothing is looked up with a key that is not proven. */
 function provePath(ground: PathGround, all: readonly ParsedCertificate[]): PathFinding {
@@ -200,6 +210,20 @@ function standingOf(
   }
 }
 
+/** Whether the last one may stand above the others, in a search. The signature is checked with a key that nothing proves yet: what is not signed by it leads nowhere. */
+export function admissionFault(work: PathWork, all: readonly ParsedCertificate[], at: EpochSeconds): PathFault | null {
+  const index = all.length - 1;
+  const [below, next] = [all[index - 1]!, all[index]!];
+  const found = certificateFault(next, at, index) ?? issuerFault(all, index);
+  if (found !== null) return found;
+  const key = work.crypto.publicKey(next.spki);
+  if (key === null) return fault('weak-key', 'a key of a type or size outside the profile', index);
+  if (below.signatureAlgorithm === null)
+    return fault('weak-signature', 'a signature algorithm outside the profile', index - 1);
+  if (work.crypto.verify(below.signatureAlgorithm, key, below.signature, below.tbs, 'der')) return null;
+  return fault('bad-signature', 'not signed by its issuer', index - 1);
+}
+
 // ── signers of lists ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Signers of lists that are proven by lists that others sign, and so on. */
@@ -229,11 +253,13 @@ function proveListSigner(
   if (ground.proving.length >= MAX_NESTING || ground.proving.some(is)) return null;
   const within = { ...ground, proving: [...ground.proving, signer] };
   const admits = (path: readonly ParsedCertificate[], next: ParsedCertificate): boolean =>
-    certificateFault(next, question.at, path.length) === null && issuerFault([...path, next], path.length) === null;
+    work.step() && admissionFault(work, [...path, next], question.at) === null;
+  const issuersOf = ({ issuer }: ParsedCertificate): ParsedCertificate[] =>
+    ground.heap.filter(({ subject }) => sameName(subject, issuer));
   let tried = 0;
-  for (const step of walk([signer], { heap: ground.heap, anchors: [anchor], maxDepth: MAX_CHAIN - 1, admits })) {
+  for (const step of walk([signer], { issuersOf, anchors: [anchor], maxDepth: MAX_CHAIN - 1, admits })) {
     if (step.kind === 'end' || !mayBeSigner([...step.path, anchor], line)) continue;
-    if (++tried > MAX_SIGNER_PATHS || work.exhausted) break;
+    if (++tried > MAX_SIGNER_PATHS || work.exhausted !== null) break;
     if (structureFault(within, step.path, anchor, false) !== null) continue;
     const found = provePath(within, [...step.path, anchor]);
     if (found.ok) return proven({ until: found.validUntil, staleSince: found.stale?.since ?? null });

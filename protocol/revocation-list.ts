@@ -6,7 +6,7 @@
 import { equal, toHex } from './bytes.ts';
 import { nameKey, type ParsedCertificate, type ParsedCrl, type RevocationReason, sameName } from './certificate.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
-import { ALL_REASONS, reasonsCovered } from './list-scope.ts';
+import { ALL_REASONS, type ListScope, reasonsCovered, scopeOf, searchOf } from './list-scope.ts';
 import { maySignLists } from './list-signer.ts';
 import type { Revocation, RevocationQuestion, RevocationSource } from './revocation.ts';
 import type { EpochSeconds } from './units.ts';
@@ -27,6 +27,8 @@ interface Heard {
 
 /** Keys that are tried on one list. */
 const MAX_SIGNERS_TRIED = 8;
+/** Lists about one certificate that are weighed against each other. */
+const MAX_HEARD = 100;
 
 /**
  * @param signers  who else may have signed one of the lists, in any order: other keys of their issuers, delegated signers,
@@ -36,8 +38,11 @@ export function crlSet(crls: readonly ParsedCrl[], signers: readonly ParsedCerti
   const byIssuer = new Map<string, Listed[]>();
   for (const crl of crls) {
     const name = nameKey(crl.issuer);
-    const listed = { crl, entriesOf: new Map(crl.revoked.map(({ issuer, entries }) => [nameKey(issuer), entries])) };
-    byIssuer.set(name, [...(byIssuer.get(name) ?? []), listed]);
+    const entriesOf = new Map(crl.revoked.map(({ issuer, entries }) => [nameKey(issuer), entries]));
+    const listed = { crl, scope: scopeOf(crl), entriesOf };
+    const before = byIssuer.get(name);
+    if (before === undefined) byIssuer.set(name, [listed]);
+    else before.push(listed);
   }
   const signedBy = new Map<ParsedCrl, Uint8Array>();
 
@@ -70,12 +75,13 @@ export function crlSet(crls: readonly ParsedCrl[], signers: readonly ParsedCerti
     status(question) {
       const { certificate, at } = question;
       const serial = toHex(certificate.serial);
-      const owner = nameKey(certificate.issuer);
+      const search = searchOf(certificate);
+      const owner = search.issuer;
       let detail = 'no revocation list of its issuer';
       const heard: Heard[] = [];
-      for (const name of new Set([owner, ...designated(certificate)])) {
-        for (const { crl, entriesOf } of byIssuer.get(name) ?? []) {
-          const covers = reasonsCovered(certificate, crl);
+      for (const name of search.issuers) {
+        for (const { crl, scope, entriesOf } of byIssuer.get(name) ?? []) {
+          const covers = reasonsCovered(search, scope);
           const entry = entriesOf.get(owner)?.get(serial) ?? null;
           if (covers === 0) detail = 'no revocation list that is about it';
           // What its own issuer says of it counts wherever it stands; what others say, where they are told to say it.
@@ -85,6 +91,7 @@ export function crlSet(crls: readonly ParsedCrl[], signers: readonly ParsedCerti
           else detail = fault;
         }
       }
+      if (heard.length > MAX_HEARD) return { status: 'unknown', detail: `more than ${MAX_HEARD} lists are about it` };
       if (heard.some((one) => isOut(one, heard, at))) return { status: 'revoked' };
       return standing(heard, at, detail);
     },
@@ -93,13 +100,9 @@ export function crlSet(crls: readonly ParsedCrl[], signers: readonly ParsedCerti
 
 interface Listed {
   readonly crl: ParsedCrl;
+  readonly scope: ListScope;
   /** By `nameKey` of the issuer of certificates, then by serial. */
   readonly entriesOf: ReadonlyMap<string, ReadonlyMap<string, RevocationReason>>;
-}
-
-/** Whom the certificate names as issuers of lists about it. */
-function designated({ extensions: { distributionPoints } }: ParsedCertificate): string[] {
-  return (distributionPoints ?? []).flatMap(({ crlIssuer }) => (crlIssuer ?? []).map(nameKey));
 }
 
 function likeliestFirst(crl: ParsedCrl, signers: readonly ParsedCertificate[]): ParsedCertificate[] {
