@@ -19,7 +19,7 @@ import type { FlowEvent } from './flow.ts';
 import { endHandshakesOf } from './half-open.ts';
 import { commit, log, sendTo, tellBroker } from './outbox.ts';
 import { askVerifier, type Ruling } from './questions.ts';
-import { deviceChange, registrationChange, resumptionChange } from './registry.ts';
+import { type DeviceRecord, deviceChange, registrationChange, resumptionChange } from './registry.ts';
 import { forgetBearer } from './revocation-watch.ts';
 import { stepSessionsOf } from './sessions.ts';
 import type { ManagerState } from './state.ts';
@@ -204,8 +204,7 @@ export function noteVerdict(state: ManagerState, device: DeviceId, until: EpochS
   const record = state.devices.get(device);
   if (record === undefined) return;
   hearVerdict(state, device, until, world);
-  const revokedAt = until > world.wall ? undefined : record.revokedAt;
-  const noted = { ...record, verdictUntil: until, revokedAt };
+  const noted = { ...record, verdictUntil: until, revokedAt: undefined };
   state.devices.set(device, noted);
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
 }
@@ -220,9 +219,11 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   // a verifier that is away says nothing against the device: it may resume once it is judged again
   if (reason !== 'verifier-away') {
     state.resumption.delete(device);
-    commit(state, [resumptionChange(world.crypto, state.sealingKey, device, null)], { next: 'nothing' });
-    noteVerdict(state, device, EpochSeconds(0), world);
-    if (reason === 'revoked') markRevoked(state, device, world);
+    const changes = [resumptionChange(world.crypto, state.sealingKey, device, null)];
+    const noted = withoutVerdict(state, device, reason, world);
+    if (noted !== null) changes.push(deviceChange(device, noted));
+    state.revocation.evicting++;
+    commit(state, changes, { next: 'evicted', device, reason });
   }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
   forgetChannel(state, device);
@@ -236,12 +237,16 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
   stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
 }
 
-function markRevoked(state: ManagerState, device: DeviceId, world: World): void {
+/** @returns the record as it is to be stored, or null when there is none */
+function withoutVerdict(state: ManagerState, device: DeviceId, reason: Reason, world: World): DeviceRecord | null {
   const record = state.devices.get(device);
-  if (record === undefined) return;
-  const noted = { ...record, revokedAt: record.revokedAt ?? world.wall };
+  if (record === undefined) return null;
+  const never = EpochSeconds(0);
+  hearVerdict(state, device, never, world);
+  const revokedAt = reason === 'revoked' ? (record.revokedAt ?? world.wall) : record.revokedAt;
+  const noted = { ...record, verdictUntil: never, revokedAt };
   state.devices.set(device, noted);
-  commit(state, [deviceChange(device, noted)], { next: 'nothing' });
+  return noted;
 }
 
 /** The operator's word: nothing of the device stays, and its name is free for another certificate. */

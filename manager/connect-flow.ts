@@ -94,15 +94,15 @@ function stepAsking(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimi
     }
     case 'refused':
       return deny(terms, event.reason);
+    case 'withheld':
+      return denyBoth(terms, 'verifier-away');
     case 'lost':
       if (event.device === terms.callee.id) return deny(terms, whyLost(event.reason));
       return withdraw(terms, event.reason);
     case 'endAsked':
       return event.by === terms.callee.id ? deny(terms, event.reason) : withdraw(terms, event.reason);
-    case 'deadline': {
-      const [next, effects] = deny(terms, 'timeout');
-      return [next, [...effects, sendEnd(terms.callee.id, terms, 'timeout')]];
-    }
+    case 'deadline':
+      return denyBoth(terms, 'timeout');
     case 'channelOpened': // the callee came back on a new channel before it answered: its question is asked again
       return event.device === terms.callee.id ? ask(terms, limits, world) : [flow, []];
     default:
@@ -132,7 +132,10 @@ function stepStoring(
       ];
     }
     case 'storeFailed':
-      return end(terms, null, 'internal-error', [terms.callee.id], limits, world, [denied(terms, 'internal-error')]);
+    case 'withheld': {
+      const reason = event.type === 'withheld' ? 'verifier-away' : 'internal-error';
+      return end(terms, null, reason, [terms.callee.id], limits, world, [denied(terms, reason)]);
+    }
     case 'lost':
     case 'endAsked': {
       const by = event.type === 'lost' ? event.device : event.by;
@@ -240,6 +243,12 @@ function denied(terms: Terms, reason: Reason): FlowEffect {
 function deny(terms: Terms, reason: Reason): Step {
   const [next, effects] = over(terms, reason);
   return [next, [denied(terms, reason), ...effects]];
+}
+
+/** So does a callee that has been asked. */
+function denyBoth(terms: Terms, reason: Reason): Step {
+  const [next, effects] = deny(terms, reason);
+  return [next, [...effects, sendEnd(terms.callee.id, terms, reason)]];
 }
 
 function withdraw(terms: Terms, reason: Reason): Step {

@@ -17,7 +17,7 @@ import { chooseSuite, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
-import { isJudged } from './verdict-age.ts';
+import { isJudged, mayBeGranted } from './verdict-age.ts';
 
 const MAX_ROUTES = 256;
 const ENDS_PER_RECORD = 8;
@@ -90,19 +90,19 @@ export function reachFor(
   const allowed = mayConnect(state.settings.connectPolicy, subjectOf(state, caller), subject);
   if (!allowed || callee === null) return { refused: 'forbidden', detail: NOT_FOR_YOU };
 
+  if (state.devices.get(callee)?.revokedAt !== undefined) return { refused: 'revoked' };
   if (!state.registrations.has(caller))
     return { refused: 'not-registered', detail: 'register addresses and proposals first' };
   if (!state.registrations.has(callee) || !mayBeLinked(state, callee)) return { refused: 'unreachable' };
   if (state.channels.get(callee)?.channel.authenticateOnly === true) return { refused: 'authenticate-only' };
   if (tooMany(state, caller, callee)) return { refused: 'too-many', detail: 'end some sessions first' };
 
-  if (state.devices.get(callee)?.revokedAt !== undefined) return { refused: 'revoked' };
-  if (!mayGrant(state, caller, callee, world)) return { refused: 'verifier-away' };
+  if (!mayBeAsked(state, caller, callee, world)) return { refused: 'verifier-away' };
   return { callee };
 }
 
 /** A callee without a channel is judged when it is opened. */
-function mayGrant(state: ManagerState, caller: DeviceId, callee: DeviceId, world: World): boolean {
+function mayBeAsked(state: ManagerState, caller: DeviceId, callee: DeviceId, world: World): boolean {
   if (!hearsVerifier(state.revocation, world.now) || !isJudged(state, caller, world)) return false;
   return !state.channels.has(callee) || isJudged(state, callee, world);
 }
@@ -216,8 +216,8 @@ export function receiveAnswer(state: ManagerState, device: DeviceId, message: Me
   if (flow === undefined || flow.terms.callee.id !== device) return;
   if (message.nonceB !== undefined && message.reason === undefined) {
     // a grant is made now, not when it was asked for
-    if (flow.state === 'asking' && !mayGrant(state, flow.terms.caller.id, device, world))
-      return stepSession(state, sid, { type: 'lost', device, reason: 'verifier-away' }, world);
+    if (flow.state === 'asking' && !mayBeGranted(state, flow.terms, world))
+      return stepSession(state, sid, { type: 'withheld' }, world);
     const consent = message.consent?.slice() ?? null;
     const instance = state.devices.get(device)?.instance ?? null;
     stepSession(state, sid, { type: 'approved', nonceB: message.nonceB.slice(), consent, instance }, world);

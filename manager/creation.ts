@@ -92,8 +92,9 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   // one whose time ran out meanwhile is due at once, which takes it from the disk
   // and no wall clock that went back makes a life longer than any may be
   const { devices, settings } = state;
-  // one of a device that was removed, or taken from the list, is over too: the next of that name is another
-  const known = [record.caller, record.callee].every((id) => devices.has(id) && isWelcome(state, id));
+  // one of a device that was removed, revoked, or taken from the list, is over too: the next of that name is another
+  const mayStay = (id: DeviceId): boolean => devices.has(id) && devices.get(id)?.revokedAt === undefined;
+  const known = [record.caller, record.callee].every((id) => mayStay(id) && isWelcome(state, id));
   const left = known ? Math.max(0, Math.min(record.approvedUntil - world.wall, settings.lifetimeSeconds.atMost)) : 0;
   const terms: Terms = {
     sid: fromHex(sid),

@@ -85,6 +85,8 @@ export type FlowEvent =
   | { readonly type: 'refused'; readonly reason: Reason }
   | { readonly type: 'stored'; readonly epoch: number }
   | { readonly type: 'storeFailed' }
+  /** No grant can be made now: nobody would hear that one of the two is revoked, or one has to be judged first. */
+  | { readonly type: 'withheld' }
   | { readonly type: 'cameUp'; readonly device: DeviceId }
   | { readonly type: 'endAsked'; readonly by: DeviceId | null; readonly reason: Reason }
   | { readonly type: 'endConfirmed'; readonly by: DeviceId }

@@ -106,6 +106,7 @@ function receiveRecord(
   }
   const open = party.kind === 'device' ? state.channels.get(party.id) : undefined;
   if (party.kind !== 'device' || open === undefined) return sendHint(state, party, 'record', world);
+  if (state.revocation.condemned.has(party.id)) return; // revoked, and about to be put out
   let messages: readonly ChannelMessage[];
   try {
     messages = openMessages(world.crypto, open.channel, record);

@@ -17,7 +17,7 @@ import type { LoginRequest } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { AwaitingResumed, Resumed } from '../protocol/resumption.ts';
 import type { Party } from '../protocol/topics.ts';
-import type { DeviceId } from '../protocol/units.ts';
+import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
 
 /** A certificate whose key has signed; whether it is welcome the verifier says. */
 export interface Proven {
@@ -84,6 +84,8 @@ export type HandshakeStep =
       readonly login: LoginRequested;
       readonly proven: Proven;
       readonly instance: Uint8Array | null;
+      /** End of the verdict on what is proven. */
+      readonly until: EpochSeconds;
     }
   | {
       readonly name: 'storingOpened';

@@ -25,13 +25,14 @@ import {
   type LoginAnswer,
   MAX_CERTIFICATE_BYTES,
   type Reason,
+  type VerdictReason,
 } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import { MAX_AGE_SECONDS, type ResumptionSecret } from '../protocol/resumption.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { adoptChannel } from './channels.ts';
+import { adoptChannel, evict } from './channels.ts';
 import { beginHandshake, endHandshake, mayGoOn, turnAwayFull } from './half-open.ts';
 import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { commit, log, sendExchange } from './outbox.ts';
@@ -172,7 +173,10 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   const { step } = handshake;
   if (step.name !== 'awaitingVerdict') return;
   const { proven, login, request } = step;
-  if (ruling.outcome === 'bad') return denyLogin(state, handshake, { permitted: false, reason: ruling.reason }, world);
+  if (ruling.outcome === 'bad') {
+    denyLogin(state, handshake, { permitted: false, reason: ruling.reason }, world);
+    return evictByLogin(state, proven, ruling.reason, world);
+  }
   if (ruling.outcome === 'away')
     return denyLogin(state, handshake, { permitted: false, refusal: 'verifier-away' }, world);
   const refusal = admission(state, handshake.party, proven, world);
@@ -196,6 +200,16 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   hearVerdict(state, proven.id, ruling.until, world);
   handshake.step = { name: 'storingLogin', keys, message4, proven, instance };
   commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party), handshake: handshake.id });
+}
+
+/**
+ * What was said of the very chain that somebody is in with holds for him too. A bad certificate beside a good one of the
+ * same name says nothing against the good one.
+ */
+function evictByLogin(state: ManagerState, { id, chain }: Proven, reason: VerdictReason, world: World): void {
+  const record = state.devices.get(id);
+  if (record === undefined || !sameChain(record.chain, chain)) return;
+  evict(state, id, reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
 }
 
 /** [patent 1304, 1312] Everything is durable: the device's link is promoted, the answer sent, the channel open. */
@@ -278,8 +292,9 @@ export function admission(state: ManagerState, party: Party, proven: Proven, wor
   return mayReplace(state, known, proven, world) ? null : 'name-taken';
 }
 
-/** A name held by a living certificate is refused to another one, unless it is the same key. */
+/** A name held by a living certificate is refused to another one, unless it is the same key. A revoked one does not live. */
 function mayReplace(state: ManagerState, known: DeviceRecord, proven: Proven, world: World): boolean {
+  if (known.revokedAt !== undefined) return true;
   const old = state.reader.readCertificate(known.chain[0]!);
   return old === null || old.notAfter < world.wall || sameKey(state, known.chain, proven.chain);
 }

@@ -30,11 +30,19 @@ import {
   repeatQuestion,
 } from './questions.ts';
 import { deviceSilent, lookForDevices, wordMissing } from './reach.ts';
-import { type RefusedChange, takeBack } from './registry.ts';
+import { type RefusedChange, TABLES, takeBack } from './registry.ts';
 import { retirementStored, retirementsDue } from './retiring.ts';
-import { evictCondemned, judgeDoubtful, receiveRevocationEvent, verifierSilent } from './revocations.ts';
+import { noteBearer } from './revocation-watch.ts';
+import {
+  evictCondemned,
+  evictionStored,
+  judgeDoubtful,
+  receiveRevocationEvent,
+  verifierSilent,
+} from './revocations.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
+import { mayBeGranted } from './verdict-age.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
 
 export type ManagerEvent =
@@ -119,12 +127,24 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
       return continueAfter(state, event.number, null, world);
     case 'commitFailed':
       takeBack(state, event.refused);
+      noteTakenBack(state, event.refused);
       return continueAfter(state, event.number, event.reason, world);
     case 'time':
       for (const key of takeDue(state.deadlines, world.now)) guarded(state, key, () => deadline(state, key, world));
       return;
     default:
       event satisfies never;
+  }
+}
+
+/** A record that is back has its own marks, and what was heard of the one that it follows says nothing of it. */
+function noteTakenBack(state: ManagerState, refused: readonly RefusedChange[]): void {
+  for (const { change } of refused) {
+    if (change.table !== TABLES.devices) continue;
+    const device = change.key as DeviceId;
+    const record = state.devices.get(device);
+    state.verdictEnds.delete(device);
+    if (record !== undefined) noteBearer(state.revocation, device, record);
   }
 }
 
@@ -170,7 +190,9 @@ function receiveReport(state: ManagerState, payload: Uint8Array, world: World): 
     case 'Links':
       for (const { link, device } of report.bindings) {
         state.reported.add(link);
-        if (device !== undefined) bindLink(state, link, device, false);
+        // that it is to be dropped may have been lost with our own link
+        if (device !== undefined && isRevoked(state, device)) tellBroker(state, { kind: 'Drop', link });
+        else if (device !== undefined) bindLink(state, link, device, false);
       }
       if (report.last) brokerKnown(state, world);
       return;
@@ -178,6 +200,9 @@ function receiveReport(state: ManagerState, payload: Uint8Array, world: World): 
       report satisfies never;
   }
 }
+
+const isRevoked = (state: ManagerState, device: DeviceId): boolean =>
+  state.devices.get(device)?.revokedAt !== undefined;
 
 const PAIRS_PER_MESSAGE = 100;
 
@@ -274,13 +299,13 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     case 'retirement':
       if (failure === null) retirementStored(state, continuation.retirement, world);
       return continuation.done(failure);
-    case 'granted':
-      return stepSession(
-        state,
-        continuation.sid,
-        failure === null ? { type: 'stored', epoch: continuation.epoch } : { type: 'storeFailed' },
-        world,
-      );
+    case 'granted': {
+      const { sid, epoch } = continuation;
+      const stored = mayGrantStored(state, sid, world) ? ({ type: 'stored', epoch } as const) : WITHHELD;
+      return stepSession(state, sid, failure === null ? stored : { type: 'storeFailed' }, world);
+    }
+    case 'evicted':
+      return evictionStored(state, continuation.device, continuation.reason, failure, world);
     case 'reply': {
       const { device, requestId } = continuation;
       const message: ChannelMessage =
@@ -301,6 +326,14 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     default:
       continuation satisfies never;
   }
+}
+
+const WITHHELD = { type: 'withheld' } as const;
+
+/** The disk takes its time, and the verifier may have fallen silent meanwhile. */
+function mayGrantStored(state: ManagerState, sid: string, world: World): boolean {
+  const flow = state.sessions.get(sid)?.flow;
+  return flow !== undefined && mayBeGranted(state, flow.terms, world);
 }
 
 function deadline(state: ManagerState, key: string, world: World): void {

@@ -27,10 +27,11 @@ import { admission, admit, chainOf, readLeaf } from './logins.ts';
 import { commit, log, sendExchange, sendHint, sendTo } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { resumptionChange, unsealResumption } from './registry.ts';
+import { bearsFreshMark, sameChain } from './revocation-watch.ts';
 import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, type ManagerState, mayBeLinked } from './state.ts';
-import { isJudged } from './verdict-age.ts';
+import { carryVerdict, isJudged } from './verdict-age.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -93,9 +94,13 @@ export function verdictForResumption(state: ManagerState, handshake: Handshake, 
   }
   if (ruling.outcome === 'away') return turnAwayUnjudged(state, handshake, world);
   endHandshake(state, party);
-  if (ruling.outcome === 'bad')
-    evict(state, step.device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+  evict(state, step.device, whyRefused(ruling), world);
 }
+
+const whyRefused = (ruling: Exclude<Ruling, { outcome: 'good' }>): Reason => {
+  if (ruling.outcome === 'away') return 'verifier-away';
+  return ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict';
+};
 
 /**
  * Where the device has moved on without our having seen it, its generation is on disk before it is answered under. So the
@@ -194,8 +199,8 @@ export function verdictBeforeOpening(state: ManagerState, handshake: Handshake, 
     if (startResumptionTo(state, device, world)) return;
     return openingFailed(state, device, 'unreachable', world);
   }
-  openingFailed(state, device, ruling.outcome === 'bad' ? 'bad-verdict' : 'verifier-away', world);
-  if (ruling.outcome === 'bad') evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+  openingFailed(state, device, whyRefused(ruling), world);
+  if (ruling.outcome === 'bad') evict(state, device, whyRefused(ruling), world);
 }
 
 /** D2: the next secret is stored before anything is said under it. */
@@ -290,8 +295,10 @@ export function verdictForOpening(state: ManagerState, handshake: Handshake, rul
   if (step.name !== 'judgingCallee') return;
   const { device, login, proven } = step;
   if (ruling.outcome !== 'good') {
-    openingFailed(state, device, ruling.outcome === 'bad' ? 'bad-verdict' : 'verifier-away', world);
-    if (ruling.outcome === 'bad') evict(state, device, ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+    openingFailed(state, device, whyRefused(ruling), world);
+    // a bad certificate that is shown beside the good one of before says nothing against that one
+    const isHeld = sameChain(state.devices.get(device)?.chain ?? [], proven.chain);
+    if (ruling.outcome === 'bad' && isHeld) evict(state, device, whyRefused(ruling), world);
     return;
   }
   const instance = login.choice.instance?.slice() ?? null;
@@ -299,8 +306,7 @@ export function verdictForOpening(state: ManagerState, handshake: Handshake, rul
   const verdict = currentOwnVerdict(state, identity, world) ?? undefined;
   const request = { instance: state.instance, verdict };
   const { message3, state: requested } = requestLogin(world.crypto, identity, login, request, false);
-  noteVerdict(state, device, ruling.until, world);
-  handshake.step = { name: 'awaitingMessage4', device, login: requested, proven, instance };
+  handshake.step = { name: 'awaitingMessage4', device, login: requested, proven, instance, until: ruling.until };
   sendExchange(state, handshake.party, 'message3', handshake.exchange, message3);
 }
 
@@ -309,9 +315,12 @@ export function receiveMessage4(state: ManagerState, handshake: Handshake, body:
   if (step.name !== 'awaitingMessage4') return;
   const { answer, keys } = readLoginAnswer(world.crypto, step.login, body);
   if (keys === null) return openingFailed(state, step.device, answer.refusal ?? 'forbidden', world);
-  const { proven, instance } = step;
-  const until = state.devices.get(step.device)?.verdictUntil ?? world.wall;
-  const changes = admit(state, proven, until as typeof world.wall, keys.resumptionSecret, keys.channel, world);
+  const { proven, instance, until } = step;
+  // the verdict is of a while ago
+  if (bearsFreshMark(state.revocation, state.reader, proven.chain, world))
+    return openingFailed(state, step.device, 'revoked', world);
+  const changes = admit(state, proven, until, keys.resumptionSecret, keys.channel, world);
+  carryVerdict(state, step.device, until, world);
   handshake.step = { name: 'storingOpened', keys, proven, instance };
   commit(state, changes, { next: 'finishExchange', party: partyKey(party), handshake: handshake.id });
 }

@@ -59,6 +59,14 @@ export function repeatQuestion(state: ManagerState, key: string, world: World): 
   publish(state, state.settings.topics.verifierQuestion(MANAGER), question.payload);
 }
 
+/** News that were missed may be older than an answer that is on its way: what is under way is asked once more. */
+export function askAnew(state: ManagerState, world: World): void {
+  for (const [key, { subject, purpose, chain, nonce }] of [...state.questions]) {
+    closeQuestion(state, key, subject);
+    askVerifier(state, subject, purpose, chain, world, subject.for === 'selfForExchange' ? nonce : undefined);
+  }
+}
+
 /**
  * Takes an answer of the verifier. An answer that proves nothing changes nothing: the right one may still come.
  * @returns null when it answers no open question

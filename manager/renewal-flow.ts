@@ -138,8 +138,9 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
         ],
       ];
     }
-    case 'storeFailed': {
-      // the disk may come back: both are asked again after a while, and nothing that lives is given up
+    case 'storeFailed':
+    case 'withheld': {
+      // disk or verifier may come back: both are asked again after a while, and nothing that lives is given up
       const again: Renewing = { state: 'renewing', terms, epoch, until, ready: [], repeats: 0, from: flow.from };
       return [again, [wakeUp(again, world)]];
     }

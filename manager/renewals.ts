@@ -8,6 +8,7 @@ import type { World } from '../protocol/world.ts';
 import { cameUp, grantLost, mayGoOn, partyOf, sendOver } from './connects.ts';
 import { repeatGrant, stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+import { mayBeGranted } from './verdict-age.ts';
 
 /** A device may be ahead of a manager whose store was put back, by so much. */
 const MAX_EPOCH_LEAP = 1000;
@@ -38,6 +39,8 @@ export function receiveRenewal(
     if (!repeatGrant(state, session, device)) grantLost(state, sid, device, world);
     return;
   }
+  // it is asked again once a verifier is heard, and both are judged
+  if (!mayBeGranted(state, flow.terms, world)) return;
   // an answer to the question before: its nonce may be used up by a grant that was on its way
   if (!('epoch' in flow) || message.epoch <= flow.epoch) return;
   if (message.epoch > flow.epoch + MAX_EPOCH_LEAP) {

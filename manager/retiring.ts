@@ -15,6 +15,7 @@ import { type Choice, chooseSuite } from './selection.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked, type Session } from './state.ts';
 import type { Terms } from './terms.ts';
+import { mayBeGranted } from './verdict-age.ts';
 
 const LOOK_EVERY = seconds(5);
 const GO_ON_AFTER = seconds(1);
@@ -78,7 +79,10 @@ export function retirementsDue(state: ManagerState, world: World): void {
 function moveOrEnd(state: ManagerState, sid: string, { flow }: Session, world: World): boolean {
   const { caller, callee } = flow.terms;
   const reachable = mayBeLinked(state, caller.id) && mayBeLinked(state, callee.id);
-  const choice = reachable && mayMove(flow, world) ? otherChoice(state, flow, world) : null;
+  const choice =
+    reachable && mayBeGranted(state, flow.terms, world) && mayMove(flow, world)
+      ? otherChoice(state, flow, world)
+      : null;
   if (choice?.match.matched) {
     const { suite, keyMode, rule } = choice.match;
     stepSession(state, sid, { type: 'move', to: { suite, keyMode, rule, decision: choice.decision } }, world);

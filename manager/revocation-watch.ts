@@ -5,10 +5,12 @@
 import { concat, EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import type { CertificateReader } from '../protocol/certificate.ts';
 import type { Crypto } from '../protocol/crypto.ts';
+import type { Reason } from '../protocol/messages.ts';
 import { SILENCE } from '../protocol/revocation-event.ts';
 import { certificateMark, keyMark, MARK_BYTES } from '../protocol/revocation-mark.ts';
-import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, type Millis } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { EventDelay } from './event-delay.ts';
 import type { DeviceRecord } from './registry.ts';
 
 /** One process of a verifier, as its last event in order left it. */
@@ -19,12 +21,13 @@ export interface EventSource {
   /** Hex; null while a change of several events is being told. */
   state: string | null;
   heardAt: Millis;
+  delay: EventDelay;
 }
 
 export interface RevocationWatch {
   /** By hex instance. */
   readonly sources: Map<string, EventSource>;
-  /** When any of them was heard last. */
+  /** When any of them was heard last, less what that event was late. */
   heardAt: Millis | null;
   /** Said to the log, and not taken back. */
   silent: boolean;
@@ -36,8 +39,10 @@ export interface RevocationWatch {
   readonly ofAuthorities: Map<string, Uint8Array>;
   /** Marks that were told lately: a verifier that has not heard of them yet may still say good. */
   readonly fresh: Map<string, Millis>;
-  /** Known to be revoked, and not evicted yet: that takes turns. */
-  readonly condemned: Set<DeviceId>;
+  /** To be evicted, and for what: that takes turns, and a disk that keeps it. */
+  readonly condemned: Map<DeviceId, Reason>;
+  /** Evictions that are not on disk yet. */
+  evicting: number;
   /** Judged before a revocation that may not have been heard: judged anew before anything else. */
   readonly doubtful: Set<DeviceId>;
   /** Hex state that every device was judged in; as on disk. */
@@ -54,7 +59,8 @@ export const newRevocationWatch = (settled: string | null): RevocationWatch => (
   bearers: new Map(),
   ofAuthorities: new Map(),
   fresh: new Map(),
-  condemned: new Set(),
+  condemned: new Map(),
+  evicting: 0,
   doubtful: new Set(),
   settled,
   endedAsRevoked: new Set(),
@@ -117,21 +123,15 @@ export function forgetBearer(watch: RevocationWatch, id: DeviceId, { marks }: De
   }
 }
 
-/** A verifier that began to tell of a revocation before another heard of it is ahead of it by less. */
-export const FRESH = seconds(60);
-
-/** Told revoked within the last minute: whatever a verifier says that has not heard of it. */
+/** Told revoked lately: whatever a verifier says that has not heard of it. */
 export function bearsFreshMark(
   watch: RevocationWatch,
   reader: CertificateReader,
   chain: readonly Uint8Array[],
-  { crypto, now }: Pick<World, 'crypto' | 'now'>,
+  { crypto }: Pick<World, 'crypto'>,
 ): boolean {
   if (watch.fresh.size === 0) return false;
-  for (const key of markKeys(marksOfChain(watch, reader, crypto, chain))) {
-    const at = watch.fresh.get(key);
-    if (at !== undefined && now < later(at, FRESH)) return true;
-  }
+  for (const key of markKeys(marksOfChain(watch, reader, crypto, chain))) if (watch.fresh.has(key)) return true;
   return false;
 }
 

@@ -5,24 +5,30 @@
 import { fromHex, toHex } from '../protocol/bytes.ts';
 import { schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import type { RevocationEvent } from '../protocol/messages.ts';
+import type { Reason, RevocationEvent } from '../protocol/messages.ts';
 import { checkEvent, SILENCE } from '../protocol/revocation-event.ts';
-import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { evict } from './channels.ts';
+import { measureDelay } from './event-delay.ts';
 import { commit, log } from './outbox.ts';
-import { askVerifier } from './questions.ts';
+import { askAnew, askVerifier } from './questions.ts';
 import { revocationStateChange } from './registry.ts';
-import { bearsFreshMark, FRESH, hearsVerifier, markKey } from './revocation-watch.ts';
+import { bearsFreshMark, type EventSource, hearsVerifier, markKey } from './revocation-watch.ts';
 import { identitiesOf, type ManagerState } from './state.ts';
 
 /** Seconds by which the clocks of manager and verifier may differ. */
 const MAX_CLOCK_SKEW = 60;
 const MAX_SOURCES = 16;
 const MAX_FRESH = 200_000;
+/** A verifier that tells of a revocation is ahead of one that has not heard of it by less, */
+const FRESH = seconds(60);
+/** and, where they are seen to disagree, by no more than this. */
+const LONGEST_FRESH = seconds(3600);
 const SAY_AGAIN = seconds(60);
 /** In one turn: the manager has other work. */
 const EVICTIONS_AT_ONCE = 500;
+const EVICT_AGAIN = seconds(5);
 const QUESTIONS_AT_ONCE = 64;
 /** With those at once fewer in a second than a verifier lets a manager ask. */
 const LOOK_AGAIN = Millis(25);
@@ -42,17 +48,23 @@ export function receiveRevocationEvent(state: ManagerState, payload: Uint8Array,
   const instance = toHex(event.instance);
   const source = revocation.sources.get(instance);
   if (source !== undefined && event.beat <= source.beat) return false; // a repetition
-  const step = source === undefined ? null : event.number - source.number;
-  const inOrder = step === 0 || step === 1;
   const after = event.more === true ? null : toHex(event.state);
-  const known = inOrder || isKnown(state, after);
+  const known = source === undefined ? isKnown(state, after) : isNext(source, event);
   // what was asked in this process was asked by one who listened
   const isFirst = revocation.heardAt === null;
+  const wasHeard = hearsVerifier(revocation, world.now);
   noteSource(state, instance, event, after, world);
   const own = condemn(state, event.marks ?? [], world);
   if (!known) doubtAll(state, instance, world);
   settle(state, world);
+  if (!wasHeard && hearsVerifier(revocation, world.now)) goOnRenewing(state, world);
   return own || !(known || isFirst);
+}
+
+/** News that did not come leave a number that is not counted, or counted by a sign of life that does not follow the last. */
+function isNext(source: EventSource, { number, beat, marks, state }: RevocationEvent): boolean {
+  if (number === source.number) return source.state === null || source.state === toHex(state);
+  return number === source.number + 1 && (marks !== undefined || beat === source.beat + 1);
 }
 
 /** A state that we have come to by hearing every event of somebody needs no new judgement. */
@@ -65,19 +77,20 @@ function isKnown({ revocation }: ManagerState, state: string | null): boolean {
 function noteSource(
   state: ManagerState,
   instance: string,
-  { number, beat }: RevocationEvent,
+  { number, beat, time }: RevocationEvent,
   after: string | null,
   world: World,
 ): void {
   const { revocation } = state;
-  const isNew = !revocation.sources.has(instance);
+  const before = revocation.sources.get(instance) ?? null;
+  const { delay, late } = measureDelay(before?.delay ?? null, EpochSeconds(time), world);
   revocation.sources.delete(instance); // to the end of the order of use
-  revocation.sources.set(instance, { number, beat, state: after, heardAt: world.now });
+  revocation.sources.set(instance, { number, beat, state: after, heardAt: world.now, delay });
   if (revocation.sources.size > MAX_SOURCES) revocation.sources.delete(revocation.sources.keys().next().value!);
-  revocation.heardAt = world.now;
-  schedule(state.deadlines, 'silence', later(world.now, SILENCE));
-  if (isNew) log(state, 'info', 'verifier.heard', { instance });
-  if (!revocation.silent) return;
+  revocation.heardAt = Millis(Math.max(revocation.heardAt ?? Number.NEGATIVE_INFINITY, world.now - late));
+  schedule(state.deadlines, 'silence', later(revocation.heardAt, SILENCE));
+  if (before === null) log(state, 'info', 'verifier.heard', { instance });
+  if (!revocation.silent || !hearsVerifier(revocation, world.now)) return;
   revocation.silent = false;
   log(state, 'info', 'verifier.speaks', { instance });
 }
@@ -107,18 +120,21 @@ function condemn(state: ManagerState, marks: readonly Uint8Array[], world: World
   for (const mark of marks) {
     const key = markKey(mark);
     revocation.fresh.set(key, world.now);
-    for (const device of revocation.bearers.get(key) ?? []) revocation.condemned.add(device);
+    for (const device of revocation.bearers.get(key) ?? []) revocation.condemned.set(device, 'revoked');
   }
   forgetOldMarks(state, world);
-  evictCondemned(state, world);
+  if (marks.length > 0) evictCondemned(state, world);
   return (
     marks.length > 0 && identitiesOf(state).some(({ chain }) => bearsFreshMark(revocation, state.reader, chain, world))
   );
 }
 
-function forgetOldMarks({ revocation: { fresh } }: ManagerState, world: World): void {
+function forgetOldMarks({ revocation: { fresh, sources } }: ManagerState, world: World): void {
+  if (fresh.size === 0) return;
+  const heard = [...sources.values()].filter(({ heardAt }) => world.now < later(heardAt, LONGEST_FRESH));
+  const keep = new Set(heard.map(({ state }) => state)).size > 1 ? LONGEST_FRESH : FRESH;
   for (const [key, at] of fresh) {
-    if (fresh.size <= MAX_FRESH && world.now < later(at, FRESH)) return;
+    if (fresh.size <= MAX_FRESH && world.now < later(at, keep)) return;
     fresh.delete(key);
   }
 }
@@ -127,12 +143,25 @@ function forgetOldMarks({ revocation: { fresh } }: ManagerState, world: World): 
 export function evictCondemned(state: ManagerState, world: World): void {
   const { condemned } = state.revocation;
   let count = 0;
-  for (const device of condemned) {
+  for (const [device, reason] of condemned) {
     if (count++ >= EVICTIONS_AT_ONCE) return schedule(state.deadlines, 'evictions', later(world.now, Millis(1)));
     condemned.delete(device);
-    state.revocation.doubtful.delete(device);
-    evict(state, device, 'revoked', world);
+    evict(state, device, reason, world);
   }
+}
+
+/** What became of an eviction on disk: with one that is not there a restart would bring the device back. */
+export function evictionStored(
+  state: ManagerState,
+  device: DeviceId,
+  reason: Reason,
+  failure: string | null,
+  world: World,
+): void {
+  state.revocation.evicting--;
+  if (failure === null || !state.devices.has(device)) return;
+  state.revocation.condemned.set(device, reason);
+  schedule(state.deadlines, 'evictions', later(world.now, EVICT_AGAIN));
 }
 
 // ── Who is in doubt ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,6 +169,7 @@ export function evictCondemned(state: ManagerState, world: World): void {
 /** Who has a channel or a session comes first. */
 function doubtAll(state: ManagerState, instance: string, world: World): void {
   const { revocation, devices } = state;
+  askAnew(state, world);
   if (devices.size === 0) return;
   for (const device of state.channels.keys()) revocation.doubtful.add(device);
   for (const device of state.sessionsOf.keys()) revocation.doubtful.add(device);
@@ -151,7 +181,10 @@ function doubtAll(state: ManagerState, instance: string, world: World): void {
 /** Asks about some of those in doubt. */
 export function judgeDoubtful(state: ManagerState, world: World): void {
   const { doubtful } = state.revocation;
-  if (doubtful.size === 0) return settle(state, world);
+  if (doubtful.size === 0) {
+    settle(state, world);
+    return goOnRenewing(state, world);
+  }
   schedule(state.deadlines, 'doubts', later(world.now, LOOK_AGAIN));
   if (!hearsVerifier(state.revocation, world.now)) return;
   const asked = new Set<DeviceId>();
@@ -166,10 +199,16 @@ export function judgeDoubtful(state: ManagerState, world: World): void {
   }
 }
 
+/** Renewals that were withheld need not wait for their turn. */
+function goOnRenewing(state: ManagerState, world: World): void {
+  for (const [sid, { flow }] of state.sessions)
+    if (flow.state === 'renewing') schedule(state.deadlines, `session:${sid}`, world.now);
+}
+
 /** Everybody was judged in a state that all verifiers share: after a restart nobody need be asked for it again. */
 function settle(state: ManagerState, world: World): void {
   const { revocation } = state;
-  if (revocation.doubtful.size > 0 || revocation.condemned.size > 0) return;
+  if (revocation.doubtful.size > 0 || revocation.condemned.size > 0 || revocation.evicting > 0) return;
   const living = [...revocation.sources.values()].filter(({ heardAt }) => world.now < later(heardAt, SILENCE));
   const states = new Set(living.map((source) => source.state));
   const [shared] = states;

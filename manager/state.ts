@@ -7,7 +7,7 @@ import type { Channel } from '../protocol/channel.ts';
 import type { PublicKey } from '../protocol/crypto.ts';
 import type { Deadlines } from '../protocol/deadlines.ts';
 import type { LoginIdentity } from '../protocol/login.ts';
-import type { ChannelMessage, Purpose } from '../protocol/messages.ts';
+import type { ChannelMessage, Purpose, Reason } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { OfferList } from '../protocol/proposal.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
@@ -133,6 +133,7 @@ export type Continuation =
       readonly requestId: Uint8Array;
     }
   | { readonly next: 'granted'; readonly sid: string; readonly epoch: number }
+  | { readonly next: 'evicted'; readonly device: DeviceId; readonly reason: Reason }
   | {
       readonly next: 'retirement';
       /** null: none any more. */

@@ -14,6 +14,7 @@ import type { Proposal } from '../protocol/messages.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Holder, Wishes } from './test-authority.ts';
+import type { TownVerifier } from './town-verifier.ts';
 
 export interface Packet {
   readonly from: string;
@@ -82,7 +83,10 @@ export interface Town {
   readonly managerLogs: string[];
   readonly store: Store;
   readonly verifierKey: Holder;
+  readonly verifiers: readonly TownVerifier[];
+  /** Of everything but events of verifiers. */
   meddler: Meddler;
+  /** All of them. */
   verifierAway: boolean;
   /** The disk of the manager refuses. */
   diskBroken: boolean;
@@ -100,6 +104,7 @@ export interface Town {
   inject(topic: Topic, payload: Uint8Array): void;
   restartManager(): void;
   restartBroker(): void;
+  /** At every verifier, which say so at once. */
   revoke(...holders: Holder[]): void;
 }
 
@@ -116,6 +121,8 @@ export interface TownWishes {
   readonly newKey?: (algorithm: 'p256' | 'p384' | 'ed25519') => GeneratedSigningKey;
   /** The crypto half of a party: `manager`, `verifier` or a device. */
   readonly newCrypto?: (party: string, counter: PublicKeyCounter) => Crypto;
+  /** How many there are, each with a key of its own, all of them pinned; one when absent. */
+  readonly verifiers?: number;
   readonly signVerdictsWith?: Holder;
   readonly verdictMaxAge?: number;
   readonly managerSuites?: readonly number[];

@@ -20,12 +20,9 @@ import { inboxes } from '../device-agent/outbox.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import { createManager } from '../manager/creation.ts';
 import type { Effect as ManagerEffect } from '../manager/effects.ts';
-import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { type ManagerEvent, stepManager } from '../manager/manager.ts';
-import { ALLOW_ALL } from '../manager/policy.ts';
 import { loadRegistry } from '../manager/registry.ts';
-import { BUILT_IN_RULES } from '../manager/rules.ts';
-import type { ManagerState, Settings } from '../manager/state.ts';
+import type { ManagerState } from '../manager/state.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
@@ -36,16 +33,14 @@ import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
-import { EVENT_EVERY } from '../protocol/revocation-event.ts';
-import { crlSet } from '../protocol/revocation-list.ts';
-import { certificateMark } from '../protocol/revocation-mark.ts';
 import { CHANNEL_SUITES, type Cipher, longestTagBits, type Suite } from '../protocol/suites.ts';
 import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type LinkId, type Millis, seconds, Topic } from '../protocol/units.ts';
-import { createVerifier, type VerifierPolicy } from '../verifier/verifier.ts';
+import { type DeviceId, type LinkId, type Millis, Topic } from '../protocol/units.ts';
 import { outsideAuthority } from './outside-authority.ts';
-import { AT, ca, certify, crlOf, DEVICE_WISHES, type Holder, MANAGER_WISHES, reader, root } from './test-authority.ts';
+import { AT, ca, certify, DEVICE_WISHES, MANAGER_WISHES, reader, root } from './test-authority.ts';
 import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
+import { townSettings } from './town-settings.ts';
+import { townVerifier } from './town-verifier.ts';
 
 export const proposal = (
   cipher: Cipher,
@@ -95,11 +90,14 @@ export function town(wishes: TownWishes = {}): Town {
       },
       issuer,
     );
-  const verifierKey = certify(
-    'verifier',
-    { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier], key: newKey('p256') },
-    issuer,
+  const holders = Array.from({ length: wishes.verifiers ?? 1 }, () =>
+    certify(
+      'verifier',
+      { ...DEVICE_WISHES, extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriVerifier], key: newKey('p256') },
+      issuer,
+    ),
   );
+  const verifierKey = holders[0]!;
   const managerCrypto = newCrypto('manager', newPublicKeyCounter());
   const sealingKey = managerCrypto.random(32);
   const store = memoryStore();
@@ -107,7 +105,6 @@ export function town(wishes: TownWishes = {}): Town {
   const packets: Packet[] = [];
   const pending: (() => unknown)[] = [];
   const devices: TownDevice[] = [];
-  const revoked: Holder[] = [];
 
   function brokerPolicy() {
     return brokerState(topics, { manager: null, verifier: null });
@@ -139,72 +136,27 @@ export function town(wishes: TownWishes = {}): Town {
   const outside = wishes.outside === true;
   const hub = memoryHub(outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : own);
 
-  // ── Verifier ──
-  const verifierCrypto = newCrypto('verifier', newPublicKeyCounter());
-  const verifierPolicy = (): VerifierPolicy => ({
-    anchors: [anchor.certificate],
-    revocation: revoked.length === 0 ? null : crlSet([crlOf(issuer, revoked), crlOf(anchor, [])]),
-    revokedKeys: new Set(),
-    revokedMarks: new Set(
-      revoked.map(({ certificate }) => certificateMark(verifierCrypto, certificate.issuer, certificate.serial)),
-    ),
-    version: revoked.length + 1,
-  });
-  const verifier = createVerifier(
-    {
-      reader,
-      signingKey: (wishes.signVerdictsWith ?? verifierKey).key.key,
+  // ── Verifiers ──
+  const authorities = [anchor, issuer];
+  const verifiers = holders.map((holder, index) =>
+    townVerifier({
+      name: index === 0 ? 'verifier' : `verifier-${index + 1}`,
+      hub,
+      topics,
+      clock,
+      holder: index === 0 ? (wishes.signVerdictsWith ?? holder) : holder,
+      authorities,
+      crypto: newCrypto('verifier', newPublicKeyCounter()),
       maxAgeSeconds: wishes.verdictMaxAge ?? 3600,
-      questionsPerSecond: { device: 1000, manager: 10_000 },
-    },
-    verifierPolicy(),
+      say: pass,
+    }),
   );
-  const verifierLink: Transport = hub.transport({
-    service: 'verifier',
-    subscriptions: () => [Topic(`${topics.root}/v/q/+`)],
-    observer: {
-      up: () => {},
-      down: () => {},
-      received(topic, payload) {
-        const place = topics.parse(topic);
-        if (place?.kind !== 'verifier-question' || self.verifierAway) return;
-        const answer = verifier.answer(place.asker, payload, {
-          now: clock.now(),
-          wall: clock.wall(),
-          crypto: verifierCrypto,
-        });
-        if (answer.kind === 'judged')
-          pass('verifier', verifierLink, topics.verifierAnswer(place.asker), answer.payload);
-      },
-    },
-  });
 
   // ── Manager ──
-  const settings: Settings = {
-    name: 'home-manager',
-    topics,
-    broker: outside ? 'outside' : 'kagimori',
-    listings: new Map(),
-    admit: 'certified',
-    connectPolicy: ALLOW_ALL,
-    rules: BUILT_IN_RULES,
-    authenticateOnly: false,
-    lifetimeSeconds: { byDefault: 3600, atMost: 86_400 },
-    flowLimits: DEFAULT_FLOW_LIMITS,
-    limits: {
-      halfOpen: 1000,
-      exchangeTimeout: seconds(10),
-      questionTimeout: seconds(5),
-      closeTimeout: seconds(3),
-      linkGrace: seconds(120),
-      sessionsPerDevice: 1000,
-      pendingPerDevice: 64,
-    },
-    ...wishes.settings,
-  };
+  const settings = townSettings(topics, outside, wishes.settings);
   const managerLogs: string[] = [];
   const worldOf = (crypto: Crypto) => ({ now: clock.now(), wall: clock.wall(), crypto });
-  const newManager = (): ManagerState =>
+  const newManager = (before: ManagerState | null): ManagerState =>
     createManager(
       {
         settings,
@@ -223,7 +175,7 @@ export function town(wishes: TownWishes = {}): Town {
           cipherSuites: suitesFor(holder.key.key),
           channelSuites: CHANNEL_SUITES.map((_, number) => number),
         })),
-        verifierKeys: [managerCrypto.publicKey(verifierKey.certificate.spki)!],
+        verifierKeys: before?.verifierKeys ?? holders.map((one) => managerCrypto.publicKey(one.certificate.spki)!),
         reader,
         sealingKey,
       },
@@ -277,6 +229,7 @@ export function town(wishes: TownWishes = {}): Town {
   }
 
   const add = (name: string, wish: DeviceWishes = {}): TownDevice => {
+    if (wish.issuer !== undefined && !authorities.includes(wish.issuer)) authorities.push(wish.issuer);
     const holder =
       wish.holder ??
       certify(
@@ -438,30 +391,31 @@ export function town(wishes: TownWishes = {}): Town {
       .filter(({ service, device, ending }) => service === null && device === null && !ending)
       .map(({ id, since }) => ({ id, until: since + broker.state.limits.loginTimeoutMs }));
 
-  /**
-   * The verifier's sign of life, and its news. It is due each second, and comes when somebody looks: a day of signatures
-   * would take minutes.
-   */
-  let spokeAt: Millis | null = null;
-  const speak = (): void => {
-    if (self.verifierAway || (spokeAt !== null && clock.now() - spokeAt < EVENT_EVERY)) return;
-    spokeAt = clock.now();
-    const world = { now: clock.now(), wall: clock.wall(), crypto: verifierCrypto };
-    for (const event of verifier.events(world)) verifierLink.publish(topics.verifierEvents, event, 1);
-    hub.flush();
-  };
   const managerDue = (): Millis | null => {
     const { deadlines } = self.manager;
-    if (self.verifierAway) return nextDeadline(deadlines);
+    // one that speaks in time is not waited for second by second: a day of signatures would take minutes
+    if (!verifiers.some(({ speaksFreely }) => speaksFreely)) return nextDeadline(deadlines);
     const times = [...deadlines.current].filter(([key]) => key !== 'silence').map(([, at]) => at);
     return times.length === 0 ? null : (Math.min(...times) as Millis);
+  };
+  const speak = (): void => {
+    for (const verifier of verifiers) verifier.speak();
+    hub.flush();
+  };
+  const speakAtOnce = (): void => {
+    for (const verifier of verifiers) verifier.speakAtOnce();
+    flush();
   };
 
   const advance = (ms: number): void => {
     const end = clock.now() + ms;
     for (;;) {
       flush();
-      const times = [managerDue(), ...devices.map(({ state }) => nextDeadline(state.deadlines))];
+      const times = [
+        managerDue(),
+        ...verifiers.map(({ speaksAt }) => speaksAt),
+        ...devices.map(({ state }) => nextDeadline(state.deadlines)),
+      ];
       const next = Math.min(end, ...times.filter((time) => time !== null), ...newLinks().map(({ until }) => until));
       clock.advance(Math.max(0, next - clock.now()));
       for (const { id, until } of newLinks()) if (until <= clock.now()) hub.cut(id, 'it did not log in in time');
@@ -478,13 +432,19 @@ export function town(wishes: TownWishes = {}): Town {
     packets,
     ca: issuer,
     root: anchor,
-    manager: newManager(),
+    manager: newManager(null),
     managerCrypto,
     managerLogs,
     store,
     verifierKey,
+    verifiers,
     meddler: () => 'pass',
-    verifierAway: false,
+    get verifierAway() {
+      return verifiers.every(({ away }) => away);
+    },
+    set verifierAway(away: boolean) {
+      for (const verifier of verifiers) verifier.away = away;
+    },
     diskBroken: false,
     diskFrozen: false,
     world: () => worldOf(managerCrypto),
@@ -502,32 +462,24 @@ export function town(wishes: TownWishes = {}): Town {
       void managerLink.close();
       hub.flush();
       self.diskFrozen = false;
-      self.manager = newManager();
+      self.manager = newManager(self.manager);
       managerLink = openManager();
       flush();
-      spokeAt = null;
-      speak();
-      flush();
+      speakAtOnce();
     },
     restartBroker() {
       const links = [...broker.state.links.keys()];
       broker.state = brokerPolicy();
       for (const link of links) hub.cut(link, 'the broker went away');
       flush();
-      spokeAt = null;
-      speak();
-      flush();
+      speakAtOnce();
     },
     revoke(...holders) {
-      revoked.push(...holders);
-      verifier.adopt(verifierPolicy());
-      spokeAt = null;
-      speak();
+      for (const verifier of verifiers) verifier.revoke(...holders);
       flush();
     },
   };
   flush();
-  speak();
-  flush();
+  speakAtOnce();
   return self;
 }

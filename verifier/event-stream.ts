@@ -42,6 +42,8 @@ export function eventStream(initial: Revoked): EventStream {
       if (pending === null) return [{ instance, beat: beat++, number, time, state }];
       const now = pending;
       const marks = newMarks(told, now);
+      // what was issued under an anchor that is gone bears no mark: a number that is left out has everybody judged anew
+      if (someAnchorGone(told, now)) number++;
       told = now;
       pending = null;
       const before = state;
@@ -64,6 +66,9 @@ function newMarks(before: Revoked, now: Revoked): Uint8Array[] {
   const isNew = (mark: string): boolean => !before.revokedMarks.has(mark) && !before.revokedKeys.has(mark);
   return [...now.revokedMarks, ...now.revokedKeys].filter(isNew).map(fromHex);
 }
+
+const someAnchorGone = (before: Revoked, now: Revoked): boolean =>
+  before.anchors.some(({ der }) => !now.anchors.some((anchor) => equal(anchor.der, der)));
 
 /** Equal for two processes that call the same things revoked under the same anchors, whenever they began. */
 function stateOf(crypto: Crypto, { anchors, revokedMarks, revokedKeys }: Revoked): Uint8Array {

@@ -25,6 +25,7 @@ function settled(seed: number, devices: readonly DevicePlan[] = PLAN.devices, mo
   return world;
 }
 const allRegistered = (world: SimWorld): boolean =>
+  world.manager.state.revocation.heardAt !== null &&
   [...world.devices.values()].every(({ state }) => state.registration.acknowledged !== null && state.channel !== null);
 const device = (world: SimWorld, name: string) => world.devices.get(name)!;
 const nowMs = (world: SimWorld): number => world.now() / 1000;
