@@ -79,11 +79,14 @@ function readSingle(single: OcspSingle, at: EpochSeconds): Revocation {
   return until < at ? unknown('the OCSP answer is out of date', until) : { status: 'good', until };
 }
 
-/** The good one that holds longest; else one that is merely old; else whatever there is. */
+/** The good one that holds longest; else the one that did so last; else whatever there is. */
 function newest(found: readonly Revocation[]): Revocation {
-  const rank = (one: Revocation): number =>
-    one.status === 'good' ? one.until * 2 : one.status === 'unknown' ? (one.staleSince ?? -1) : -1;
-  return found.reduce((best, one) => (rank(one) > rank(best) ? one : best));
+  const end = (one: Revocation): number => {
+    if (one.status === 'good') return one.until;
+    return one.status === 'unknown' ? (one.staleSince ?? 0) : 0;
+  };
+  // What is good ends now or later, what is merely old ended before.
+  return found.reduce((best, one) => (end(one) > end(best) ? one : best));
 }
 
 // ── who signed ──────────────────────────────────────────────────────────────────────────────────────────────────────

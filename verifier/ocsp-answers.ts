@@ -48,6 +48,8 @@ const MAX_HELD = 10_000;
 const MAX_WANTED = 1000;
 /** After a failure nobody is asked again for so long, however often the certificate comes. */
 const RETRY_SECONDS = 10;
+/** What is revoked hardly ever comes back (from hold). */
+const REVOKED_SECONDS = 300;
 
 interface Held {
   /** The issuer's key under which the answer was checked: another CA may bear the same name. */
@@ -139,5 +141,6 @@ function ageTo(answer: Revocation, at: EpochSeconds): Revocation {
 
 /** At half of its time, so that a certificate in use is asked about before its answer runs out. */
 function refreshOf(fresh: Revocation, at: EpochSeconds): number {
+  if (fresh.status === 'revoked') return at + REVOKED_SECONDS;
   return at + Math.max(RETRY_SECONDS, fresh.status === 'good' ? (fresh.until - at) / 2 : 0);
 }
