@@ -43,8 +43,15 @@ export function readLeaf(path: string): Leaf {
 }
 
 /** @throws Failure, FileFault when a file holds no certificate, not even a broken one */
-export function readCertificates(paths: readonly string[]): Heap<ParsedCertificate> {
+export function readAnchors(paths: readonly string[]): Heap<ParsedCertificate> {
   return readHeap(paths, MAX_HEAP_FILE_BYTES, CERTIFICATE, (der) => reader.readCertificate(der));
+}
+
+/** An empty file is an empty heap here: nobody stands between. @throws as `readAnchors` */
+export function readIntermediates(paths: readonly string[]): Heap<ParsedCertificate> {
+  const blank = paths.filter((path) => readBounded(path, MAX_HEAP_FILE_BYTES).every((byte) => byte <= SPACE));
+  const { items, remarks } = readAnchors(paths.filter((path) => !blank.includes(path)));
+  return { items, remarks: [...blank.map((path) => `${printable(path)}: empty`), ...remarks] };
 }
 
 /** @throws Failure, FileFault when a file holds no list, not even a broken one */
@@ -87,6 +94,7 @@ function readHeap<T extends { readonly der: Uint8Array }>(
   return { items: [...items.values()], remarks };
 }
 
+const SPACE = 0x20;
 const DER_SEQUENCE = 0x30;
 /** A block that does not end runs to the end of the file. */
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----(.*?)(?:-----END \1-----|$)/gs;

@@ -108,7 +108,8 @@ test('files that hold nothing of the kind cannot be used: exit code 2, and a lin
     [{ leaf: new Uint8Array(70_000).fill(0x30) }, /a certificate of more than 65536 bytes/],
     [{ leaf: new Uint8Array(1_100_000).fill(0x30) }, /more than 1048576 bytes/],
     [{ anchors: ['nothing'] }, /no certificate in it/],
-    [{ intermediates: [''] }, /no certificate in it/],
+    [{ intermediates: ['x'] }, /no certificate in it/],
+    [{ anchors: [''] }, /no certificate in it/],
     [{ crls: [pem(anchor)] }, /no revocation list in it \(it holds CERTIFICATE\)/],
   ];
   for (const [files, what] of unusable) {
@@ -129,6 +130,7 @@ test('what cannot be read among others is passed over with a remark, and never h
   assert.deepEqual([heap.valid, heap.remarks.length], [true, 1]);
   assert.match(heap.remarks[0]!, /certificate 1 is not in the form that the profile asks for; passed over$/);
   assert.equal(await reasonOf({ intermediates: [broken] }), 'unknown-issuer');
+  assert.match((await check({ intermediates: ['\n', pem(middle)] })).remarks.join(), /: empty$/);
   assert.equal(
     await reasonOf({ anchors: [anchor.certificate.der.subarray(1, 100), pem(anchor)] }).catch(() => 'thrown'),
     'thrown',
