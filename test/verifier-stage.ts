@@ -52,7 +52,8 @@ export interface Stage {
   /** Waits until that holds. */
   until(what: string, holds: () => boolean): Promise<void>;
   refusals(): readonly string[];
-  marks(): ReadonlySet<string>;
+  /** Of all certificates that were told of. */
+  readonly marks: ReadonlySet<string>;
   close(): Promise<void>;
 }
 
@@ -67,6 +68,7 @@ export async function startStage(t: TestContext, config: VerifierConfig, clock: 
   const events: VerifierEvent[] = [];
   const answers = new Map<string, Uint8Array>();
   const told: RevocationEvent[] = [];
+  const marks = new Set<string>();
   const manager = hub.transport({
     subscriptions: () => [topics.verifierAnswer(MANAGER), topics.verifierEvents],
     observer: {
@@ -75,7 +77,9 @@ export async function startStage(t: TestContext, config: VerifierConfig, clock: 
       received(topic, payload) {
         if (topic === topics.verifierEvents) {
           const expected = { verifierKeys: [keyOf()], now: EpochSeconds(clock.at), maxClockSkew: 0 };
-          told.push(checkEvent(crypto, payload, expected));
+          const event = checkEvent(crypto, payload, expected);
+          told.push(event);
+          for (const mark of event.marks ?? []) marks.add(Buffer.from(mark).toString('hex'));
           return;
         }
         const { requestId, verdict } = Judgement.decode(payload);
@@ -113,7 +117,7 @@ export async function startStage(t: TestContext, config: VerifierConfig, clock: 
     until,
     close,
     refusals: () => events.flatMap((event) => (event.kind === 'refused' ? [event.reason] : [])),
-    marks: () => new Set(told.flatMap(({ marks = [] }) => marks.map((mark) => Buffer.from(mark).toString('hex')))),
+    marks,
     async ask(leaf = router) {
       const chain = [leaf.certificate.der, middle.certificate.der];
       const requestId = crypto.random(16);

@@ -46,7 +46,7 @@ test('[P4] [B6] lists are fetched, and what a newer one names is told to manager
   publish(server, 2, [router]);
   await stage.service.reloadAll();
   assert.equal(await stage.ask(), 'revoked');
-  await stage.until('the event', () => stage.marks().has(markOf(router)));
+  await stage.until('the event', () => stage.marks.has(markOf(router)));
   assert.equal(await stage.ask(lamp), 'good');
 });
 
@@ -148,9 +148,9 @@ test('[P4] the list of a CA that nobody named counts once a chain was judged goo
   const stage = await startStage(t, house.configWith({}));
   await stage.service.reloadAll();
   assert.equal(await stage.ask(), 'revoked'); // its chain proves the list for this question
-  assert.equal(stage.marks().has(markOf(router)), false);
+  assert.equal(stage.marks.has(markOf(router)), false);
   assert.equal(await stage.ask(lamp), 'good');
-  await stage.until('the event', () => stage.marks().has(markOf(router)));
+  await stage.until('the event', () => stage.marks.has(markOf(router)));
   await stage.close();
   const again = await startStage(t, house.configWith({}));
   assert.equal((await statusOf(again)).revokedCertificates, 1);
@@ -244,7 +244,7 @@ test('[P4] [B6] what a list does not decide is asked of the CA’s responder; a 
   const stage = await startStage(t, config);
   const reasons = await Promise.all([stage.ask(lamp), stage.ask(lamp), stage.ask(), stage.ask(lamp)]);
   assert.deepEqual(reasons, ['good', 'good', 'revoked', 'good']);
-  await stage.until('the event', () => stage.marks().has(markOf(router)));
+  await stage.until('the event', () => stage.marks.has(markOf(router)));
   const [responder] = (await statusOf(stage)).ocsp as { asked: number; fault: null }[];
   assert.deepEqual([responder!.asked, responder!.fault], [2, null], 'each certificate once');
   const { good, bad } = stage.service.counters;
