@@ -46,9 +46,10 @@ export interface Judgement {
 
 export function judge(question: JudgeQuestion): Judgement {
   const { leaf, anchors, purpose } = question;
+  const crypto = nodeCrypto();
   const found = findPath({
     ...question,
-    crypto: nodeCrypto(),
+    crypto,
     at: EpochSeconds(question.at),
     maxDepth: Math.min(question.maxDepth ?? DEFAULT_MAX_DEPTH, DEFAULT_MAX_DEPTH),
   });
@@ -57,6 +58,12 @@ export function judge(question: JudgeQuestion): Judgement {
     const { reason, index } = found;
     const culprit = index < path.length ? path[index]! : anchor;
     return { fault: { reason, detail: detailOf(found, culprit), index }, path, anchor, until: null };
+  }
+  if (purpose === 'server') {
+    const index = [...path, found.anchor].findIndex(({ spki }) => (crypto.publicKey(spki)?.bits ?? 0) % 8 !== 0);
+    // [Baseline Requirements §6.1.5]
+    const detail = 'an RSA key whose modulus is no whole number of bytes';
+    if (index >= 0) return { fault: { reason: 'weak-key', detail, index }, path, anchor, until: null };
   }
   const missing = question.names.find((one) => !isHeld(leaf, one, purpose));
   if (missing !== undefined) {

@@ -3,6 +3,7 @@
  * `kagimori verifier check`; made by an authority of our own. @spec RFC 5280 §4, §6.1, RFC 9525 §6
  */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import type { CheckReason } from '../../cli/verifier-check/check-reasons.ts';
 import { type JudgeQuestion, judge, readWantedName } from '../../cli/verifier-check/judgement.ts';
@@ -59,6 +60,12 @@ const between = (wishes: MadeWishes): CheckReason | 'valid' => {
 };
 const empty = commonName('').subarray(0, 0); // no bytes: for fields that are to be empty
 const noName = sequence(empty);
+
+/** Of a leaf: it signs nothing here. */
+function rsa(modulusLength: number): ReturnType<typeof generateSigningKey> {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength });
+  return { ...generateSigningKey('p256'), publicSpki: publicKey.export({ type: 'spki', format: 'der' }) };
+}
 
 type Case = readonly [what: string, expected: CheckReason | 'valid', () => CheckReason | 'valid'];
 
@@ -210,6 +217,9 @@ const CONFORMANCE: readonly Case[] = [
     () => between({ extra: [[ID.policyConstraints, false, sequence(der(0x80, Uint8Array.of(3)))]] }),
   ],
   ['signed with SHA-1', 'weak-signature', () => server({ weakly: true })],
+  ['an RSA key of 2048 bits', 'valid', () => server({ key: rsa(2048) })],
+  ['an RSA key of 2052 bits', 'weak-key', () => server({ key: rsa(2052) })],
+  ['an RSA key of 1024 bits', 'weak-key', () => server({ key: rsa(1024) })],
 ];
 
 const PERIODS: readonly Case[] = [
