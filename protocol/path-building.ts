@@ -4,9 +4,9 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { nameKey, type ParsedCertificate } from './certificate.ts';
-import type { VerdictReason } from './messages.ts';
+import { MAX_CHAIN, type VerdictReason } from './messages.ts';
 import { fault, type PathFault } from './path-fault.ts';
-import { walk } from './path-search.ts';
+import { distance, walk } from './path-search.ts';
 import { admissionFault, judgePath, type PathFinding, type PathQuestion } from './path-validation.ts';
 import { pathWork } from './path-work.ts';
 
@@ -43,7 +43,9 @@ export function findPath(search: PathSearch): SearchFinding {
     if (!work.step()) return false;
     const all = [...path, next];
     const found = admissionFault(work, all, search.at);
-    if (found !== null) note(found, all);
+    // A namesake that nobody pointed at tells nothing.
+    const isNamesake = found?.reason === 'bad-signature' && distance(path.at(-1)!, next) === 2;
+    if (found !== null && !isNamesake) note(found, all);
     return found === null;
   };
   const issuersOf = ({ issuer }: ParsedCertificate) => byName.get(nameKey(issuer)) ?? [];
@@ -83,7 +85,8 @@ function sorted(intermediates: readonly ParsedCertificate[]) {
   return { heap: [...byName.values()].flat(), byName };
 }
 
-const tooLong = (maxDepth: number): PathFault => fault('chain-too-long', `more than ${maxDepth} intermediates`, 0);
+const tooLong = (maxDepth: number): PathFault =>
+  fault('chain-too-long', `more than ${Math.min(maxDepth, MAX_CHAIN - 1)} intermediates`, 0);
 
 /** From the least telling on; what is not here tells more, what is in the last row most. */
 const RANKS: readonly (readonly VerdictReason[])[] = [

@@ -54,9 +54,13 @@ function isTwin(a: ParsedCertificate, b: ParsedCertificate): boolean {
   return equal(a.spki, b.spki) && sameName(a.subject, b.subject);
 }
 
+/** 0: the key identifiers name each other, 1: they do not say, 2: they name somebody else. */
+export function distance({ extensions: { authorityKeyId } }: ParsedCertificate, issuer: ParsedCertificate): 0 | 1 | 2 {
+  const { subjectKeyId } = issuer.extensions;
+  if (authorityKeyId === null || subjectKeyId === null) return 1;
+  return equal(authorityKeyId, subjectKeyId) ? 0 : 2;
+}
+
 function likeliestFirst(below: ParsedCertificate, issuers: readonly ParsedCertificate[]): ParsedCertificate[] {
-  const wanted = below.extensions.authorityKeyId;
-  const rank = ({ extensions: { subjectKeyId } }: ParsedCertificate): number =>
-    wanted === null || subjectKeyId === null ? 1 : equal(wanted, subjectKeyId) ? 0 : 2;
-  return issuers.toSorted((a, b) => rank(a) - rank(b));
+  return issuers.toSorted((a, b) => distance(below, a) - distance(below, b));
 }

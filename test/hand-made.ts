@@ -144,6 +144,8 @@ export const unknownCritical = extension('1.3.6.1.4.1.99999.7', true, der(TAG.nu
 export interface Maker {
   readonly name: Uint8Array;
   readonly key: GeneratedSigningKey;
+  /** The key that it says it signs with; absent: its own. */
+  readonly idOf?: GeneratedSigningKey;
 }
 
 export const maker = (dn: Uint8Array | string): Maker => ({
@@ -156,7 +158,8 @@ export const utcTime = (at: number): Uint8Array => der(TAG.utcTime, encodeUtf8(d
 export const generalizedTime = (at: number): Uint8Array => der(TAG.generalizedTime, encodeUtf8(digits(at)));
 
 const keyId = ({ key }: Maker): Uint8Array => crypto.hash('sha-256', key.publicSpki).subarray(0, 20);
-const authority = (by: Maker): Uint8Array => extension('2.5.29.35', false, sequence(implicit(0, keyId(by))));
+const authority = ({ name: dn, key, idOf = key }: Maker): Uint8Array =>
+  extension('2.5.29.35', false, sequence(implicit(0, keyId({ name: dn, key: idOf }))));
 
 const ALGORITHM = writeSignatureAlgorithm('ecdsa-sha256');
 
