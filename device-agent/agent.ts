@@ -19,6 +19,7 @@ import {
   receiveDenied,
   receiveGrant,
   refuseAsk,
+  refuseCalls,
   sendCalls,
 } from './calling.ts';
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
@@ -224,7 +225,7 @@ function receiveExchange(
     state.charged = own.cost;
     try {
       if (kind === 'message2') joining.receiveMessage2(state, body, world);
-      else if (kind === 'message4') joining.receiveMessage4(state, body, world);
+      else if (kind === 'message4') receiveMessage4(state, body, world);
       else if (kind === 'resumed') joining.receiveResumed(state, body, world);
       else if (kind === 'error') joining.receiveError(state, body, world);
       else if (kind === 'busy') joining.receiveBusy(state, body, world);
@@ -245,6 +246,11 @@ function receiveExchange(
   if (kind === 'message3' && invitation !== null && equal(invitation.exchange, exchange)) {
     invited.receiveMessage3(state, body, frame, world);
   }
+}
+
+function receiveMessage4(state: AgentState, body: Uint8Array, world: World): void {
+  joining.receiveMessage4(state, body, world);
+  if (state.joining === null) refuseCalls(state);
 }
 
 function receiveRecord(state: AgentState, record: Uint8Array, world: World): void {

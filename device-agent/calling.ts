@@ -93,6 +93,14 @@ export function receiveDenied(state: AgentState, message: MessageOf<'Denied'>, b
   callFailed(state, key, message.reason, message.detail ?? null);
 }
 
+/** The login was denied: nobody need wait for a session that cannot come. A verifier that is away may be back in time. */
+export function refuseCalls(state: AgentState): void {
+  const { denied } = state;
+  if (denied === null || denied === 'verifier-away') return;
+  const reason = denied === 'revoked' ? 'revoked' : 'unreachable';
+  for (const key of [...state.calls.keys()]) callFailed(state, key, reason, `this device is not let in: ${denied}`);
+}
+
 export function callTimedOut(state: AgentState, key: string): void {
   callFailed(state, key, 'timeout', 'no decision in time: the callee still thinks, or the manager is away');
 }
