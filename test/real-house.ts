@@ -40,6 +40,8 @@ export interface HouseOptions {
   readonly managerYaml?: string;
   /** Further lines of the verifier's. */
   readonly verifierYaml?: string;
+  /** `info` where much is said; `debug` when absent. */
+  readonly logLevel?: 'debug' | 'info';
   /** What a party's process finds in its environment, beside what this one has. @param at  path of a file in the house */
   readonly environment?: (party: Party, at: House['at']) => NodeJS.ProcessEnv;
   /** Puts something between the broker and everybody else. @returns where they connect instead */
@@ -54,6 +56,7 @@ export interface Ear {
   until(what: string, fits: (news: News) => boolean): Promise<News>;
 }
 
+/** `verifier.second` is another verifier, whose `verifier.second.yaml` the test writes. */
 export type Party = 'broker' | 'verifier' | 'manager' | (string & {});
 
 export interface House {
@@ -104,8 +107,9 @@ export async function buildHouse(options: HouseOptions, after: (end: () => Promi
   write('broker.yaml', brokerYaml(options.listen ?? '  - { kind: tcp, host: 127.0.0.1, port: 0 }', brokerMore));
 
   const start = async (party: Party): Promise<RealProcess> => {
-    const kind = ['broker', 'verifier', 'manager'].includes(party) ? party : 'agent';
-    const logging = ['--json', '--log', 'json', '--log-level', 'debug'];
+    const [service] = party.split('.');
+    const kind = ['broker', 'verifier', 'manager'].includes(service!) ? service! : 'agent';
+    const logging = ['--json', '--log', 'json', '--log-level', options.logLevel ?? 'debug'];
     const args = [kind, 'run', '--config', at(`${party}.yaml`), ...logging];
     const running = startCommand(args, undefined, options.environment?.(party, at));
     ran.push(running);

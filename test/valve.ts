@@ -8,6 +8,8 @@ import { connect, createServer, type Socket } from 'node:net';
 export interface Valve {
   readonly url: string;
   shut(): void;
+  /** As somebody who pulls the plug of a switch: connections end, and new ones until `open` too. */
+  cut(): void;
   open(): void;
   close(): void;
 }
@@ -17,6 +19,7 @@ export async function valveTo(brokerUrl: string): Promise<Valve> {
   const { hostname, port } = new URL(brokerUrl);
   const sockets = new Set<Socket>();
   let flowing = true;
+  let refusing = false;
   const pass = (from: Socket, to: Socket): void => {
     sockets.add(from);
     from.setNoDelay(true);
@@ -29,6 +32,7 @@ export async function valveTo(brokerUrl: string): Promise<Valve> {
     });
   };
   const server = createServer((near) => {
+    if (refusing) return void near.on('error', () => {}).destroy();
     if (!flowing) return void sockets.add(near.on('error', () => {}).on('close', () => sockets.delete(near)));
     const far = connect(Number(port), hostname);
     pass(near, far);
@@ -41,8 +45,13 @@ export async function valveTo(brokerUrl: string): Promise<Valve> {
     shut() {
       flowing = false;
     },
+    cut() {
+      refusing = true;
+      for (const socket of sockets) socket.destroy();
+    },
     open() {
       flowing = true;
+      refusing = false;
     },
     close() {
       server.close();
