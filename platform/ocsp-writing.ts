@@ -6,7 +6,7 @@ import type { KeyAlgorithm, SignatureAlgorithm, SigningKey } from '../protocol/c
 import type { CertIdHash, OcspAnswerContent, OcspErrorStatus, OcspPeriod, OcspStatus } from '../protocol/ocsp.ts';
 import { expect } from './asn1.ts';
 import { certIdHash } from './crypto-cert-id.ts';
-import { DerFault, explicit, implicit, scanDer, spansOf, TAG } from './der.ts';
+import { DerFault, explicit, implicit, type Span, scanDer, spansOf, TAG } from './der.ts';
 import {
   bitStringTree,
   type Der,
@@ -46,30 +46,41 @@ const SIGNATURE_OF: Readonly<Record<KeyAlgorithm, SignatureAlgorithm>> = {
   rsa: 'rsa-pkcs1-sha256',
 };
 
+const MAX_KEY_ELEMENTS = 16;
+
 const NONCE = writeOid(NONCE_OID);
 const BASIC = writeOid(BASIC_OID);
 const NULL = writeDer(derTree(TAG.null));
 const GOOD = writeDer(derTree(implicit(0)));
 const UNKNOWN = writeDer(derTree(implicit(2)));
 
-/** Bits of the key, without the count of unused ones, out of SubjectPublicKeyInfo. @throws DerFault */
-function keyBits(spki: Uint8Array): Uint8Array {
-  const [, bits] = spansOf(expect(scanDer(spki, 16), TAG.sequence).content);
-  const { content } = expect(bits, TAG.bitString);
-  if (content[0] !== 0) throw new DerFault('a key that is no whole number of bytes');
-  return content.subarray(1);
+/** Bits of the key, without the count of unused ones. @returns null when it is no SubjectPublicKeyInfo */
+function keyBits(spki: Uint8Array): Uint8Array | null {
+  const [, bits] = orEmpty(spki);
+  return bits?.tag === TAG.bitString && bits.content[0] === 0 ? bits.content.subarray(1) : null;
 }
 
-/** issuerNameHash and issuerKeyHash of a CertID. @param name  Name, DER @throws DerFault when `spki` is none */
+/** Members of a SEQUENCE. */
+function orEmpty(der: Uint8Array): readonly Span[] {
+  try {
+    return spansOf(expect(scanDer(der, MAX_KEY_ELEMENTS), TAG.sequence).content);
+  } catch (error) {
+    if (error instanceof DerFault) return [];
+    throw error;
+  }
+}
+
+/** issuerNameHash and issuerKeyHash of a CertID. @param name  Name, DER @returns null when `spki` is none */
 export function issuerHashes(
   hash: CertIdHash,
   name: Uint8Array,
   spki: Uint8Array,
-): { readonly name: Uint8Array; readonly key: Uint8Array } {
-  return { name: certIdHash(hash, name), key: certIdHash(hash, keyBits(spki)) };
+): { readonly name: Uint8Array; readonly key: Uint8Array } | null {
+  const bits = keyBits(spki);
+  return bits === null ? null : { name: certIdHash(hash, name), key: certIdHash(hash, bits) };
 }
 
-/** @returns OCSPRequest, DER, of one certificate */
+/** @returns OCSPRequest, DER, of one certificate @throws RangeError when the issuer's key is none: our bug, it was proven */
 export function writeRequest(
   certificate: ParsedCertificate,
   issuer: ParsedCertificate,
@@ -77,6 +88,7 @@ export function writeRequest(
   hash: CertIdHash,
 ): Uint8Array {
   const hashes = issuerHashes(hash, certificate.issuer.der, issuer.spki);
+  if (hashes === null) throw new RangeError('an issuer without a key');
   const certId = sequenceTree(
     sequenceTree(writeOid(HASH_OIDS[hash]), NULL),
     derTree(TAG.octetString, hashes.name),

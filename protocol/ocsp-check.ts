@@ -61,7 +61,7 @@ function names({ hash, issuerNameHash, issuerKeyHash, serial }: CertId, question
   const { codec, certificate, issuerKey } = question;
   if (hash === null || !equal(serial, certificate.serial)) return false;
   const hashes = codec.issuerHashes(hash, certificate.issuer.der, issuerKey.spki);
-  return equal(issuerNameHash, hashes.name) && equal(issuerKeyHash, hashes.key);
+  return hashes !== null && equal(issuerNameHash, hashes.name) && equal(issuerKeyHash, hashes.key);
 }
 
 function nonceFault({ nonce, nonceRequired }: OcspQuestion, answer: BasicOcspAnswer): string | null {
@@ -110,7 +110,8 @@ function signerFault(question: OcspQuestion, answer: BasicOcspAnswer): string | 
 
 function isResponder({ codec }: OcspQuestion, { responder }: BasicOcspAnswer, who: ParsedCertificate): boolean {
   if (responder.by === 'name') return sameName(responder.name, who.subject);
-  return equal(responder.keyHash, codec.issuerHashes('sha-1', who.subject.der, who.spki).key);
+  const own = codec.issuerHashes('sha-1', who.subject.der, who.spki);
+  return own !== null && equal(responder.keyHash, own.key);
 }
 
 function signs(crypto: Crypto, { signatureAlgorithm, signature, tbs }: BasicOcspAnswer, key: PublicKey): boolean {

@@ -86,7 +86,12 @@ export interface OcspAnswerContent {
 
 /** The seam to reader and writer: null for anything that is not exactly one well-formed object; never throws on bytes. */
 export interface OcspCodec {
-  issuerHashes(hash: CertIdHash, name: Uint8Array, spki: Uint8Array): { name: Uint8Array; key: Uint8Array };
+  /** @returns null when `spki` is none: of a certificate that came along nobody has looked at the key yet */
+  issuerHashes(
+    hash: CertIdHash,
+    name: Uint8Array,
+    spki: Uint8Array,
+  ): { readonly name: Uint8Array; readonly key: Uint8Array } | null;
   readRequest(der: Uint8Array): OcspRequest | null;
   readAnswer(der: Uint8Array): OcspAnswer | null;
   /** @param nonce  16 to 32 fresh random bytes, or none */

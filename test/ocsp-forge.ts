@@ -42,7 +42,7 @@ const HASHES: Readonly<Record<CertIdHash, string>> = {
 
 /** The CertID of a certificate of `issuer`. */
 export function certId(issuer: Holder, serial: Uint8Array, hash: CertIdHash = 'sha-256'): Uint8Array {
-  const { name, key } = ocspCodec.issuerHashes(hash, issuer.certificate.subject.der, issuer.certificate.spki);
+  const { name, key } = ocspCodec.issuerHashes(hash, issuer.certificate.subject.der, issuer.certificate.spki)!;
   const algorithm = sequence(oid(HASHES[hash]), der(TAG.null));
   return sequence(algorithm, der(OCTETS, name), der(OCTETS, key), der(TAG.integer, serial));
 }
@@ -97,7 +97,7 @@ export function forgeAnswer(wishes: AnswerWishes): Uint8Array {
   const responder =
     by === 'name'
       ? context(1, subject.der)
-      : context(2, der(OCTETS, ocspCodec.issuerHashes('sha-1', subject.der, spki).key));
+      : context(2, der(OCTETS, ocspCodec.issuerHashes('sha-1', subject.der, spki)!.key));
   const list = [...(nonce === undefined ? [] : [nonceExtension(nonce)]), ...(wishes.extensions ?? [])];
   const tbs = sequence(
     responder,

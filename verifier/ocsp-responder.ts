@@ -111,16 +111,25 @@ export function createOcspResponder(settings: OcspResponderSettings, lookup: Ocs
   };
 }
 
+type IssuerHashes = NonNullable<ReturnType<OcspCodec['issuerHashes']>>;
+
 interface NamedSigner extends OcspSigner {
   readonly ownKeyHash: Uint8Array;
-  readonly names: ReadonlyMap<CertIdHash, { readonly name: Uint8Array; readonly key: Uint8Array }>;
+  readonly names: ReadonlyMap<CertIdHash, IssuerHashes>;
 }
 
+/** @throws RangeError when the signer's certificate has no key: the caller's bug, who has the private one */
 function nameSigner(codec: OcspCodec, signer: OcspSigner): NamedSigner {
   const { subject, spki } = signer.issuer;
-  const names = new Map(CERT_ID_HASHES.map((hash) => [hash, codec.issuerHashes(hash, subject.der, spki)]));
+  const names = new Map<CertIdHash, IssuerHashes>();
+  for (const hash of CERT_ID_HASHES) {
+    const own = codec.issuerHashes(hash, subject.der, spki);
+    if (own !== null) names.set(hash, own);
+  }
   const { subject: ownName, spki: ownKey } = signer.certificate;
-  return { ...signer, names, ownKeyHash: codec.issuerHashes('sha-1', ownName.der, ownKey).key };
+  const own = codec.issuerHashes('sha-1', ownName.der, ownKey);
+  if (own === null) throw new RangeError('a signer of OCSP answers without a key');
+  return { ...signer, names, ownKeyHash: own.key };
 }
 
 function isOf({ hash, issuerNameHash, issuerKeyHash }: CertId, { names }: NamedSigner): boolean {

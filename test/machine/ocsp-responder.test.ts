@@ -108,6 +108,19 @@ test('an answer with a nonce is never kept, and with a clock put back neither is
   assert.equal(asked.length, 4);
 });
 
+test('an answer that is kept is not given to whoever sent a nonce', () => {
+  const { responder } = rig();
+  responder.answer(request(), AT);
+  const nonce = freshNonce();
+  assert.deepEqual(read(responder.answer(request(leaf, home, nonce), AT).der).nonce, nonce);
+});
+
+test('a CA is known by its name and its key together', () => {
+  const { responder } = rig();
+  const renamed = root('Home of old', { key: home.key });
+  assert.equal(responder.answer(request(device(renamed), renamed), AT).outcome, 'unauthorized');
+});
+
 test('with a greatest age of nothing every answer is made anew', () => {
   const { responder, asked } = rig([signerOf(home)], 0);
   for (let i = 0; i < 3; i++) responder.answer(request(), AT);

@@ -14,6 +14,7 @@ import { AT, ca, certify, crypto, DAY, device, type Holder, OCSP_WISHES, root } 
 
 const issuer = root('Home');
 const stranger = root('Home'); // of the same name, with another key
+const renamed = root('Home of old', { key: issuer.key });
 const leaf = device(issuer);
 const other = device(issuer, 'router-2');
 const delegate = certify('ocsp', OCSP_WISHES, issuer);
@@ -116,6 +117,11 @@ const UNKNOWN: readonly (readonly [string, RegExp, Partial<AnswerWishes>, Partia
     'about the same number of another CA',
     /about another certificate/,
     { singles: [{ certId: certId(stranger, leaf.certificate.serial) }] },
+  ],
+  [
+    'about the same number under another name of the CA',
+    /about another certificate/,
+    { singles: [{ certId: certId(renamed, leaf.certificate.serial) }] },
   ],
   ['about nobody', /about another certificate/, { singles: [] }],
   [
