@@ -8,7 +8,7 @@ import { NO_EXTENSIONS, readCertificateExtensions } from './certificate-extensio
 import { readName } from './certificate-names.ts';
 import { DerFault, explicit, isBefore, TAG } from './der.ts';
 import { readSignatureAlgorithm } from './signature-algorithms.ts';
-import { orNull, readSigned } from './signed-object.ts';
+import { orNull, readSigned, readSpki } from './signed-object.ts';
 
 /** One with an RSA key of 8192 bits has 2.1 KiB without names. */
 export const MAX_REQUEST_BYTES = 4096;
@@ -23,7 +23,7 @@ function requestOf(der: Uint8Array): ParsedRequest {
   const { tbs, members, algorithm, signature } = readSigned(der, MAX_ELEMENTS);
   if (smallInteger(parsed(members.take(TAG.integer))) !== 0) throw new DerFault('an unknown version');
   const subject = readName(parsed(members.takeAny()));
-  const spki = members.take(TAG.sequence).raw;
+  const spki = readSpki(members.takeAny());
   const wishes = readAttributes(parsed(members.take(explicit(0))));
   members.end();
   return { der, tbs, subject, spki, wishes, signatureAlgorithm: readSignatureAlgorithm(algorithm), signature };

@@ -10,7 +10,7 @@ import { readName } from './certificate-names.ts';
 import { DerFault, explicit, implicit, TAG } from './der.ts';
 import { readRevocationList } from './revocation-list-reading.ts';
 import { readSignatureAlgorithm } from './signature-algorithms.ts';
-import { orNull, readSerial, readSigned, readTime } from './signed-object.ts';
+import { orNull, readSerial, readSigned, readSpki, readTime } from './signed-object.ts';
 
 /** As large as the wire lets one be (protocol/messages.ts, held equal by a test). */
 export const MAX_CERTIFICATE_BYTES = 4096;
@@ -38,7 +38,7 @@ function readCertificate(der: Uint8Array): ParsedCertificate {
   const notAfter = readTime(validity.takeAny());
   validity.end();
   const subject = readName(parsed(members.takeAny()));
-  const spki = members.take(TAG.sequence).raw;
+  const spki = readSpki(members.takeAny());
   const ids = [members.takeIf(implicit(1)), members.takeIf(implicit(2))];
   const extensions = members.takeIf(explicit(3));
   members.end();

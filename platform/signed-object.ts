@@ -53,3 +53,12 @@ export function readSigned(der: Uint8Array, maxElements: number): Signed {
   outer.end();
   return { tbs: tbs.raw, members: new Members(spansOf(tbs.content)), algorithm, signature };
 }
+
+/** SubjectPublicKeyInfo: an algorithm and whole bytes of a key, of whatever kind. @returns DER @throws DerFault */
+export function readSpki(span: Span): Uint8Array {
+  const members = new Members(spansOf(expect(span, TAG.sequence).content));
+  expect(spansOf(members.take(TAG.sequence).content)[0], TAG.oid);
+  wholeBits(members.take(TAG.bitString));
+  members.end();
+  return span.raw;
+}

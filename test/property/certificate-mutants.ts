@@ -58,6 +58,7 @@ export const HONEST = [leafDer, intermediateDer];
 export function certificateStructure({ readCertificate, validate, question }: CertificateJudge): Structure {
   return {
     name: 'certificate',
+    isSigned: true,
     mutate: certificateMutant,
     judge({ bytes }) {
       const chain = bytes.map(readCertificate);

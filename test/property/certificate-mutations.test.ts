@@ -18,7 +18,7 @@ const structure = certificateStructure(honestJudge);
 const SEED = 'certificates 1';
 let report: MutationReport | null = null;
 const reported = (): MutationReport => {
-  report ??= runMutations(structure, SEED, isLong ? 40_000 : 1_000);
+  report ??= runMutations(structure, SEED, isLong ? 45_000 : 1_000);
   return report;
 };
 

@@ -70,6 +70,7 @@ const DETAILS = {
 export function listStructure({ readCrl, verify, at }: ListJudge): Structure {
   return {
     name: 'revocation list',
+    isSigned: true,
     mutate: listMutant,
     judge({ bytes }) {
       const list = readCrl(bytes[0]!);

@@ -65,6 +65,10 @@ const issue = (by: Issuer, name: string, spki: Uint8Array, rest: Partial<Certifi
   });
 
 const CA_USE = { keyUsage: ['keyCertSign', 'cRLSign'] } as const;
+/** Below the intermediate. */
+export const issueBelow = (name: string, spki: Uint8Array, rest: Partial<CertificateRequest>): Uint8Array =>
+  issue(intermediate, name, spki, rest);
+
 export const LEAF_NAME = 'router-1';
 const LEAF: Partial<CertificateRequest> = {
   serial: SERIALS.leaf,
@@ -99,7 +103,12 @@ export const intermediateCrlDer = issueCrl(crypto, intermediate, { number: 8, re
 
 /** Signed part, algorithm, signature. */
 export function sealed(tbs: Uint8Array, algorithm: Uint8Array, key: HouseKey): Uint8Array {
-  return sequence(tbs, algorithm, bitString(ecdsaDer(key.fast.sign('ecdsa-sha256', tbs))));
+  return sequence(tbs, algorithm, signatureOver(tbs, key));
+}
+
+/** BIT STRING. */
+export function signatureOver(tbs: Uint8Array, key: HouseKey): Uint8Array {
+  return bitString(ecdsaDer(key.fast.sign('ecdsa-sha256', tbs)));
 }
 
 export const ECDSA_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));

@@ -38,6 +38,7 @@ export const honestRequestJudge: RequestJudge = { read: readRequest, check: chec
 export function requestStructure({ read, check }: RequestJudge): Structure {
   return {
     name: 'request',
+    isSigned: true,
     mutate: requestMutant,
     judge({ bytes }) {
       const request = read(bytes[0]!);

@@ -125,6 +125,7 @@ function foundBy(check: () => void, faultOf: (error: ProtocolError) => string): 
 function common(kind: Kind, honest: Uint8Array): Omit<Structure, 'judge' | 'findings' | 'proven'> {
   return {
     name: kind,
+    isSigned: true,
     mutate: (random) => coseMutant(kind, honest, random),
     objection: ({ bytes }, finding) => (finding === 'accepted' ? coseObjection(kind, bytes[0]!) : null),
     honest: [[honest]],

@@ -321,3 +321,22 @@ test('an authority key identifier and names of other forms are read to the lette
     assert.ok(!issue('2.5.29.17', sequence(der(0xa0, ...bad))));
   }
 });
+
+test('a certificate whose key is no algorithm and whole bytes is none, whoever looks at its key later', () => {
+  const { certificate } = device(root(), 'tv', {});
+  const [algorithm, bits] = membersOf(certificate.spki).map(({ raw }) => raw) as [Uint8Array, Uint8Array];
+  const withKey = (spki: Uint8Array): Uint8Array => {
+    const [tbs, ...frame] = membersOf(certificate.der);
+    const parts = partsOf(tbs!.content).map(({ raw }, i) => (i === 6 ? spki : raw));
+    return sequence(sequence(...parts), ...frame.map(({ raw }) => raw));
+  };
+  assert.ok(reader.readCertificate(withKey(sequence(algorithm, bits))) !== null);
+  const wrong = [
+    [bits, algorithm],
+    [algorithm, bits, bits],
+    [sequence(algorithm), bits],
+    [algorithm, der(TAG.bitString, Uint8Array.of(1, 2))],
+    [algorithm],
+  ];
+  for (const parts of wrong) assert.equal(reader.readCertificate(withKey(sequence(...parts))), null);
+});
