@@ -62,7 +62,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     verifierHeardAt: null,
     verifierAway: null,
     verdictEnds: new Map(),
-    revocation: newRevocationWatch(loaded.revocationState),
+    revocation: newRevocationWatch(loaded.revocationState, loaded.endedAsRevoked),
     replaced: new Map(),
     rollback: newRollbackWatch(world.now),
     nextCommit: 1,

@@ -113,6 +113,10 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
 });
 export type SessionRecord = Value<typeof SessionRecord>;
 
+const EndedRecord = message('EndedRecord', null, 'a session that ended because a device was revoked', {
+  until: required(1, epochSeconds, 'when nobody holds it any more'),
+});
+
 const SEAL: Aead = { cipher: 'aes-gcm', keyBytes: 32, nonceBytes: 12, tagBytes: 16 };
 
 export const TABLES = {
@@ -122,6 +126,7 @@ export const TABLES = {
   sessions: 'sessions',
   retirements: 'retirements',
   revocation: 'revocation',
+  ended: 'ended',
 };
 
 export interface Loaded {
@@ -134,6 +139,8 @@ export interface Loaded {
   readonly retirements: Map<string, Retirement>;
   /** Hex; the verifier's state in which every device was judged. */
   readonly revocationState: string | null;
+  /** By sid: sessions that ended because a device was revoked, and when nobody holds them any more. */
+  readonly endedAsRevoked: Map<string, EpochSeconds>;
   /** Devices whose registration another version wrote: they register anew when their agent starts. */
   readonly outdated: readonly DeviceId[];
 }
@@ -160,6 +167,7 @@ export function loadRegistry(store: Store): Loaded {
     registrations,
     outdated,
     revocationState: revocationStateIn(store),
+    endedAsRevoked: new Map(read(TABLES.ended, EndedRecord).map(([sid, { until }]) => [sid, EpochSeconds(until)])),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
     retirements: new Map(
@@ -210,6 +218,12 @@ export const sessionChange = (sidHex: string, record: SessionRecord | null): Cha
   table: TABLES.sessions,
   key: sidHex,
   value: record === null ? null : SessionRecord.encode(record),
+});
+
+export const endedChange = (sidHex: string, until: EpochSeconds | null): Change => ({
+  table: TABLES.ended,
+  key: sidHex,
+  value: until === null ? null : EndedRecord.encode({ until }),
 });
 
 export const retirementChange = (suite: string, by: EpochSeconds | null): Change => ({

@@ -8,7 +8,7 @@ import type { Crypto } from '../protocol/crypto.ts';
 import type { Reason } from '../protocol/messages.ts';
 import { SILENCE } from '../protocol/revocation-event.ts';
 import { certificateMark, keyMark, MARK_BYTES } from '../protocol/revocation-mark.ts';
-import { type DeviceId, later, type Millis } from '../protocol/units.ts';
+import { type DeviceId, type EpochSeconds, later, type Millis } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { EventDelay } from './event-delay.ts';
 import type { DeviceRecord } from './registry.ts';
@@ -47,11 +47,14 @@ export interface RevocationWatch {
   readonly doubtful: Set<DeviceId>;
   /** Hex state that every device was judged in; as on disk. */
   settled: string | null;
-  /** Why sessions ended that a peer may still hold. */
-  readonly endedAsRevoked: Set<string>;
+  /** By sid, sessions that ended for it and that a peer may still hold until then. */
+  readonly endedAsRevoked: Map<string, EpochSeconds>;
 }
 
-export const newRevocationWatch = (settled: string | null): RevocationWatch => ({
+export const newRevocationWatch = (
+  settled: string | null,
+  endedAsRevoked: Map<string, EpochSeconds> = new Map(),
+): RevocationWatch => ({
   sources: new Map(),
   heardAt: null,
   silent: false,
@@ -63,7 +66,7 @@ export const newRevocationWatch = (settled: string | null): RevocationWatch => (
   evicting: 0,
   doubtful: new Set(),
   settled,
-  endedAsRevoked: new Set(),
+  endedAsRevoked,
 });
 
 /** Whether a verifier was heard lately: without one, nobody knows that he would hear of a revocation. */

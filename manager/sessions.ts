@@ -10,6 +10,7 @@ import { startFlow, stepFlow } from './connect-flow.ts';
 import type { Flow, FlowEffect, FlowEvent } from './flow.ts';
 import { commit, log, publish, remember, sendTo, tellBroker } from './outbox.ts';
 import { type SessionRecord, sessionChange } from './registry.ts';
+import { noteRevokedEnd } from './revocation-ends.ts';
 import type { ManagerState, Session } from './state.ts';
 import type { Terms } from './terms.ts';
 
@@ -52,9 +53,12 @@ export function stepSession(state: ManagerState, sid: string, event: FlowEvent, 
   const session = state.sessions.get(sid);
   if (session === undefined) return;
   const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
-  if (event.type === 'lost' && event.reason === 'revoked') noteRevoked(state, sid);
   // an end is one from here on: whoever dies before all have confirmed it, it is not granted again
-  if (isOver(flow) && !isOver(session.flow)) commit(state, [sessionChange(sid, null)], { next: 'nothing' });
+  if (isOver(flow) && !isOver(session.flow)) {
+    const isRevoked = event.type === 'lost' && event.reason === 'revoked' && isLive(session.flow);
+    const reason = isRevoked ? noteRevokedEnd(state, sid, session.until, world) : [];
+    commit(state, [sessionChange(sid, null), ...reason], { next: 'nothing' });
+  }
   session.flow = flow;
   if (event.type === 'cameUp') session.sealed.delete(event.device);
   perform(state, sid, session, effects, world);
@@ -168,15 +172,6 @@ export function repeatGrant(state: ManagerState, session: Session, to: DeviceId)
   if (sealed === undefined || state.channels.get(to)?.channel !== sealed.channel) return false;
   publish(state, state.settings.topics.toDevice({ kind: 'device', id: to }), sealed.record);
   return true;
-}
-
-/** Sessions whose end a peer may still have to hear of; the oldest are forgotten, and their reason with them. */
-const MAX_ENDED = 100_000;
-
-function noteRevoked(state: ManagerState, sid: string): void {
-  const { endedAsRevoked } = state.revocation;
-  endedAsRevoked.add(sid);
-  if (endedAsRevoked.size > MAX_ENDED) endedAsRevoked.delete(endedAsRevoked.values().next().value!);
 }
 
 function forget(state: ManagerState, sid: string, session: Session): void {
