@@ -175,10 +175,10 @@ function standingOf(
 ): Standing | PathFault {
   const { revocation, at, staleSeconds } = ground.question;
   if (revocation === null) return { until: Number.POSITIVE_INFINITY, staleSince: null };
-  const [certificate, issuer, ...above] = line as [ParsedCertificate, ParsedCertificate, ...ParsedCertificate[]];
+  const [certificate, issuer] = line as [ParsedCertificate, ParsedCertificate];
   let until = Number.POSITIVE_INFINITY;
   let staleSince: EpochSeconds | null = null;
-  const candidates = [...above, certificate, ...ground.heap];
+  const candidates = [...line, ...ground.heap];
   const status = revocation.status({
     crypto: ground.work.crypto,
     certificate,

@@ -23,7 +23,7 @@ export interface RevocationQuestion {
   /** The key with which `issuer` issued it, proven up to the anchor. */
   readonly issuerKey: PublicKey;
   readonly at: EpochSeconds;
-  /** Who may have signed lists beside the issuer: of the path, and of the heap that it was found in; not proven yet. */
+  /** Who may have signed lists: of the path, and of the heap that it was found in; to be proven first. */
   readonly candidates: readonly ParsedCertificate[];
   /**
    * Proves whoever signs lists for the issuer under the same anchor (list-signer.ts says who may), its own standing too.
