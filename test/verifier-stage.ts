@@ -158,8 +158,9 @@ export function houseFor(t: TestContext, settings: Readonly<Record<string, unkno
   return { dir, at, configWith };
 }
 
+/** The leaf alone: a chain would tell the verifier of a CA. */
 export function writePair(dir: string, { certificate, key }: Holder): void {
-  writeFileSync(join(dir, 'own.pem'), writePem('CERTIFICATE', certificate.der, middle.certificate.der));
+  writeFileSync(join(dir, 'own.pem'), writePem('CERTIFICATE', certificate.der));
   writeFileSync(join(dir, 'own.key'), key.privatePkcs8Pem, { mode: 0o600 });
 }
 

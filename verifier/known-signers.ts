@@ -59,7 +59,7 @@ export function knownSigners(crypto: Crypto, anchors: readonly ParsedCertificate
       return found?.certificate ?? null;
     },
     prove(candidates, at) {
-      let open = candidates.filter((one) => signsLists(one) && !knows(one));
+      let open = candidates.filter((one) => isListSigner(one) && !knows(one));
       for (;;) {
         const left = open.filter((one) => learnt.length >= MAX_LEARNT || !isProven(one, at));
         if (left.length === open.length) return left;
@@ -78,6 +78,11 @@ export function knownSigners(crypto: Crypto, anchors: readonly ParsedCertificate
       return grown;
     },
   };
+}
+
+/** A leaf without any key usage is none. */
+function isListSigner({ extensions: { keyUsage, basicConstraints } }: ParsedCertificate): boolean {
+  return keyUsage === null ? basicConstraints?.ca === true : keyUsage.has('cRLSign');
 }
 
 function signsLists({ extensions: { keyUsage } }: ParsedCertificate): boolean {

@@ -17,6 +17,8 @@ export interface KeyFiles {
 
 export interface OwnKey {
   readonly certificate: ParsedCertificate;
+  /** What stands behind it in the file. */
+  readonly chain: readonly ParsedCertificate[];
   /** Signs with the key that is in use at that moment. */
   readonly key: SigningKey;
   /** Reads both again. @returns whether another key signs from now on @throws VerifierError, FileFault, SigningKeyError */
@@ -33,6 +35,9 @@ export function readOwnKey(files: KeyFiles, counter: PublicKeyCounter): OwnKey {
   return {
     get certificate() {
       return pair.certificate;
+    },
+    get chain() {
+      return pair.chain;
     },
     key: {
       get algorithm() {
@@ -57,11 +62,12 @@ export function readOwnKey(files: KeyFiles, counter: PublicKeyCounter): OwnKey {
 
 interface Pair {
   readonly certificate: ParsedCertificate;
+  readonly chain: readonly ParsedCertificate[];
   readonly key: SigningKey;
 }
 
 function readPair({ certificateFile, keyFile }: KeyFiles, counter: PublicKeyCounter): Pair {
-  const [certificate] = readCertificateFile(certificateFile);
+  const [certificate, ...chain] = readCertificateFile(certificateFile);
   const bytes = readPrivate(keyFile, MAX_KEY_BYTES);
   const key = signingKey(bytes, counter);
   bytes.fill(0);
@@ -69,5 +75,5 @@ function readPair({ certificateFile, keyFile }: KeyFiles, counter: PublicKeyCoun
   if (!equal(key.publicSpki, certificate.spki)) {
     throw new VerifierError(keyFile, `the key does not belong to the certificate in ${certificateFile}`);
   }
-  return { certificate, key };
+  return { certificate, chain, key };
 }

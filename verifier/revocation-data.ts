@@ -63,6 +63,8 @@ export interface RevocationParts {
   readonly crypto: Crypto;
   readonly clock: { wall(): EpochSeconds };
   readonly anchors: readonly ParsedCertificate[];
+  /** Further CAs that happen to be known, as of the own chain: those that can be proven count. */
+  readonly passing: readonly ParsedCertificate[];
   readonly observe: (event: RevocationEvent) => void;
   /** Told when anything that counts has changed. */
   readonly changed: () => void;
@@ -75,7 +77,7 @@ const MEMORY = 'what was remembered';
 
 /** @throws VerifierError, FileFault for a file that cannot be used */
 export function openRevocationData(config: RevocationConfig, parts: RevocationParts): RevocationData {
-  const { crypto, clock, anchors, observe, changed } = parts;
+  const { crypto, clock, anchors, passing, observe, changed } = parts;
   const { dataDirectory, crlFiles, crlUrls, intermediateFiles, revokedKeysFile } = config;
   const memory = dataDirectory === undefined ? null : openListMemory(dataDirectory, crypto);
   const signers = knownSigners(crypto, anchors);
@@ -85,6 +87,7 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
     const who = unproven.subject.commonName ?? 'a certificate';
     observe({ kind: 'warning', path, detail: `${who} is under no trust anchor: its lists cannot be proven` });
   }
+  signers.prove(passing, clock.wall());
   const keeping = listKeeping(crypto, signers, memory?.seen ?? []);
   if (memory !== null) recall(memory, keeping, signers, clock.wall(), observe);
   let revokedKeys: ReadonlySet<string> = new Set();

@@ -119,6 +119,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       crypto,
       clock,
       anchors,
+      passing: [...own.chain, ...places.map(({ issuer }) => issuer), ...chainsOf(config)],
       observe,
       changed: () => adopt(),
     });
@@ -328,6 +329,11 @@ function readAnchors({ trustAnchorFiles }: VerifierConfig) {
   const limits = new Map(read.map(({ certificate, staleSeconds }) => [certificate, staleSeconds]));
   const staleSeconds = (anchor: ParsedCertificate): number => limits.get(anchor) ?? 0;
   return { anchors: [...limits.keys()], staleSeconds };
+}
+
+/** CAs of those who sign the OCSP answers. */
+function chainsOf({ responder }: VerifierConfig): ParsedCertificate[] {
+  return (responder?.signers ?? []).flatMap(({ certificateFile }) => readCertificateFile(certificateFile));
 }
 
 function readPlaces({ ocsp }: VerifierConfig): OcspPlace[] {

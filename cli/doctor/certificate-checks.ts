@@ -18,7 +18,7 @@ export interface CertificateFiles {
   readonly certificateFile?: string;
   readonly keyFile?: string;
   readonly verifierCertificateFile?: string;
-  readonly trustAnchorFiles?: readonly string[];
+  readonly trustAnchorFiles?: readonly (string | { readonly file: string })[];
   readonly name?: string;
 }
 
@@ -110,6 +110,6 @@ function readChain(path: string): readonly ParsedCertificate[] {
   return blocks.map((der) => reader.readCertificate(der)).filter((certificate) => certificate !== null);
 }
 
-function readAnchors(paths: readonly string[]): readonly ParsedCertificate[] {
-  return paths.flatMap((path) => readChain(path));
+function readAnchors(files: NonNullable<CertificateFiles['trustAnchorFiles']>): readonly ParsedCertificate[] {
+  return files.flatMap((one) => readChain(typeof one === 'string' ? one : one.file));
 }

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import type { ClientTrust } from '../../platform/client-tls.ts';
 import { forbidCoreDumps } from '../../platform/core-dumps.ts';
 import { activeSwaps } from '../../platform/swap.ts';
+import type { VerifierConfig } from '../../verifier/config.ts';
 import { outermostKeys, readConfigFile } from '../config-file.ts';
 import { KINDS, type Kind, schemaOf } from '../config-place.ts';
 import { Failure } from '../failure.ts';
@@ -72,8 +73,12 @@ export async function examineConfig(path: string, now: number): Promise<readonly
   if (broker?.url !== undefined) findings.push(await checkBroker(broker.url, trustOf(broker)));
   for (const url of listenersOf(settings)) findings.push(await checkBroker(url, null));
   const start = `kagimori ${kind} run --config ${path}`;
+  if (kind === 'verifier') {
+    const { checkVerifier } = await import('./verifier-checks.ts');
+    findings.push(...checkVerifier(settings as VerifierConfig, now));
+  }
   if (settings.dataDirectory !== undefined) {
-    findings.push(...(await checkControl(join(settings.dataDirectory, 'manager.sock'), start)));
+    findings.push(...(await checkControl(join(settings.dataDirectory, `${kind}.sock`), start)));
   }
   if (settings.stateDirectory !== undefined) {
     findings.push(...(await checkControl(join(settings.stateDirectory, 'agent.sock'), start)));

@@ -10,6 +10,7 @@ import { ControlError, callControl } from '../../platform/control-socket.ts';
 import { tryWebSocket } from '../../platform/web-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
 import { checkStore } from './store-checks.ts';
+import { checkRunning } from './verifier-checks.ts';
 
 const TIMEOUT_MS = 3_000;
 
@@ -67,7 +68,7 @@ function checkPort(url: string, { host, port }: BrokerAddress): Promise<Finding>
 export async function checkControl(socket: string, start: string): Promise<readonly Finding[]> {
   try {
     const status = await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
-    return [well(`${socket} answers`), ...checkStore(status)];
+    return [well(`${socket} answers`), ...checkStore(status), ...checkRunning(status)];
   } catch (error) {
     const remedies: Readonly<Record<string, string>> = {
       'not-running': `start it with \`${start}\``,
