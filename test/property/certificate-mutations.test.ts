@@ -11,7 +11,7 @@ import { type CertificateJudge, certificateStructure, HONEST, honestJudge } from
 import { secondsOf } from './certificate-oracle.ts';
 import { firstOf, nodeAt, treeOf } from './der-tree.ts';
 import { crypto, intermediateDer, rootDer } from './mutation-house.ts';
-import { assertSound, isLong, type MutationReport, type Offence, runMutations } from './mutations.ts';
+import { assertSound, isLong, LONG, type MutationReport, type Offence, runMutations } from './mutations.ts';
 import { objectionsOfOpenssl } from './openssl-judge.ts';
 
 const structure = certificateStructure(honestJudge);
@@ -28,9 +28,13 @@ test('the honest chain is good, and the second judge agrees', () => {
   assert.equal(structure.objection(mutant, 'good'), null);
 });
 
-test('[5.6 parser differences] bent certificates: read or refused with a reason, none believed unsigned, none beyond the work limit', (t) => {
-  assertSound(t, reported());
-});
+test(
+  '[5.6 parser differences] bent certificates: read or refused with a reason, none believed unsigned, none beyond the work limit',
+  LONG,
+  (t) => {
+    assertSound(t, reported());
+  },
+);
 
 /** Where OpenSSL goes beyond the profile, each to be seen in the bytes. */
 const DIFFERENCES: readonly (readonly [RegExp, (bent: Uint8Array) => boolean])[] = [
@@ -40,26 +44,29 @@ const DIFFERENCES: readonly (readonly [RegExp, (bent: Uint8Array) => boolean])[]
   [/unable to get local issuer/, namesAnotherKey],
 ];
 
-test('[5.6 parser differences] OpenSSL believes every bent certificate that we believe', { skip: opensslAbsent }, (t) =>
-  inDirectory((dir) => {
-    const { believed } = reported();
-    const bent = believed.map(({ mutant: { bytes } }) => bytes[bytes[1] === intermediateDer ? 0 : 1]!);
-    const against = objectionsOfOpenssl(dir, bent).flatMap((text, i) => (text === null ? [] : [{ text, i }]));
-    const open = against.filter(
-      ({ text, i }) => !DIFFERENCES.some(([what, holds]) => what.test(text) && holds(bent[i]!)),
-    );
-    t.diagnostic(
-      `${believed.length} believed, ${against.length} of them not by OpenSSL, ${open.length} without a known reason`,
-    );
-    assert.equal(
-      open.length,
-      0,
-      open
-        .slice(0, 5)
-        .map(({ text, i }) => `${text}: case ${believed[i]!.number}, ${believed[i]!.mutant.what}, ${toHex(bent[i]!)}`)
-        .join('\n'),
-    );
-  }),
+test(
+  '[5.6 parser differences] OpenSSL believes every bent certificate that we believe',
+  { ...LONG, skip: opensslAbsent },
+  (t) =>
+    inDirectory((dir) => {
+      const { believed } = reported();
+      const bent = believed.map(({ mutant: { bytes } }) => bytes[bytes[1] === intermediateDer ? 0 : 1]!);
+      const against = objectionsOfOpenssl(dir, bent).flatMap((text, i) => (text === null ? [] : [{ text, i }]));
+      const open = against.filter(
+        ({ text, i }) => !DIFFERENCES.some(([what, holds]) => what.test(text) && holds(bent[i]!)),
+      );
+      t.diagnostic(
+        `${believed.length} believed, ${against.length} of them not by OpenSSL, ${open.length} without a known reason`,
+      );
+      assert.equal(
+        open.length,
+        0,
+        open
+          .slice(0, 5)
+          .map(({ text, i }) => `${text}: case ${believed[i]!.number}, ${believed[i]!.mutant.what}, ${toHex(bent[i]!)}`)
+          .join('\n'),
+      );
+    }),
 );
 
 /** Each skips one check, as a careless change could; the run has to notice. */

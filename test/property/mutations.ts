@@ -148,3 +148,5 @@ export function assertSound(t: TestContext, report: MutationReport): void {
 
 /** `npm test` runs a sample. */
 export const isLong = process.env.KAGIMORI_LONG === '1';
+/** Tens of thousands of cases on a busy machine. */
+export const LONG = { timeout: 900_000 };

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { RevocationEvent, Verdict } from '../../protocol/messages.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import { BYTES, cborTree } from './cbor-tree.ts';
-import { assertSound, isLong, type Offence, runMutations } from './mutations.ts';
+import { assertSound, isLong, LONG, type Offence, runMutations } from './mutations.ts';
 import { eventStructure, honestVerdictJudge, type VerdictJudge, verdictStructure } from './verdict-mutants.ts';
 
 const SEED = 'verdicts 1';
@@ -18,9 +18,13 @@ for (const structure of [verdictStructure(honestVerdictJudge), eventStructure(ho
     assert.equal(structure.objection(mutant, 'accepted'), null);
   });
 
-  test(`[P4] [5.6 parser differences] bent ${structure.name}s: read or refused with a reason, none believed unsigned, none beyond the work limit`, (t) => {
-    assertSound(t, runMutations(structure, SEED, isLong ? 9_000 : 600));
-  });
+  test(
+    `[P4] [5.6 parser differences] bent ${structure.name}s: read or refused with a reason, none believed unsigned, none beyond the work limit`,
+    LONG,
+    (t) => {
+      assertSound(t, runMutations(structure, SEED, isLong ? 9_000 : 600));
+    },
+  );
 }
 
 /** What is signed, and whoever signed it. */
