@@ -75,10 +75,6 @@ const DUTIES: readonly Duty[] = [
     isBroken: (one) => isCa(one) && lacks(one, 'basicConstraints'),
   },
   {
-    detail: 'its key may sign certificates, and it is no CA (RFC 5280 §4.2.1.9)',
-    isBroken: (one) => !isCa(one) && one.extensions.keyUsage?.has('keyCertSign') === true,
-  },
-  {
     detail: 'its name constraints are not critical (RFC 5280 §4.2.1.10)',
     isBroken: (one) => one.extensions.nameConstraints !== null && lacks(one, 'nameConstraints'),
   },

@@ -160,9 +160,10 @@ test('a device goes by its common name and its alternative names, a manager and 
   }
   assert.equal(await named('device', leaf, 'dns:r1.example', 'dns:router-2'), 'wrong-name');
   assert.equal(await named('any', leaf, 'dns:router-1'), 'wrong-name', 'a common name is none for anybody else');
-  const wild = device(middle, 'm', { ...MANAGER_WISHES, alternativeNames: [{ type: 'dns', value: '*.example' }] });
+  const wild = device(middle, 'm', { ...MANAGER_WISHES, alternativeNames: [{ type: 'dns', value: '*.corp.example' }] });
   assert.equal(await named('manager', wild, 'dns:m'), null);
-  assert.equal(await named('manager', wild, 'dns:a.example'), 'wrong-name');
+  assert.equal(await named('manager', wild, 'dns:a.corp.example'), 'wrong-name');
+  assert.equal(await named('any', wild, 'dns:a.corp.example'), null);
   assert.equal(await named('device', wild, 'dns:m'), 'wrong-purpose');
   const user = device(middle, 'ann', {
     extendedKeyUsage: [EKU.kagimoriUser],

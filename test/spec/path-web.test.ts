@@ -384,6 +384,11 @@ test('RFC 5280 §4.2.1.6: an empty subject asks for critical alternative names, 
   assert.equal(withNames(names, 'dns:host.example', {}, true), 'malformed');
 });
 
+test('a CA that is asked for as a server has a name', () => {
+  const nameless = makeCa(root, '', { subject: null, extra: [san(true, 'dns:host.example')] });
+  assert.equal(ask(nameless, [], [root]), 'malformed');
+});
+
 test('a common name is no name of a server: it neither stands for a host, nor is it under name constraints', () => {
   const permitted = ['dns:localhost'];
   assert.equal(limited({ permitted }, ['dns:test.localhost'], { subject: 'bad.example.com' }), 'valid');
@@ -447,6 +452,9 @@ test('RFC 5280 §4.2.1.9: path lengths count CAs below, not leaves, and not thos
   const second = makeCa(first, 'Rolled', length(0));
   assert.equal(ask(makeServer(second), [first, second], [root]), 'valid');
   assert.equal(ask(makeServer(second), [first, second], [root], { maxDepth: 1 }), 'valid');
+  const renewed = makeCa(root, 'Root');
+  const below = makeCa(renewed, 'Below');
+  assert.equal(ask(makeServer(below), [below, renewed], [root], { maxDepth: 1 }), 'valid');
   assert.equal(judged([9, 9], { maxDepth: 1 }), 'chain-too-long');
   assert.equal(judged([9], { maxDepth: 0 }), 'chain-too-long');
   assert.equal(server({}, { maxDepth: 0 }), 'valid');
