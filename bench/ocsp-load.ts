@@ -156,7 +156,7 @@ async function drive(
     };
     await Promise.all(Array.from({ length: connections }, lane));
   };
-  await run(answers / 4);
+  await run(answers / 2);
   const before = cpuOf(pid);
   const began = performance.now();
   await run(answers);
