@@ -15,7 +15,7 @@ const MAX_STARTS = 16;
 
 /** @param observe  told of every answer, for the counters */
 export function ocspHandler(
-  responder: OcspResponder,
+  responder: Pick<OcspResponder, 'answer'>,
   now: () => EpochSeconds,
   observe: (reply: OcspReply) => void = () => {},
 ): HttpHandler {

@@ -74,6 +74,8 @@ const MAX_KEYS_BYTES = 256 * 1024;
 /** A file that was refused may be good by now without having changed: the clock was set, a CA was learnt. */
 const RETRY_MS = 30_000;
 const MEMORY = 'what was remembered';
+/** A list that ran out so long ago decides nothing under any settings, and is perhaps no more issued at all. */
+const FORGOTTEN_SECONDS = 30 * 86_400;
 
 /** @throws VerifierError, FileFault for a file that cannot be used */
 export function openRevocationData(config: RevocationConfig, parts: RevocationParts): RevocationData {
@@ -240,6 +242,7 @@ function recall(
   for (const { path, detail } of memory.damaged) observe({ kind: 'warning', path, detail });
   signers.prove(memory.signers, at);
   for (const [index, crl] of memory.lists.entries()) {
+    if (crl.nextUpdate === null || crl.nextUpdate < at - FORGOTTEN_SECONDS) continue;
     const { fault } = keeping.take(`${MEMORY} ${index}`, [crl], { at, whole: false });
     if (fault !== null) observe({ kind: 'warning', path: MEMORY, detail: fault });
   }

@@ -21,7 +21,7 @@ import { type MixedRevocation, mixedRevocation, type RevocationNotes } from './m
 import { ocspSource } from './ocsp-answers.ts';
 import { type OcspAsking, type OcspPlace, placeFor, startOcspAsking } from './ocsp-asking.ts';
 import { readOwnKey } from './own-key.ts';
-import { type Responder, startResponder } from './responder.ts';
+import { PAIR_REST_MS, type Responder, startResponder } from './responder.ts';
 import { openRevocationData, type RevocationData, type RevocationEvent } from './revocation-data.ts';
 import { staleWarnings } from './stale-warnings.ts';
 import { type StatusParts, statusOf } from './status.ts';
@@ -68,8 +68,6 @@ const MAX_PEM_BYTES = 256 * 1024;
 /** Questions that wait for OCSP answers; more are answered as things stand. */
 const MAX_WAITING = 256;
 const MAX_WAIT_MS = 4_500;
-/** So long both files of a pair have to rest before they are read. */
-const PAIR_REST_MS = 300;
 /** Of certificates that a responder called revoked. */
 const MAX_ANSWERED_REVOKED = 100_000;
 
@@ -270,7 +268,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       own: () => ({ certificate: own.certificate, fault: ownFault }),
       responders: () => asking.states(),
       answersHeld: () => source.size,
-      responder: () => (responder === null ? null : { ...responder.address, answers: responder.answers }),
+      responder: () => responder,
       policy: () => ({ version, marks: marks.size, keys: data.revokedKeys.size }),
       waiting: () => waiting,
       startedAt,
@@ -278,13 +276,14 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       looksAtRevocation: listed || places.length > 0,
     };
     if (config.responder !== undefined) {
-      const known = [...anchors, ...data.signers.learnt];
+      const known = () => [...anchors, ...data.signers.learnt];
       responder = await startResponder(config.responder, { crypto, clock, data, known, observe, statusParts });
       closers.push(() => responder?.close());
     }
 
     const reloadAll = async (): Promise<void> => {
       renew();
+      responder?.renew();
       await data.reloadAll();
     };
     return {

@@ -14,17 +14,25 @@ export interface StatusParts {
   readonly own: () => { readonly certificate: ParsedCertificate; readonly fault: string | null };
   readonly responders: () => readonly ResponderState[];
   readonly answersHeld: () => number;
-  readonly responder: () => {
-    readonly host: string;
-    readonly port: number;
-    readonly answers: Readonly<Record<string, number>>;
-  } | null;
+  readonly responder: () => RespondingState | null;
   readonly policy: () => { readonly version: number; readonly marks: number; readonly keys: number };
   /** Questions that wait for OCSP answers. */
   readonly waiting: () => number;
   readonly startedAt: EpochSeconds;
   readonly anchors: number;
   readonly looksAtRevocation: boolean;
+}
+
+export interface RespondingState {
+  readonly address: { readonly host: string; readonly port: number };
+  /** By outcome. */
+  readonly answers: Readonly<Record<string, number>>;
+  readonly signers: readonly {
+    readonly path: string;
+    readonly issuer: string | null;
+    readonly ends: EpochSeconds;
+    readonly fault: string | null;
+  }[];
 }
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -61,9 +69,14 @@ export function statusOf(parts: StatusParts, now: EpochSeconds): { readonly [key
       fault,
     })),
     ocspAnswersHeld: parts.answersHeld(),
-    responder: responder === null ? null : { ...responder, answers: { ...responder.answers } },
+    responder: responder === null ? null : respondingRow(responder),
     problems: problemsOf(parts, now),
   };
+}
+
+function respondingRow({ address, answers, signers }: RespondingState): Json {
+  const rows = signers.map(({ path, issuer, ends }) => ({ path, issuer, ends: iso(ends) }));
+  return { ...address, answers: { ...answers }, signers: rows };
 }
 
 interface ListRow {
@@ -107,6 +120,10 @@ function problemsOf(parts: StatusParts, now: EpochSeconds): string[] {
   if (!looksAtRevocation) problems.push('revocation is not looked at: set crlFiles, crlUrls or ocsp');
   for (const { where, fault: why } of data.places()) if (why !== null) problems.push(toldOf(where, why));
   for (const { url, fault: why } of parts.responders()) if (why !== null) problems.push(toldOf(url, why));
+  for (const { path, ends, fault: why } of parts.responder()?.signers ?? []) {
+    if (why !== null) problems.push(toldOf(path, why));
+    if (ends < now) problems.push(`${path}: this signer of OCSP answers has expired: issue a new one, with its key`);
+  }
   for (const { issuer, nextUpdate, stale } of listRows(data, now)) {
     if (!stale) continue;
     problems.push(
