@@ -18,6 +18,7 @@ import { reportTable } from './report-table.ts';
 import { benchSession } from './session.ts';
 import { benchStorm } from './storm.ts';
 import { benchSuites } from './suites.ts';
+import { benchVerifier } from './verifier.ts';
 
 export type Benchmark = (quick: boolean, progress: Progress) => Promise<Report>;
 
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   suites: benchSuites,
   storm: benchStorm,
   memory: benchMemory,
+  verifier: benchVerifier,
 };
 const RESULTS = join(import.meta.dirname, 'results');
 

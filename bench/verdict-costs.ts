@@ -1,0 +1,124 @@
+/**
+ * What a verdict costs the verifier without a transport, in a process of its own that stays on one core: each line on stdin
+ * asks for one round, whose costs come back as one line of JSON. `node bench/verdict-costs.ts`
+ */
+import { createInterface } from 'node:readline';
+import { certificateReader } from '../platform/certificates.ts';
+import { Question } from '../protocol/messages.ts';
+import { crlSet } from '../protocol/revocation-list.ts';
+import { certificateMark } from '../protocol/revocation-mark.ts';
+import { MANAGER } from '../protocol/topics.ts';
+import { EpochSeconds, Millis } from '../protocol/units.ts';
+import { crypto } from '../test/test-authority.ts';
+import { createVerifier, type Verifier, type VerifierPolicy } from '../verifier/verifier.ts';
+import { spreadOf } from './figures.ts';
+import { verifierPapers } from './verifier-papers.ts';
+
+/** Entries of the CA's list; null: no list. */
+export const LISTS = [null, 10, 1000, 100_000] as const;
+export type Situation = 'nothing known' | 'known CA, new leaf' | 'known chain, nonce' | 'known chain, no nonce';
+export const SITUATIONS: readonly Situation[] = [
+  'nothing known',
+  'known CA, new leaf',
+  'known chain, nonce',
+  'known chain, no nonce',
+];
+
+export interface VerdictRound {
+  /** µs of CPU. */
+  readonly sign: number;
+  readonly verify: number;
+  readonly readLeaf: number;
+  /** As LISTS. */
+  readonly verdicts: readonly Readonly<Record<Situation, number>>[];
+  /** Milliseconds from a policy with so many marks more until its events are signed, by entries. */
+  readonly adoptionMs: number;
+}
+
+export const MARKS = 100_000;
+const CHAINS = 100;
+const PASSES = 5;
+
+if (import.meta.main) {
+  const round = prepare();
+  process.stdout.write('ready\n');
+  for await (const _ of createInterface({ input: process.stdin })) process.stdout.write(`${JSON.stringify(round())}\n`);
+}
+
+function prepare(): () => VerdictRound {
+  const papers = verifierPapers();
+  const chains = papers.devices(CHAINS);
+  const { certificate: leaf, key } = { ...papers.verifier, key: papers.verifier.key.key };
+  const reader = certificateReader();
+  const at = EpochSeconds(Math.floor(Date.now() / 1000));
+  const world = { crypto, now: Millis(0), wall: at };
+  const policies = LISTS.map((entries): VerifierPolicy => {
+    const revocation = entries === null ? null : crlSet(papers.lists(entries));
+    const nothing = { revokedKeys: new Set<string>(), revokedMarks: new Set<string>() };
+    return { anchors: [papers.anchor.certificate], revocation, ...nothing, version: 1 };
+  });
+  const questions = (nonce: boolean): Uint8Array[] =>
+    chains.map((chain) =>
+      Question.encode({
+        requestId: crypto.random(16),
+        purpose: 'device',
+        chain,
+        ...(nonce && { nonce: crypto.random(32) }),
+      }),
+    );
+  const asked = { nonce: questions(true), bare: questions(false) };
+  const start = (policy: VerifierPolicy): Verifier => {
+    const questionsPerSecond = { device: 1e9, manager: 1e9 };
+    return createVerifier({ reader, signingKey: key, maxAgeSeconds: 3600, questionsPerSecond }, policy);
+  };
+  const answer = (verifier: Verifier, question: Uint8Array): void => {
+    const given = verifier.answer(MANAGER, question, world);
+    if (given.kind !== 'judged' || given.reason !== 'good') throw new Error(`not good: ${JSON.stringify(given)}`);
+  };
+  const each = (act: (i: number) => void): void => {
+    for (let i = 0; i < CHAINS; i++) act(i);
+  };
+  const verdicts = (policy: VerifierPolicy): Record<Situation, number> => {
+    const verifier = start(policy);
+    const all = (list: readonly Uint8Array[]) => () => each((i) => answer(verifier, list[i]!));
+    const forget = (): void => verifier.adopt(policy);
+    return {
+      'nothing known': micros(() => each((i) => answer(start(policy), asked.nonce[i]!))),
+      'known CA, new leaf': micros(all(asked.nonce), forget),
+      'known chain, nonce': micros(all(asked.nonce)),
+      'known chain, no nonce': micros(all(asked.bare)),
+    };
+  };
+  const issuerKey = crypto.publicKey(papers.issuer.certificate.spki)!;
+  const issuer = papers.issuer.certificate.subject;
+  const marks = new Set(
+    Array.from({ length: MARKS }, (_, i) => certificateMark(crypto, issuer, Uint8Array.of(1, i >> 16, i >> 8, i))),
+  );
+  return () => ({
+    sign: micros(() => each(() => key.sign('ecdsa-sha256', leaf.tbs))),
+    verify: micros(() => each(() => crypto.verify('ecdsa-sha256', issuerKey, leaf.signature, leaf.tbs, 'der'))),
+    readLeaf: micros(() => each((i) => reader.readCertificate(chains[i]![0]!))),
+    verdicts: policies.map(verdicts),
+    adoptionMs: adoption(start(policies[0]!), { ...policies[0]!, revokedMarks: marks }),
+  });
+
+  function adoption(verifier: Verifier, next: VerifierPolicy): number {
+    verifier.events(world);
+    const began = performance.now();
+    verifier.adopt(next);
+    if (verifier.events(world).length < MARKS / 100) throw new Error('not every mark was told');
+    return performance.now() - began;
+  }
+}
+
+/** The median pass: a burst of other work falls into few of them. @returns µs of CPU for each of CHAINS */
+function micros(act: () => void, before: () => void = () => {}): number {
+  const passes = Array.from({ length: PASSES }, () => {
+    before();
+    const began = process.cpuUsage();
+    act();
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / CHAINS;
+  });
+  return spreadOf(passes).median;
+}
