@@ -104,6 +104,11 @@ const REASONS: readonly RevocationReason[] = [
   'aACompromise',
 ];
 
+/** Of two entries for one certificate the one counts that can less be taken back. */
+function weightOf(reason: RevocationReason): number {
+  return reason === 'removeFromCRL' ? 0 : reason === 'certificateHold' ? 1 : 2;
+}
+
 interface EntryExtensions {
   readonly reason: RevocationReason;
   /** GeneralNames, DER, of an entry that says whose certificate it names; null: the same issuer as before it. */
@@ -145,9 +150,8 @@ function readEntries(
       issuers.set(spelling, group);
       if (issuers.size > MAX_CERTIFICATE_ISSUERS) throw new DerFault('too many issuers in one list');
     }
-    // Of two entries for one certificate the one that does not take it off the list counts.
-    if (group.entries.get(serial) === undefined || said.reason !== 'removeFromCRL')
-      group.entries.set(serial, said.reason);
+    const before = group.entries.get(serial);
+    if (before === undefined || weightOf(said.reason) > weightOf(before)) group.entries.set(serial, said.reason);
   }
   return [...groups.values()];
 }

@@ -26,7 +26,9 @@ export interface Part {
 export function der(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   const content = concat(...contents);
   const { length } = content;
-  const head = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  const bytes = [length >> 16, (length >> 8) & 0xff, length & 0xff];
+  const head = length < 0x80 ? [length] : [0x80 | (length < 0x100 ? 1 : length < 0x1_0000 ? 2 : 3)];
+  if (length >= 0x80) head.push(...bytes.slice(-(head[0]! & 0x7f)));
   return concat(Uint8Array.of(tag, ...head), content);
 }
 
