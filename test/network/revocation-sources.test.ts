@@ -208,21 +208,21 @@ test('[P4] another pair of key and certificate signs without a restart; half a p
 
 // ── OCSP ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const ocspSigner = certify(
-  'ocsp',
-  {
-    keyUsage: ['digitalSignature'],
-    extendedKeyUsage: [EXTENDED_KEY_USAGE.ocspSigning],
-    extra: [{ oid: '1.3.6.1.5.5.7.48.1.5', critical: false, value: Uint8Array.of(5, 0) }],
-  },
-  middle,
-);
+const OCSP_WISHES = {
+  keyUsage: ['digitalSignature'],
+  extendedKeyUsage: [EXTENDED_KEY_USAGE.ocspSigning],
+  extra: [{ oid: '1.3.6.1.5.5.7.48.1.5', critical: false, value: Uint8Array.of(5, 0) }],
+} as const;
+const ocspSigner = certify('ocsp', OCSP_WISHES, middle);
+const writeSigner = (at: (name: string) => string, { certificate, key }: Holder): void => {
+  writeFileSync(at('ocsp.pem'), writePem('CERTIFICATE', certificate.der, middle.certificate.der));
+  writeFileSync(at('ocsp.key'), key.privatePkcs8Pem, { mode: 0o600 });
+};
 
 /** A verifier with the lists, that answers over HTTP; and the configuration of one that asks it. */
 async function withResponder(t: TestContext) {
   const { server, house } = await overHttp(t);
-  writeFileSync(house.at('ocsp.pem'), writePem('CERTIFICATE', ocspSigner.certificate.der, middle.certificate.der));
-  writeFileSync(house.at('ocsp.key'), ocspSigner.key.privatePkcs8Pem, { mode: 0o600 });
+  writeSigner(house.at, ocspSigner);
   const signers = [{ certificateFile: house.at('ocsp.pem'), keyFile: house.at('ocsp.key') }];
   const known = { intermediateFiles: [house.at('middle.pem')] };
   const answering = await startStage(t, house.configWith({ ...known, responder: { port: 0, signers } }));
@@ -234,7 +234,7 @@ async function withResponder(t: TestContext) {
   writeFileSync(asking.at('crl.pem'), writePem('X509 CRL', root.der));
   const ocsp = [{ issuerFile: asking.at('middle.pem'), url, inside: true }];
   const config = asking.configWith({ crlFiles: [asking.at('crl.pem')], ocsp });
-  return { server, answering, asking, config, url };
+  return { server, house, answering, asking, config, url };
 }
 
 test('[P4] [B6] what a list does not decide is asked of the CA’s responder; a revocation found so is told to managers', async (t) => {
@@ -251,7 +251,7 @@ test('[P4] [B6] what a list does not decide is asked of the CA’s responder; a 
   assert.deepEqual([good, bad], [3, 1], 'a question that waited counts once');
 });
 
-test('[P4] a responder that is away makes a verdict bad, not late; it is told once, and is back by itself', async (t) => {
+test('[P4] a responder that is away makes a verdict bad, not late, and is told once', async (t) => {
   const { answering, config } = await withResponder(t);
   await answering.close();
   const stage = await startStage(t, config);
@@ -268,6 +268,38 @@ test('[P4] an answer that OCSP would give is worth nothing when a list says revo
   const stage = await startStage(t, config);
   assert.equal(await stage.ask(), 'revoked');
   assert.equal(await stage.ask(lamp), 'good');
+});
+
+test('another signer of OCSP answers signs without a restart; a certificate without its key leaves the old one', async (t) => {
+  const { house, answering, config } = await withResponder(t);
+  const next = certify('ocsp-2', OCSP_WISHES, middle);
+  writeFileSync(house.at('ocsp.key'), next.key.privatePkcs8Pem, { mode: 0o600 });
+  await answering.service.reloadAll();
+  assert.match(answering.refusals().at(-1)!, /the key does not belong .*: the signer in use stays/);
+  assert.match(String((await statusOf(answering)).problems), /the signer in use stays/);
+  const stage = await startStage(t, config);
+  assert.equal(await stage.ask(), 'good');
+  writeSigner(house.at, next);
+  await answering.service.reloadAll();
+  assert.ok(answering.events.some((event) => event.kind === 'renewed' && event.name === 'ocsp-2'));
+  assert.deepEqual((await statusOf(answering)).problems, []);
+  assert.equal(await stage.ask(lamp), 'good');
+});
+
+test('[P4] a responder that never answers holds up so many questions for 4 s, and no more', {
+  skip: process.env.KAGIMORI_LONG === '1' ? false : 'four seconds of waiting: KAGIMORI_LONG=1',
+}, async (t) => {
+  const { server, asking } = await withResponder(t);
+  server.at.set('/ocsp', () => {});
+  const ocsp = [{ issuerFile: asking.at('middle.pem'), url: server.url('/ocsp'), inside: true }];
+  const stage = await startStage(t, asking.configWith({ crlFiles: [asking.at('crl.pem')], ocsp }));
+  const asked = Array.from({ length: 300 }, () => stage.ask());
+  await stage.until('the first refusals', () => stage.service.counters.bad === 300);
+  const answered = () => stage.events.filter(({ kind }) => kind === 'answered').length;
+  assert.equal(answered(), 300 - 256);
+  assert.deepEqual(new Set(await Promise.all(asked)), new Set(['revocation-unknown']));
+  assert.equal(stage.service.counters.bad, 300);
+  assert.match(stage.refusals()[0]!, /no whole answer within 4 s/);
 });
 
 test('metrics tell age and what is left of each list, and what fails', async (t) => {
