@@ -143,7 +143,9 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
     observe({ kind: 'refused', path, reason: fault });
   }
 
-  const reload = (path: string): void => {
+  /** @param quiet  a fault that was told already is not told again */
+  const look = (path: string, quiet: boolean): void => {
+    const before = states.get(path)?.fault ?? null;
     let did = false;
     const fault = attempt(() => {
       const taken = takeFile(path);
@@ -151,18 +153,17 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
       return taken.fault;
     });
     note(path, fault);
-    if (fault !== null) return observe({ kind: 'refused', path, reason: fault });
+    if (fault !== null) {
+      if (!quiet || fault !== before) observe({ kind: 'refused', path, reason: fault });
+      return;
+    }
     if (did) changed();
     observe({ kind: 'adopted', path, lists: keeping.of(path).length });
   };
+  const reload = (path: string): void => look(path, false);
   const watch = watchFiles(files, reload);
   const retry = setInterval(() => {
-    for (const path of files) {
-      const fault = states.get(path)?.fault ?? null;
-      if (fault === null) continue;
-      const now = attempt(() => takeFile(path).fault);
-      if (now !== fault) reload(path);
-    }
+    for (const path of files) if ((states.get(path)?.fault ?? null) !== null) look(path, true);
   }, RETRY_MS).unref();
 
   const takeFetched = (url: string, bytes: Uint8Array): FetchedOutcome => {
