@@ -7,6 +7,7 @@ import { equal, toHex } from '../protocol/bytes.ts';
 import { CIPHERS } from '../protocol/suites.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
+import { watchRevocation } from './revocation-laws.ts';
 import type { SimWorld } from './world.ts';
 
 export const LAWS = {
@@ -19,6 +20,8 @@ export const LAWS = {
   agreement: 'at rest both devices hold a session, and the manager knows it, or none of the three does',
   waiting: 'at rest nobody waits for anything',
   alive: 'no session that nobody ended is lost',
+  revoked: 'within 5 s who is revoked has no channel, gets no grant, and nothing that it says is opened by anybody',
+  silent: 'no grant is made when no verifier was heard for 3 s',
 } as const;
 export type Law = keyof typeof LAWS;
 
@@ -37,6 +40,8 @@ export interface Deeds {
   /** Somebody ended it, or refused to go on: it need not be there any more. */
   ended(sid: string): void;
   sent(device: string, sid: string, text: string): void;
+  /** The verifier has been told so. */
+  revoked(device: string): void;
 }
 
 export interface Invariants extends Deeds {
@@ -78,7 +83,11 @@ export function watchInvariants(world: SimWorld): Invariants {
   const approvals = new Set<string>();
   const over = new Set<string>();
   const opened = new Map<string, Set<string>>();
-  const letters = new Map<string, { readonly from: string; readonly sid: string; got: number }>();
+  const letters = new Map<
+    string,
+    { readonly from: string; readonly sid: string; readonly isOut: boolean; got: number }
+  >();
+  const revocation = watchRevocation(world, look);
 
   const installed = (device: DeviceParty, sid: string, { epoch, peer, role, name, records }: Session): void => {
     const key = toHex(records.keys.senderKey);
@@ -135,11 +144,14 @@ export function watchInvariants(world: SimWorld): Invariants {
       const letter = letters.get(text);
       const right = letter !== undefined && letter.from === news.from && letter.sid === news.sid && ++letter.got === 1;
       look('data', right, () => `${device.id} gets ${JSON.stringify(text)} from ${news.from} in ${news.sid}`);
+      if (revocation.isRevoked(news.from))
+        look('revoked', letter?.isOut !== true, () => `${device.id} opens what ${news.from} says after it is out`);
     },
   });
 
   const judgeAtRest = (mustLive: boolean): void => {
     for (const { id, state } of world.devices.values()) {
+      if (revocation.isRevoked(id)) continue; // it goes on asking to be let in
       const waiting = [
         ...[...state.calls.values()].map(({ callee }) => `a call to ${callee}`),
         ...[...state.asked.keys()].map((sid) => `an ask for ${sid}`),
@@ -158,8 +170,13 @@ export function watchInvariants(world: SimWorld): Invariants {
     const under = [...sessions].flatMap(([sid, { flow }]) =>
       flow.state === 'granted' ? [] : [`${sid}, ${flow.state}`],
     );
-    for (const key of handshakes.keys()) under.push(`the exchange with ${key}`);
-    for (const [, { subject }] of questions) if (subject.for !== 'self') under.push(`a verdict for ${subject.for}`);
+    // whoever is revoked asks on links without a name
+    const isAsking = [...world.devices.keys()].some(revocation.isRevoked);
+    for (const [key, { party }] of handshakes)
+      if (!isAsking || party.kind === 'device') under.push(`the exchange with ${key}`);
+    for (const [, { subject }] of questions)
+      if (subject.for !== 'self' && !(isAsking && subject.for === 'exchange'))
+        under.push(`a verdict for ${subject.for}`);
     look('waiting', under.length === 0, () => `the manager waits for ${under.join(', ')}`);
 
     const sids = new Set([
@@ -171,6 +188,12 @@ export function watchInvariants(world: SimWorld): Invariants {
         const session = state.sessions.get(sid);
         return session === undefined ? [] : [{ id, session }];
       });
+      if (held.some(({ id, session }) => revocation.isRevoked(id) || revocation.isRevoked(session.peer))) {
+        const others = held.filter(({ id }) => !revocation.isRevoked(id));
+        const isOver = others.length === 0 && !sessions.has(sid);
+        look('revoked', isOver, () => `${sid} of a revoked device stands at ${others.map(({ id }) => id).join()}`);
+        continue;
+      }
       const [a, b] = held;
       const agreed =
         a !== undefined &&
@@ -190,7 +213,7 @@ export function watchInvariants(world: SimWorld): Invariants {
     }
     if (!mustLive) return;
     for (const [sid, by] of opened) {
-      if (by.size < 2 || over.has(sid)) continue;
+      if (by.size < 2 || over.has(sid) || [...by].some(revocation.isRevoked)) continue;
       look('alive', sids.has(sid), () => `${sid}, open at ${[...by].join(' and ')} before, is gone`);
     }
   };
@@ -205,10 +228,11 @@ export function watchInvariants(world: SimWorld): Invariants {
     approved: (device, sid) => void approvals.add(`${device} ${sid}`),
     ended: (sid) => void over.add(sid),
     sent(device, sid, text) {
-      letters.set(text, { from: device, sid, got: 0 });
+      letters.set(text, { from: device, sid, isOut: revocation.isOut(device), got: 0 });
       const suite = world.devices.get(device)?.state.sessions.get(sid)?.suite;
       if (suite !== undefined && CIPHERS[suite.cipher].encrypts) secrets.push(Buffer.from(text));
     },
+    revoked: revocation.revoked,
     judgeAtRest,
   };
 }

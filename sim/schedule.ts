@@ -99,6 +99,7 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
   const sessionOf = (device: DeviceParty): string | undefined => any([...device.state.sessions.keys()]);
   const heals: (() => void)[] = [];
   let letters = 0;
+  let isRevoked = false;
 
   const call = (): void => {
     const [caller, callee] = [anyone(), anyone()];
@@ -147,6 +148,15 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
       disk.state = 'good';
     });
   };
+  /** One of three at the most: there is to be something left. */
+  const revoke = (): void => {
+    if (isRevoked || devices.length < 3 || random.below(3) > 0) return;
+    isRevoked = true;
+    const { id } = anyone();
+    note(`${id} is revoked`);
+    world.revoke(id);
+    invariants.revoked(id);
+  };
   const acts: readonly (readonly [weight: number, act: () => void])[] = [
     [8, call],
     [8, send],
@@ -159,6 +169,7 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
     [2, () => world.breakLink(any([...devices.map(({ id }) => id), MANAGER])!)],
     [1, part],
     [1, refuse],
+    [1, revoke],
   ];
   const weights = acts.reduce((sum, [weight]) => sum + weight, 0);
 

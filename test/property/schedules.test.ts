@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { AgentState } from '../../device-agent/state.ts';
 import { EMPTY_WINDOW } from '../../protocol/replay-window.ts';
 import { resolveSuite } from '../../protocol/suites.ts';
+import { Millis } from '../../protocol/units.ts';
 import { FAULTS, type FaultPoint, runWithFaults } from '../../sim/fault-points.ts';
 import { LAWS, type Law } from '../../sim/invariants.ts';
 import { runSchedule, type Weather } from '../../sim/schedule.ts';
@@ -53,7 +54,7 @@ test('[B7] [5.6 nonce reuse] schedules of sessions by AES-CTR with HMAC: every l
   ] as const;
   for (const crypto of ['model', 'real'] as const) {
     let [caught, sealings] = [0, 0];
-    for (let seed = 1; seed <= (LONG ? 200 : 16); seed++) {
+    for (let seed = 1; seed <= (LONG ? 200 : 20); seed++) {
       const schedule = { seed, weather: 'mishaps', crypto, devices: 3, steps: STEPS, proposals } as const;
       const before = sealings;
       const { invariants, deeds } = runSchedule(schedule, (world) =>
@@ -190,6 +191,23 @@ const PLANTED: Readonly<Record<Law, { readonly weather: Weather; readonly plant:
           for (const key of deadlines.current.keys())
             if (/^(call|ask|hello|grant)/.test(key)) deadlines.current.delete(key);
         }
+      }),
+  },
+  revoked: {
+    weather: 'mishaps',
+    plant: (world) =>
+      everySecond(world, () => {
+        const { revocation } = world.manager.state;
+        revocation.bearers.clear();
+        revocation.doubtful.clear();
+      }),
+  },
+  silent: {
+    weather: 'mishaps',
+    plant: (world) =>
+      everySecond(world, () => {
+        const { revocation } = world.manager.state;
+        revocation.heardAt = Millis(world.now() / 1000);
       }),
   },
   alive: {
