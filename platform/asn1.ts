@@ -2,7 +2,7 @@
  * The one door to asn1js: bytes that the strict scan has passed become a tree of elements.
  */
 import { type BaseBlock, Constructed, fromBER, Integer, UTCTime } from 'asn1js';
-import { DerFault, type Span, scanDer, TAG } from './der.ts';
+import { DerFault, type Span, scanDer, spansOf, TAG } from './der.ts';
 
 /** The library spends 4 to 6 µs on each. Certificates of public CAs have up to 100. */
 export const MAX_ELEMENTS = 500;
@@ -111,6 +111,13 @@ export function membersOf(element: Element): Members<Element> {
 
 /** The one member of an explicit tag. @throws DerFault */
 export function onlyMember({ members }: Element, tag: number): Element {
+  if (members.length !== 1) throw new DerFault('no single member under an explicit tag');
+  return expect(members[0], tag);
+}
+
+/** The same of a span out of scanned bytes. @throws DerFault */
+export function onlySpan({ content }: Span, tag: number): Span {
+  const members = spansOf(content);
   if (members.length !== 1) throw new DerFault('no single member under an explicit tag');
   return expect(members[0], tag);
 }

@@ -2,9 +2,9 @@
  * The extensions of a certificate out of DER. What is critical and not obeyed is named, never skipped. @spec RFC 5280 §4.2
  */
 import type { CertificateExtensions, ExtensionForm, GeneralNames, KeyUsage } from '../protocol/certificate.ts';
-import { type Element, expect, membersOf, namedBits, oidText, parseDer, smallInteger } from './asn1.ts';
+import { type Element, expect, Members, membersOf, namedBits, oidText, parseDer, smallInteger } from './asn1.ts';
 import { addGeneralName, noNames } from './certificate-names.ts';
-import { DerFault, explicit, implicit, TAG } from './der.ts';
+import { DerFault, explicit, implicit, type Span, spansOf, TAG } from './der.ts';
 import { readDistributionPoints } from './distribution-points.ts';
 
 export const EXTENSION = {
@@ -47,10 +47,13 @@ export interface Extension {
   readonly value: Uint8Array;
 }
 
-/** @param list SEQUENCE OF Extension @throws DerFault, also when one stands twice */
-export function readExtensionList(list: Element): Extension[] {
-  const extensions = expect(list, TAG.sequence).members.map((element) => {
-    const members = membersOf(element);
+/**
+ * Cut by the spans of the scan, as the frame of the signed object is (signed-object.ts): five elements less of each extension.
+ * @param list SEQUENCE OF Extension @throws DerFault, also when one stands twice
+ */
+export function readExtensionList(list: Pick<Span, 'tag' | 'content'>): Extension[] {
+  const extensions = spansOf(expect(list, TAG.sequence).content).map((span) => {
+    const members = new Members(spansOf(expect(span, TAG.sequence).content));
     const oid = oidText(members.take(TAG.oid));
     const flag = members.takeIf(TAG.boolean);
     // FALSE is the default and has to be left out. [X.690 §11.5]
@@ -82,7 +85,7 @@ export const NO_EXTENSIONS: CertificateExtensions = {
 type Read = { -readonly [K in keyof CertificateExtensions]: CertificateExtensions[K] };
 
 /** @throws DerFault */
-export function readCertificateExtensions(list: Element): CertificateExtensions {
+export function readCertificateExtensions(list: Pick<Span, 'tag' | 'content'>): CertificateExtensions {
   const read: Read = { ...NO_EXTENSIONS };
   const unknownCritical: string[] = [];
   const extensions = readExtensionList(list);
@@ -146,8 +149,9 @@ function readForm(extensions: readonly Extension[]): ExtensionForm {
   };
 }
 
+/** Of a value that was read before. */
 function isKeyAlone({ value }: Extension): boolean {
-  const { members } = parseDer(value, TAG.sequence);
+  const members = spansOf(spansOf(value)[0]!.content);
   return members.length === 1 && members[0]!.tag === implicit(0);
 }
 

@@ -22,7 +22,7 @@ export function readRequest(der: Uint8Array): ParsedRequest | null {
 function requestOf(der: Uint8Array): ParsedRequest {
   const { tbs, members, algorithm, signature } = readSigned(der, MAX_ELEMENTS);
   if (smallInteger(parsed(members.take(TAG.integer))) !== 0) throw new DerFault('an unknown version');
-  const subject = readName(parsed(members.takeAny()));
+  const subject = readName(members.takeAny());
   const spki = readSpki(members.takeAny());
   const wishes = readAttributes(parsed(members.take(explicit(0))));
   members.end();

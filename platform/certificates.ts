@@ -4,10 +4,10 @@
  */
 import { decodeUtf8, equal } from '../protocol/bytes.ts';
 import type { CertificateReader, ParsedCertificate } from '../protocol/certificate.ts';
-import { MAX_ELEMENTS, membersOf, onlyMember, parsed, smallInteger } from './asn1.ts';
+import { MAX_ELEMENTS, Members, onlySpan, parsed, smallInteger } from './asn1.ts';
 import { NO_EXTENSIONS, readCertificateExtensions } from './certificate-extensions.ts';
 import { readName } from './certificate-names.ts';
-import { DerFault, explicit, implicit, TAG } from './der.ts';
+import { DerFault, explicit, implicit, spansOf, TAG } from './der.ts';
 import { readRevocationList } from './revocation-list-reading.ts';
 import { readSignatureAlgorithm } from './signature-algorithms.ts';
 import { orNull, readSerial, readSigned, readSpki, readTime } from './signed-object.ts';
@@ -28,16 +28,16 @@ export function certificateReader(maxBytes: number = MAX_CERTIFICATE_BYTES): Cer
 function readCertificate(der: Uint8Array): ParsedCertificate {
   const { tbs, members, algorithm, signature } = readSigned(der, MAX_ELEMENTS);
   const versionField = members.takeIf(explicit(0));
-  const version = versionField === null ? 0 : smallInteger(onlyMember(parsed(versionField), TAG.integer));
+  const version = versionField === null ? 0 : smallInteger(parsed(onlySpan(versionField, TAG.integer)));
   if (version > 2 || (versionField !== null && version === 0)) throw new DerFault('an unknown version');
   const serial = readSerial(members.take(TAG.integer));
   if (!equal(members.take(TAG.sequence).raw, algorithm)) throw new DerFault('two signature algorithms');
-  const issuer = readName(parsed(members.takeAny()));
-  const validity = membersOf(parsed(members.take(TAG.sequence)));
-  const notBefore = readTime(validity.takeAny());
-  const notAfter = readTime(validity.takeAny());
+  const issuer = readName(members.takeAny());
+  const validity = new Members(spansOf(members.take(TAG.sequence).content));
+  const notBefore = readTime(parsed(validity.takeAny()));
+  const notAfter = readTime(parsed(validity.takeAny()));
   validity.end();
-  const subject = readName(parsed(members.takeAny()));
+  const subject = readName(members.takeAny());
   const spki = readSpki(members.takeAny());
   const ids = [members.takeIf(implicit(1)), members.takeIf(implicit(2))];
   const extensions = members.takeIf(explicit(3));
@@ -57,8 +57,7 @@ function readCertificate(der: Uint8Array): ParsedCertificate {
     spki,
     signatureAlgorithm: readSignatureAlgorithm(algorithm),
     signature,
-    extensions:
-      extensions === null ? NO_EXTENSIONS : readCertificateExtensions(onlyMember(parsed(extensions), TAG.sequence)),
+    extensions: extensions === null ? NO_EXTENSIONS : readCertificateExtensions(onlySpan(extensions, TAG.sequence)),
   };
 }
 

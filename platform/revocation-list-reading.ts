@@ -32,7 +32,7 @@ export function readRevocationList(der: Uint8Array): ParsedCrl {
   const version = members.takeIf(TAG.integer);
   if (version !== null && smallInteger(parsed(version)) !== 1) throw new DerFault('an unknown version');
   if (!equal(members.take(TAG.sequence).raw, algorithm)) throw new DerFault('two signature algorithms');
-  const issuer = readName(parsed(members.takeAny()));
+  const issuer = readName(members.takeAny());
   const thisUpdate = readTime(parsed(members.takeAny()));
   const next = members.takeIf(TAG.utcTime, TAG.generalizedTime);
   const listed = members.takeIf(TAG.sequence);
