@@ -4,7 +4,7 @@
  */
 
 import { type ChannelMessage, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
-import { later, seconds } from '../protocol/units.ts';
+import { later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { end, type Flow, type FlowEffect, type FlowEvent, type FlowLimits, over, type Step, sendEnd } from './flow.ts';
 import { makeGrants } from './grants.ts';
@@ -52,7 +52,7 @@ export function stepFlow(flow: Flow, event: FlowEvent, limits: FlowLimits, world
     case 'storingRenewal':
       return stepStoringRenewal(flow, event, limits, world);
     case 'ending':
-      return stepEnding(flow, event);
+      return stepEnding(flow, event, limits, world);
     case 'over':
       return [flow, []];
     default:
@@ -188,7 +188,12 @@ function stepGranted(
   }
 }
 
-function stepEnding(flow: Extract<Flow, { state: 'ending' }>, event: FlowEvent): Step {
+function stepEnding(
+  flow: Extract<Flow, { state: 'ending' }>,
+  event: FlowEvent,
+  limits: FlowLimits,
+  world: World,
+): Step {
   const { terms } = flow;
   switch (event.type) {
     case 'endConfirmed':
@@ -200,14 +205,28 @@ function stepEnding(flow: Extract<Flow, { state: 'ending' }>, event: FlowEvent):
       return waitingFor.length > 0 ? [{ ...flow, waitingFor }, []] : finish(flow);
     }
     case 'endAsked': // both ends asked at once: the asking side has erased, so it counts as its confirmation
-      return event.by === null ? [flow, []] : stepEnding(flow, { type: 'endConfirmed', by: event.by });
+      return event.by === null ? [flow, []] : stepEnding(flow, { type: 'endConfirmed', by: event.by }, limits, world);
     case 'channelOpened':
       return flow.waitingFor.includes(event.device) ? [flow, [sendEnd(event.device, terms, flow.reason)]] : [flow, []];
     case 'deadline':
-      return finish(flow);
+      return flow.reason === 'revoked' ? remind(flow, limits, world) : finish(flow);
     default:
       return [flow, []];
   }
+}
+
+/** With waits that double: a minute and a quarter in all by default. */
+const MAX_REMINDERS = 4;
+
+/** Who talks to somebody who is revoked has to hear of it, also when the manager's link broke at that moment. */
+function remind(flow: Extract<Flow, { state: 'ending' }>, { endTimeout }: FlowLimits, world: World): Step {
+  const { terms, reason, waitingFor, reminders = 0 } = flow;
+  if (reminders >= MAX_REMINDERS) return finish(flow);
+  const at = later(world.now, Millis(endTimeout * 2 ** reminders));
+  return [
+    { ...flow, reminders: reminders + 1 },
+    [...waitingFor.map((id) => sendEnd(id, terms, reason)), { type: 'wakeAt', at }],
+  ];
 }
 
 /** [patent 2158] The answer to who asked for the end. */

@@ -60,6 +60,8 @@ export type Flow =
       readonly reason: Reason;
       /** Who has still to say EndOk. */
       readonly waitingFor: readonly DeviceId[];
+      /** How often they were told again. */
+      readonly reminders?: number;
     }
   | { readonly state: 'over'; readonly terms: Terms; readonly reason: Reason };
 
