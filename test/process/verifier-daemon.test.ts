@@ -23,7 +23,7 @@ interface Status {
 const YAML = `broker: { url: 'mqtt://127.0.0.1:1', tokenFile: token }
 certificateFile: v.chain.pem
 keyFile: v.key.pem
-trustAnchorFiles: [ca/root.pem]
+trustAnchorFiles: [{ file: ca/root.pem, staleSeconds: 60 }]
 dataDirectory: data
 crlFiles: [ca/crl.pem]
 responder:
@@ -80,6 +80,7 @@ test('a verifier tells what it knows, looks again when told, is well in the doct
   assert.match(await done('verifier', 'reload'), /revokedCertificates +1/);
 
   const told = await run('doctor');
+  assert.match(told.stdout, /^✓ .*v\.chain\.pem is under the trust anchors, for verifier$/m);
   assert.match(told.stdout, /^✓ the list of .* in .*ca\/crl\.pem holds until/m);
   assert.match(told.stdout, /^✓ .*ocsp\.chain\.pem signs OCSP answers for/m);
   assert.match(told.stdout, /^✓ .*data\/verifier\.sock answers$/m);
