@@ -17,7 +17,7 @@ import { EXTENDED_KEY_USAGE, type ParsedCrl } from '../protocol/certificate.ts';
 import { Judgement, Question, type RevocationEvent, type VerdictReason } from '../protocol/messages.ts';
 import { checkEvent } from '../protocol/revocation-event.ts';
 import { MANAGER, topicsUnder } from '../protocol/topics.ts';
-import { EpochSeconds, Millis } from '../protocol/units.ts';
+import { EpochSeconds, Millis, type Topic } from '../protocol/units.ts';
 import { checkVerdict } from '../protocol/verdict.ts';
 import { type VerifierConfig, verifierConfig } from '../verifier/config.ts';
 import { startVerifier, type VerifierEvent, type VerifierService } from '../verifier/service.ts';
@@ -47,6 +47,8 @@ export interface Stage {
   readonly events: VerifierEvent[];
   /** Revocation events as a manager receives them, checked. */
   readonly told: RevocationEvent[];
+  /** Whatever a manager might publish. */
+  send(topic: Topic, payload: Uint8Array): void;
   /** @returns the reason of the verdict on a device below `middle` */
   ask(leaf?: Holder): Promise<VerdictReason>;
   /** Waits until that holds. */
@@ -113,6 +115,10 @@ export async function startStage(t: TestContext, config: VerifierConfig, clock: 
   return {
     service,
     events,
+    send(topic, payload) {
+      manager.publish(topic, payload, 1);
+      hub.flush();
+    },
     told,
     until,
     close,
