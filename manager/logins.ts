@@ -209,7 +209,8 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
 function evictByLogin(state: ManagerState, { id, chain }: Proven, reason: VerdictReason, world: World): void {
   const record = state.devices.get(id);
   if (record === undefined || !sameChain(record.chain, chain)) return;
-  evict(state, id, reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
+  const isOut = record.verdictUntil === 0 && !state.channels.has(id) && !state.sessionsOf.has(id);
+  if (!isOut) evict(state, id, reason === 'revoked' ? 'revoked' : 'bad-verdict', world);
 }
 
 /** [patent 1304, 1312] Everything is durable: the device's link is promoted, the answer sent, the channel open. */

@@ -323,3 +323,13 @@ test('signs of life that are lost are missed by nobody, with and without news be
   forward(t, 3000);
   assert.deepEqual([doubts(t), isIn(t, lamp!)], [0, true]);
 });
+
+test('[P4] a sign of life whose state has changed without news raises doubt', () => {
+  const t = town();
+  t.add('tv');
+  forward(t, 2000);
+  say(t, forged(t, {}));
+  assert.equal(doubts(t), 0);
+  say(t, forged(t, { state: new Uint8Array(32) }));
+  assert.equal(doubts(t), 1);
+});

@@ -87,8 +87,10 @@ test('[P14] [P4] an approval that comes in silence makes no key: both are told, 
   t.flush();
   const { sid } = tv.latest('asked')!;
   const speak = silence(t);
+  const commits = t.manager.nextCommit;
   tv.run((state, world) => approveAsk(state, sid, world));
   t.flush();
+  assert.equal(t.manager.nextCommit - commits, 1, 'nothing but that it is over');
   assert.equal(refusal(router), 'verifier-away');
   assert.deepEqual([...t.store.entries('sessions')], []);
   assert.deepEqual([t.manager.sessions.size, tv.state.sessions.size, tv.state.asked.size], [0, 0, 0]);
@@ -159,6 +161,10 @@ test('[B4] [P4] a move to another suite is a grant: in silence nobody is moved',
   assert.ok(!('fault' in pattern));
   t.runManager((state) => retire(state, pattern, (t.clock.wall() + 86_400) as EpochSeconds));
   forward(t, 20_000);
+  assert.deepEqual(
+    [...t.manager.sessions.values()].map(({ flow }) => flow.state),
+    ['granted'],
+  );
   assert.equal(session(pair.caller, pair.sid).epoch, 0);
   assertTalks(pair, pair.sid);
   speak();

@@ -8,7 +8,7 @@ import { hearsVerifier } from '../../manager/revocation-watch.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { certificateMark, keyMark } from '../../protocol/revocation-mark.ts';
 import { connect, couple, refusal, talking } from '../couple.ts';
-import { ca, crypto, type Holder } from '../test-authority.ts';
+import { ca, certify, crypto, DEVICE_WISHES, type Holder } from '../test-authority.ts';
 import { town } from '../town.ts';
 import type { Town } from '../town-plan.ts';
 import { assertOut, closings, forward, logged, questionsAbout } from './revocation-house.ts';
@@ -82,6 +82,35 @@ test('[B6] the disk refuses the eviction: it is made again until it is there, an
   other.diskBroken = false;
   forward(other, 10_000);
   assertOut(other, lamp);
+});
+
+test('[B6] the state is not noted as settled before the evictions that belong to it are on disk', () => {
+  const t = town();
+  const tv = t.add('tv');
+  forward(t, 2000);
+  const settled = (): Uint8Array | null => t.store.get('revocation', 'state');
+  const before = settled();
+  assert.notEqual(before, null);
+  let commits = 0;
+  Object.defineProperty(t, 'diskBroken', { get: () => commits++ === 0 }); // it refuses the first, the eviction
+  t.revoke(tv.holder);
+  assert.ok(commits > 0);
+  assert.deepEqual(settled(), before);
+  forward(t, 10_000);
+  assert.notDeepEqual(settled(), before);
+  assertOut(t, tv);
+});
+
+test('[B6] a login with a renewed certificate that the disk refuses leaves the one before in its place, marks and all', () => {
+  const t = town();
+  const tv = t.add('tv');
+  t.diskBroken = true;
+  const renewed = t.add('tv', { holder: certify('tv', { ...DEVICE_WISHES, key: tv.holder.key }, t.ca) });
+  assert.ok(!isIn(t, renewed) && isIn(t, tv));
+  t.diskBroken = false;
+  renewed.feed({ type: 'unlinked' });
+  t.revoke(tv.holder);
+  assertOut(t, tv);
 });
 
 test('more processes than are kept: the one that was used last goes last, and nothing breaks', () => {
