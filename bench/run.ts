@@ -15,6 +15,7 @@ import { benchMemory } from './memory.ts';
 import { type Progress, progress } from './progress.ts';
 import { benchRecord } from './record.ts';
 import { reportTable } from './report-table.ts';
+import { benchRevocation } from './revocation.ts';
 import { benchSession } from './session.ts';
 import { benchStorm } from './storm.ts';
 import { benchSuites } from './suites.ts';
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   halves: benchHalves,
   suites: benchSuites,
   storm: benchStorm,
+  revocation: benchRevocation,
   memory: benchMemory,
   verifier: benchVerifier,
 };

@@ -26,6 +26,7 @@ import { type DevicePapers, MANAGER_NAME } from './papers.ts';
 
 export interface MemberEvents {
   linked(): void;
+  unlinked?(): void;
   /** A frame to the manager, by its first byte. */
   sent(firstByte: number): void;
   heard(firstByte: number): void;
@@ -40,6 +41,8 @@ export interface Member {
   wish(act: (state: AgentState, world: World) => void): void;
   /** @returns whether it went out */
   say(text: string): boolean;
+  /** From now on it hears nobody, and says on what it said: somebody who was told to stop and does not want to. */
+  deafen(): void;
   close(): Promise<void>;
 }
 
@@ -109,6 +112,7 @@ export function fleetMember(
     nextDeadline: () => nextDeadline(state.deadlines),
     time: { type: 'time' },
   });
+  let deaf = false;
   const transport = mqttTransport({
     url,
     crypto,
@@ -118,8 +122,12 @@ export function fleetMember(
         events.linked();
         loop.feed({ type: 'linked', link });
       },
-      down: () => loop.feed({ type: 'unlinked' }),
+      down() {
+        events.unlinked?.();
+        loop.feed({ type: 'unlinked' });
+      },
       received(topic, payload) {
+        if (deaf) return;
         events.heard(payload[0] ?? 0);
         loop.feed({ type: 'received', topic, payload });
       },
@@ -147,6 +155,9 @@ export function fleetMember(
         for (const sid of state.sessions.keys()) went = sendData(state, sid, encodeUtf8(text), world()) === null;
       });
       return went;
+    },
+    deafen() {
+      deaf = true;
     },
     close() {
       loop.close();

@@ -35,6 +35,8 @@ export interface ServiceWishes {
   readonly embedded?: boolean;
   /** Further lines of the manager's configuration. */
   readonly managerYaml?: string;
+  /** The verifier's revocation list; the CA's own when absent. */
+  readonly crlFile?: string;
 }
 
 export async function startServices(papers: Papers, wishes: ServiceWishes = {}): Promise<Services> {
@@ -74,7 +76,7 @@ export async function startServices(papers: Papers, wishes: ServiceWishes = {}):
   }
   // started again, it has to be found where it was
   write('broker.yaml', brokerYaml(port(url)));
-  write('verifier.yaml', verifierYaml(papers, url));
+  write('verifier.yaml', verifierYaml(papers, url, wishes.crlFile ?? `${papers.directory}/ca/crl.pem`));
   await start('verifier');
   const until = performance.now() + UP_MS;
   while ((await status()).verifier !== 'answers') {
@@ -137,9 +139,10 @@ ${more}`;
 const verifierYaml = (
   { directory }: Papers,
   url: string,
+  crlFile: string,
 ): string => `broker: { url: '${url}', tokenFile: verifier.token }
 certificateFile: ${directory}/certificates/verifier.chain.pem
 keyFile: ${directory}/certificates/verifier.key.pem
 trustAnchorFiles: ['${directory}/ca/root.pem']
-crlFiles: ['${directory}/ca/crl.pem']
+crlFiles: ['${crlFile}']
 `;
