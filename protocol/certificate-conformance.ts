@@ -1,6 +1,6 @@
 /**
  * Whether certificates are made as public authorities have to make them: duties of the issuer that the path itself does
- * not depend on. Asked of web servers alone; the certificates of home-made CAs break many of them and harm nobody.
+ * not depend on. Never asked at a login: the certificates of home-made CAs break many of them and harm nobody.
  * @spec RFC 5280 §4.1, §4.2; CA/Browser Forum Baseline Requirements §7.1.2
  */
 import { equal } from './bytes.ts';
@@ -22,6 +22,8 @@ interface Place {
 
 interface Duty {
   readonly detail: string;
+  /** Laid on issuers of web servers alone; absent: RFC 5280 lays it on all. */
+  readonly web?: true;
   isBroken(certificate: ParsedCertificate, place: Place): boolean;
 }
 
@@ -36,10 +38,6 @@ const isPositive = ({ serial }: ParsedCertificate): boolean => serial[0]! < 0x80
 
 const DUTIES: readonly Duty[] = [
   {
-    detail: 'it is no certificate of version 3 (RFC 5280 §4.1.2.1)',
-    isBroken: ({ version }, { isAnchor }) => !isAnchor && version !== 3,
-  },
-  {
     detail: 'its serial number is not positive (RFC 5280 §4.1.2.2)',
     isBroken: (one, { isAnchor }) => !isAnchor && !isPositive(one),
   },
@@ -49,11 +47,12 @@ const DUTIES: readonly Duty[] = [
   },
   {
     detail: 'it does not say which key signed it (authorityKeyIdentifier, RFC 5280 §4.2.1.1)',
-    isBroken: ({ extensions }, { isAnchor, isSelfIssued }) =>
-      extensions.authorityKeyId === null && !(isAnchor && isSelfIssued),
+    isBroken: ({ version, extensions }, { isAnchor, isSelfIssued }) =>
+      version === 3 && extensions.authorityKeyId === null && !(isAnchor && isSelfIssued),
   },
   {
     detail: 'its authorityKeyIdentifier holds more than the key, or not the key (BR §7.1.2.1.3)',
+    web: true,
     isBroken: ({ extensions }, { isAnchor, isSelfIssued }) =>
       isAnchor && isSelfIssued && extensions.form.authority === 'other',
   },
@@ -88,6 +87,7 @@ const DUTIES: readonly Duty[] = [
   },
   {
     detail: 'its subjectAltName is critical though it has a subject (BR §7.1.2.7.12)',
+    web: true,
     isBroken: (one, { isLeaf }) => isLeaf && one.subject.rdns.length > 0 && !lacks(one, 'subjectAltName'),
   },
   {
@@ -96,10 +96,12 @@ const DUTIES: readonly Duty[] = [
   },
   {
     detail: 'its extended key usage is critical (BR §7.1.2.7.6)',
+    web: true,
     isBroken: ({ extensions }, { isLeaf }) => isLeaf && extensions.form.critical.has('extendedKeyUsage'),
   },
   {
     detail: 'a root with an extended key usage (BR §7.1.2.1.2)',
+    web: true,
     isBroken: ({ extensions }, { isAnchor, isSelfIssued }) =>
       isAnchor && isSelfIssued && extensions.extendedKeyUsage !== null,
   },
@@ -114,15 +116,19 @@ function isPreferred(name: string): boolean {
   return readHost(name) !== null && !name.includes('_');
 }
 
-/** @param path  leaf first, the anchor last; two at least */
-export function conformanceFault(path: readonly ParsedCertificate[]): ConformanceFault | null {
+/**
+ * @param path   leaf first, the anchor last; two at least
+ * @param onWeb  whether the duties of those count too who certify web servers
+ */
+export function conformanceFault(path: readonly ParsedCertificate[], onWeb: boolean): ConformanceFault | null {
+  const duties = onWeb ? DUTIES : DUTIES.filter(({ web }) => web !== true);
   for (const [index, certificate] of path.entries()) {
     const place = {
       isLeaf: index === 0,
       isAnchor: index === path.length - 1,
       isSelfIssued: sameName(certificate.issuer, certificate.subject),
     };
-    const broken = DUTIES.find((duty) => duty.isBroken(certificate, place));
+    const broken = duties.find((duty) => duty.isBroken(certificate, place));
     if (broken !== undefined) return { detail: broken.detail, index };
   }
   return null;

@@ -86,7 +86,7 @@ const ROLES: Readonly<Record<Exclude<Role, 'any'>, RoleRow>> = {
   server: {
     accepted: [EKU.serverAuth],
     forbidden: NO_SERVER,
-    unmarked: true,
+    unmarked: false,
     mayBeCa: true, // [RFC 5280 §4.2.1.9, note]
     keyUsages: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
     namesOf: dnsOf,
@@ -125,7 +125,7 @@ export function roleFault(
     if (allowed === null || allowed.includes(EKU.any) || used.some((oid) => allowed.includes(oid))) continue;
     return wrong(`its issuer may not issue for ${role}`, i + 1);
   }
-  const nonconformance = role === 'server' ? conformanceFault([leaf, ...issuers]) : null;
+  const nonconformance = role === 'server' ? conformanceFault([leaf, ...issuers], true) : null;
   if (nonconformance !== null) return { reason: 'malformed', ...nonconformance };
   if (name !== undefined && !row.namesOf(leaf).some((held) => held === name)) {
     return { reason: 'wrong-name', detail: `it is not the certificate of ${name}`, index: 0 };

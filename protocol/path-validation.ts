@@ -4,6 +4,7 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { type GeneralNames, type ParsedCertificate, sameName } from './certificate.ts';
+import { conformanceFault } from './certificate-conformance.ts';
 import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { mayBeSigner, maySignLists } from './list-signer.ts';
@@ -28,6 +29,8 @@ export interface PathQuestion {
   readonly staleSeconds?: (anchor: ParsedCertificate) => number;
   readonly at: EpochSeconds;
   readonly purpose: Role;
+  /** true: purpose `any` asks for the duties, too, that RFC 5280 lays on issuers; `server` does so always. */
+  readonly strict?: boolean;
   /** Whose certificate it has to be: device id, manager name, user. */
   readonly name?: string;
 }
@@ -89,12 +92,14 @@ export function judgePath(
   path: readonly ParsedCertificate[],
   anchor: ParsedCertificate,
 ): PathFinding {
-  const { purpose, name } = ground.question;
+  const { purpose, name, strict } = ground.question;
   const all = [...path, anchor];
   const found = structureFault(ground, path, anchor, goesByCommonName(purpose));
   if (found !== null) return found;
   const role = roleFault(path[0]!, all.slice(1), purpose, name);
   if (role !== null) return fault(role.reason, role.detail, role.index);
+  const broken = strict === true && purpose === 'any' ? conformanceFault(all, false) : null;
+  if (broken !== null) return fault('malformed', broken.detail, broken.index);
   const proven = provePath(ground, all);
   return ground.work.exhausted === null ? proven : fault('work-limit', ground.work.exhausted, 0);
 }

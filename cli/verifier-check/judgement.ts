@@ -48,6 +48,7 @@ export function judge(question: JudgeQuestion): Judgement {
   const { leaf, anchors, purpose } = question;
   const crypto = nodeCrypto();
   const found = findPath({
+    strict: true,
     ...question,
     crypto,
     at: EpochSeconds(question.at),

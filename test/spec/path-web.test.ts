@@ -123,12 +123,13 @@ const CONFORMANCE: readonly Case[] = [
   [
     'a whole CA as leaf',
     'valid',
-    () => ask(makeCa(root, 'Leaf', { extra: [san(false, 'dns:host.example')] }), [], [root]),
+    () =>
+      ask(makeCa(root, 'Leaf', { extra: [eku(false, EKU.serverAuth), san(false, 'dns:host.example')] }), [], [root]),
   ],
   [
     'a whole CA as leaf, another name',
     'wrong-name',
-    () => ask(makeCa(root, 'Leaf', { extra: [san(false, 'dns:ca.example')] }), [], [root]),
+    () => ask(makeCa(root, 'Leaf', { extra: [eku(false, EKU.serverAuth), san(false, 'dns:ca.example')] }), [], [root]),
   ],
   ['a leaf without key usage', 'valid', () => server({ change: { [ID.keyUsage]: null } })],
   [
@@ -209,8 +210,8 @@ const CONFORMANCE: readonly Case[] = [
   ['a serial number of 22 bytes', 'malformed', () => server({ serial: Array.from({ length: 22 }, () => 0x42) })],
   ['a serial number of 20 bytes', 'valid', () => server({ serial: Array.from({ length: 20 }, () => 0x42) })],
   ['a root with the serial number 0', 'valid', () => under({ serial: [0] })],
-  ['version 1', 'malformed', () => server({ version: 1 })],
-  ['version 2', 'malformed', () => server({ version: 2 })],
+  ['version 1', 'wrong-purpose', () => server({ version: 1 })],
+  ['version 2', 'wrong-purpose', () => server({ version: 2 })],
   [
     'policy constraints that are not critical',
     'malformed',
@@ -232,7 +233,7 @@ const PERIODS: readonly Case[] = [
 ];
 
 const USES: readonly Case[] = [
-  ['no extended key usage', 'valid', () => server({ change: { [ID.eku]: null } })],
+  ['no extended key usage', 'wrong-purpose', () => server({ change: { [ID.eku]: null } })],
   ['one that stands there empty', 'malformed', () => server({ change: { [ID.eku]: [ID.eku, false, sequence()] } })],
   ['for clients alone', 'wrong-purpose', () => server({ change: { [ID.eku]: eku(false, EKU.clientAuth) } })],
   ['for clients too', 'valid', () => server({ change: { [ID.eku]: eku(false, EKU.serverAuth, EKU.clientAuth) } })],
@@ -385,7 +386,10 @@ test('RFC 5280 §4.2.1.6: an empty subject asks for critical alternative names, 
 });
 
 test('a CA that is asked for as a server has a name', () => {
-  const nameless = makeCa(root, '', { subject: null, extra: [san(true, 'dns:host.example')] });
+  const nameless = makeCa(root, '', {
+    subject: null,
+    extra: [eku(false, EKU.serverAuth), san(true, 'dns:host.example')],
+  });
   assert.equal(ask(nameless, [], [root]), 'malformed');
 });
 
@@ -447,7 +451,7 @@ test('RFC 5280 §4.2.1.9: path lengths count CAs below, not leaves, and not thos
   assert.equal(judged([9, 9, 9, 9]), 'valid');
   assert.equal(judged([9, 9, 9, 9, 9]), 'chain-too-long');
   const [lower, upper] = line(0, 0);
-  assert.equal(ask(lower!, [upper!], [root], { names: [] }), 'valid');
+  assert.equal(ask(lower!, [upper!], [root], { purpose: 'any', names: [] }), 'valid');
   const first = makeCa(root, 'Rolled', length(0));
   const second = makeCa(first, 'Rolled', length(0));
   assert.equal(ask(makeServer(second), [first, second], [root]), 'valid');
@@ -487,14 +491,17 @@ test('RFC 4158 §2.4: another way round a CA that is expired, unreadable, or in 
   assert.equal(ask(makeServer(middle), [broken, middle, { ...middle, der: middle.der.subarray(1) }], [root]), 'valid');
 });
 
-test('the purpose any asks for the path alone: home-made chains are good there', () => {
-  const home = makeCa(null, 'Home', {
-    serial: [0],
-    change: { [ID.ski]: null, [ID.basicConstraints]: authority(false) },
-  });
-  const leaf = makeServer(home, { version: 1, serial: [1] });
-  assert.equal(ask(leaf, [], [home], { purpose: 'any', names: [] }), 'valid');
-  assert.equal(ask(leaf, [], [home], { purpose: 'server', names: [] }), 'malformed');
-  const bare = makeServer(home, { change: { [ID.aki]: null, [ID.eku]: null } });
-  assert.equal(ask(bare, [], [home], { purpose: 'any', names: ['dns:host.example'] }), 'valid');
+test('the purpose any asks for the duties of RFC 5280, and not for those of public CAs', () => {
+  const any = { purpose: 'any', names: ['dns:host.example'] } as const;
+  const home = makeCa(null, 'Home', { extra: [eku(false, EKU.serverAuth)] });
+  const leaf = makeServer(home, { change: { [ID.eku]: null } });
+  assert.equal(ask(leaf, [], [home], any), 'valid');
+  assert.equal(ask(makeServer(home, {}), [], [home]), 'malformed', 'a root with an extended key usage');
+  assert.equal(ask(makeServer(home, { version: 1 }), [], [home], { purpose: 'any', names: [] }), 'valid');
+  for (const change of [{ change: { [ID.aki]: null } }, { serial: [0] }] as const) {
+    const lax = makeServer(home, change);
+    assert.equal(ask(lax, [], [home], any), 'malformed');
+  }
+  const lax = makeCa(null, 'Lax', { change: { [ID.ski]: null } });
+  assert.equal(ask(makeServer(lax), [], [lax], any), 'malformed');
 });
