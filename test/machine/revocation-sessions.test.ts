@@ -199,6 +199,19 @@ test('[B6] revoked while it resumes, at each step: its secret is of no use any m
   }
 });
 
+test('[P4] a doubt that comes up while a device resumes: its first record opens no channel', () => {
+  const t = town();
+  const tv = t.add('tv');
+  const release = holding(t, (packet) => packet.from === 'tv' && kindOf(packet) === 0);
+  tv.breakLink();
+  t.flush();
+  assert.ok([...t.manager.handshakes.values()].some(({ step }) => step.name === 'awaitingFirstRecord'));
+  t.manager.revocation.doubtful.add(tv.id);
+  t.verifierAway = true;
+  release();
+  assert.ok(!t.manager.channels.has(tv.id));
+});
+
 test('[B6] revoked while the manager opens a channel by a full login: message_4 of a certificate that is out since opens nothing', () => {
   const t = town();
   const [caller, callee] = [t.add('caller'), t.add('callee')];
@@ -213,6 +226,26 @@ test('[B6] revoked while the manager opens a channel by a full login: message_4 
   release();
   forward(t, 5000);
   assertOut(t, callee);
+  assert.equal(refusal(caller), 'revoked');
+});
+
+test('[B6] the same, and the certificate is a new one that no record names yet', () => {
+  const t = town();
+  const [caller, callee] = [t.add('caller'), t.add('callee')];
+  callee.run((state) => void closeChannel(state, 'done', callee.world()));
+  t.advance(1000);
+  callee.state.secret = null;
+  const release = holding(t, (packet) => kindOf(packet) === E4);
+  caller.call('callee');
+  t.flush();
+  const renewed = certify('callee', { ...DEVICE_WISHES, key: callee.holder.key }, t.ca);
+  const [handshake] = [...t.manager.handshakes.values()];
+  assert.equal(handshake?.step.name, 'awaitingMessage4');
+  const { proven } = handshake.step;
+  handshake.step = { ...handshake.step, proven: { ...proven, chain: [renewed.certificate.der, t.ca.certificate.der] } };
+  t.revoke(renewed);
+  release();
+  assert.ok(!t.manager.channels.has(callee.id));
   assert.equal(refusal(caller), 'revoked');
 });
 
@@ -263,6 +296,7 @@ test('[P4] a verdict of revoked in a login puts out who is in with that very cer
   place.revoke(renewed);
   const bad = place.add('bad', { holder: renewed });
   assert.equal(bad.latest('loginDenied')?.reason, 'revoked');
+  assert.equal(logged(place, 'device.evicted').length, 0);
   assert.ok(isIn(place, good), 'whoever shows a bad certificate of that name disturbs nobody');
 });
 
