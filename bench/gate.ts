@@ -210,6 +210,9 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
       manager = createManager(managerSide, loadRegistry(memoryStore()), worldOf(place.managerCrypto));
       agent = resident.state;
       stepOwner({ type: 'linked' }); // has its own certificate judged
+      for (const event of verifier.events(worldOf(verifierCrypto))) {
+        stepOwner({ type: 'received', topic: topics.verifierEvents, payload: event });
+      }
       settle();
       return { first: enter('first'), later: enter('later'), resumption: enter('resumption') };
     },

@@ -73,9 +73,11 @@ export function resumeInTurn(state: ManagerState, handshake: Handshake, world: W
   if (step.name !== 'resumingNeedsVerdict') return;
   const record = state.devices.get(step.device);
   if (record === undefined) return endHandshake(state, party);
-  if (isJudged(state, step.device, world)) return sendResumed(state, handshake, world);
+  // before the first event nobody knows whether the verdict that an earlier process heard still stands
+  if (isJudged(state, step.device, world) && state.revocation.heardAt !== null)
+    return sendResumed(state, handshake, world);
   // that it is away is known: the question about ourselves finds out when it is back
-  if (state.verifierAway !== null) return turnAwayUnjudged(state, handshake, world);
+  if (state.verifierAway !== null) return resumeUnasked(state, handshake, world);
   askVerifier(
     state,
     { for: 'exchange', party: partyKey(party), handshake: handshake.id },
@@ -92,9 +94,17 @@ export function verdictForResumption(state: ManagerState, handshake: Handshake, 
     noteVerdict(state, step.device, ruling.until, world);
     return sendResumed(state, handshake, world);
   }
-  if (ruling.outcome === 'away') return turnAwayUnjudged(state, handshake, world);
+  if (ruling.outcome === 'away') return resumeUnasked(state, handshake, world);
   endHandshake(state, party);
   evict(state, step.device, whyRefused(ruling), world);
+}
+
+/** Without a verifier a verdict holds for its age. */
+function resumeUnasked(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step } = handshake;
+  if (step.name === 'resumingNeedsVerdict' && isJudged(state, step.device, world))
+    return sendResumed(state, handshake, world);
+  turnAwayUnjudged(state, handshake, world);
 }
 
 const whyRefused = (ruling: Exclude<Ruling, { outcome: 'good' }>): Reason => {

@@ -85,7 +85,7 @@ export const verifierConfig = z.strictObject({
   verdictMaxAgeSeconds: z.int().min(10).max(604_800).default(3600),
   /** Questions that one asker may ask; a burst may hold those of 4 s. */
   questionsPerSecond: z
-    .strictObject({ device: z.number().min(0.1).default(5), manager: z.number().min(1).default(1000) })
+    .strictObject({ device: z.number().min(0.1).default(5), manager: z.number().min(1).default(4000) })
     .prefault({}),
 });
 

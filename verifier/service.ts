@@ -127,7 +127,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     let mixed: MixedRevocation | null = null;
     const policy = (): VerifierPolicy => {
       version = Math.max(version + 1, clock.wall()); // grows across restarts too
-      const lists = listed ? crlSet(data.keeping.lists()) : null;
+      const lists = listed ? crlSet(data.keeping.lists(), data.signers.learnt) : null;
       mixed = listed || places.length > 0 ? mixedRevocation(crypto, lists, places.length > 0 ? source : null) : null;
       const fromLists = data.keeping.marks();
       const now = answeredRevoked.size === 0 ? fromLists : new Set([...fromLists, ...answeredRevoked]);
