@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { approveAsk } from '../../device-agent/calling.ts';
 import { closeChannel } from '../../device-agent/channel.ts';
+import { brokerRequests } from '../../protocol/messages.ts';
 import { connect, couple, heard, refusal, say, talking } from '../couple.ts';
 import { certify, DEVICE_WISHES } from '../test-authority.ts';
 import { town } from '../town.ts';
@@ -57,6 +58,19 @@ test('[B6] no longer on hold: it logs in again, its mark is gone, it may connect
   assert.ok(isIn(t, tv));
   assert.equal(revokedAt(t, tv), null);
   connect({ town: t, caller: router, callee: tv });
+});
+
+test('[B6] the order to drop the link is lost: it is given again when the broker tells its links', () => {
+  const { town: t, callee: tv } = talking();
+  const link = t.manager.links.get(tv.id);
+  t.meddler = ({ topic, payload }) =>
+    topic === 'km1/c/q' && brokerRequests.decode(payload).kind === 'Drop' ? [] : 'pass';
+  t.revoke(tv.holder);
+  t.meddler = () => 'pass';
+  const from = t.packets.length;
+  t.restartManager();
+  assert.ok(brokerOrders(t, from).some((order) => order.kind === 'Drop' && order.link === link));
+  assert.ok(!t.manager.links.has(tv.id));
 });
 
 // ── Connects under way ──────────────────────────────────────────────────────────────────────────────────────────────
