@@ -211,7 +211,6 @@ const CONFORMANCE: readonly Case[] = [
   ['a serial number of 20 bytes', 'valid', () => server({ serial: Array.from({ length: 20 }, () => 0x42) })],
   ['a root with the serial number 0', 'valid', () => under({ serial: [0] })],
   ['version 1', 'wrong-purpose', () => server({ version: 1 })],
-  ['version 2', 'wrong-purpose', () => server({ version: 2 })],
   [
     'policy constraints that are not critical',
     'malformed',
@@ -386,11 +385,8 @@ test('RFC 5280 §4.2.1.6: an empty subject asks for critical alternative names, 
 });
 
 test('a CA that is asked for as a server has a name', () => {
-  const nameless = makeCa(root, '', {
-    subject: null,
-    extra: [eku(false, EKU.serverAuth), san(true, 'dns:host.example')],
-  });
-  assert.equal(ask(nameless, [], [root]), 'malformed');
+  const extra = [eku(false, EKU.serverAuth), san(true, 'dns:host.example')];
+  assert.equal(ask(makeCa(root, '', { subject: null, extra }), [], [root]), 'malformed');
 });
 
 test('a common name is no name of a server: it neither stands for a host, nor is it under name constraints', () => {
@@ -494,14 +490,11 @@ test('RFC 4158 §2.4: another way round a CA that is expired, unreadable, or in 
 test('the purpose any asks for the duties of RFC 5280, and not for those of public CAs', () => {
   const any = { purpose: 'any', names: ['dns:host.example'] } as const;
   const home = makeCa(null, 'Home', { extra: [eku(false, EKU.serverAuth)] });
-  const leaf = makeServer(home, { change: { [ID.eku]: null } });
-  assert.equal(ask(leaf, [], [home], any), 'valid');
+  assert.equal(ask(makeServer(home, { change: { [ID.eku]: null } }), [], [home], any), 'valid');
   assert.equal(ask(makeServer(home, {}), [], [home]), 'malformed', 'a root with an extended key usage');
   assert.equal(ask(makeServer(home, { version: 1 }), [], [home], { purpose: 'any', names: [] }), 'valid');
-  for (const change of [{ change: { [ID.aki]: null } }, { serial: [0] }] as const) {
-    const lax = makeServer(home, change);
-    assert.equal(ask(lax, [], [home], any), 'malformed');
-  }
+  assert.equal(ask(makeServer(home, { serial: [0] }), [], [home], any), 'malformed');
+  assert.equal(ask(makeServer(home, { change: { [ID.aki]: null } }), [], [home], any), 'malformed');
   const lax = makeCa(null, 'Lax', { change: { [ID.ski]: null } });
   assert.equal(ask(makeServer(lax), [], [lax], any), 'malformed');
 });
