@@ -13,7 +13,7 @@ import type { Crypto } from '../protocol/crypto.ts';
 import { EVENT_EVERY } from '../protocol/revocation-event.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { certificateMark, keyMark } from '../protocol/revocation-mark.ts';
-import { type Asker, topicsUnder } from '../protocol/topics.ts';
+import { type Asker, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type EpochSeconds, type LinkId, type Millis, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { VerifierConfig } from './config.ts';
@@ -219,6 +219,9 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
           const waits = isUndecided(first.answer) && first.pending.length > 0 && waiting < MAX_WAITING;
           if (waits) void answerLater(place.asker, payload, first);
           else publish(place.asker, first.answer);
+          // a manager that asks about itself has just come, and makes no grant before it hears an event
+          const isNew = first.answer.kind === 'judged' && first.answer.purpose === 'manager';
+          if (place.asker === MANAGER && isNew) tellEvents();
         },
       },
     });

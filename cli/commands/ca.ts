@@ -100,8 +100,7 @@ function revoke(): Command {
       .map(({ name }) => name);
     for (const name of new Set(names)) {
       output.remark(
-        'Running managers notice when the verdict is next renewed (verdictMaxAgeSeconds of the verifier); ' +
-          `at once: kagimori device remove ${printable(name)}`,
+        `Within 5 s of that ${printable(name)} has no link, channel or session any more: kagimori device show ${printable(name)}`,
       );
     }
   });
