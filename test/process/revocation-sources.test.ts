@@ -16,7 +16,6 @@ import { buildHouse, type House, MANAGER, type Wanted } from '../real-house.ts';
 import {
   assertInTime,
   assertStaysOut,
-  fromNow,
   hearWithTimes,
   PROPOSALS,
   type Span,
@@ -43,28 +42,28 @@ test('[P4] [B6] a replaced file, a fetched list, an OCSP answer, a listed key, a
     await assertStaysOut(house, victim, since.ended);
   };
 
+  const atResponder = Date.now();
   await house.revokeAtResponder();
 
   revokeByOpenssl(house, 'middle', 'by-file');
-  replace(house, 'ca/crl.pem', listsOf(house));
-  await out('a file, since its rename', 'by-file', fromNow());
+  await out('a file, since its rename', 'by-file', replace(house, 'ca/crl.pem', listsOf(house)));
 
   const key = readCertificateFile(house.at('certificates/by-key.chain.pem'))[0].spki;
-  replace(house, 'keys.txt', `${createHash('sha256').update(key).digest('hex')} # stolen\n`);
-  await out('a listed key, since its rename', 'by-key', fromNow());
+  const listed = replace(house, 'keys.txt', `${createHash('sha256').update(key).digest('hex')} # stolen\n`);
+  await out('a listed key, since its rename', 'by-key', listed);
 
   revokeByOpenssl(house, 'middle', 'by-url');
+  const serving = Date.now();
   house.write('served.crl', listOf(house, 'middle'));
   const fetched = await untilSome('the URL is fetched', () => house.served());
-  await out('a URL, since the end of the fetch', 'by-url', { began: fetched, ended: fetched });
+  await out('a URL, since the end of the fetch', 'by-url', { began: serving, ended: fetched });
 
   const asked = await untilSome('the responder is asked', () => house.answered());
-  await out('OCSP, since the end of the fetch', 'by-ocsp', { began: asked, ended: asked });
+  await out('OCSP, since the end of the fetch', 'by-ocsp', { began: atResponder, ended: asked });
 
   await house.ask('lamp', 'connect', { callee: 'below' });
   revokeByOpenssl(house, 'root', 'middle');
-  replace(house, 'ca/crl.pem', listsOf(house));
-  const since = fromNow();
+  const since = replace(house, 'ca/crl.pem', listsOf(house));
   await Promise.all(['below', 'below-too'].map((victim) => out('the CA above, since the rename', victim, since)));
   await house.ask('lamp', 'connect', { callee: 'horn' }); // they are under the root itself
 });
@@ -215,7 +214,9 @@ const listOf = (house: House, tier: string): string =>
 const listsOf = (house: House): string => ['root', 'middle'].map((tier) => listOf(house, tier)).join('');
 
 /** As everybody should: nobody ever reads half of it. */
-function replace(house: House, file: string, text: string): void {
+function replace(house: House, file: string, text: string): Span {
   house.write(`${file}.new`, text);
+  const began = Date.now();
   renameSync(house.at(`${file}.new`), house.at(file));
+  return { began, ended: Date.now() };
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { suite, type TestContext, test } from 'node:test';
+import { requireAllOver } from '../../bench/revocation/live-round.ts';
 import { buildHouse, type House } from '../real-house.ts';
 import { runCommand } from '../real-process.ts';
 import {
@@ -27,6 +28,7 @@ import {
 } from '../revocation-house.ts';
 import { type Valve, valveTo } from '../valve.ts';
 
+const LONG = process.env.KAGIMORI_LONG === '1';
 const ASKS = 'approval: { otherwise: ask }\n';
 const THIEF_ASKS_BELL = 'approval: { rules: [{ from: bell, decision: ask }] }\n';
 /** The device comes again after its link was cut, and waits up to a second for it. */
@@ -116,13 +118,23 @@ suite('revoked by kagimori ca revoke', { concurrency: true }, () => {
       return span;
     };
 
-    // the manager dies as soon as the verifier knows, and comes back
-    let since = await revoke('one');
-    await loggedSince(house, 'verifier', since.began, 'file.adopted');
-    await house.stop('manager');
-    await house.start('manager');
-    since = fromNow();
-    assertInTime(t, 'manager killed right after', await wayOut(house, 'one', since, talks, NOT_HEARD), SINCE_START);
+    let since: Span;
+    if (LONG) {
+      // the manager dies as soon as the verifier knows, and comes back
+      since = await revoke('one');
+      await loggedSince(house, 'verifier', since.began, 'file.adopted');
+      await house.stop('manager');
+      await house.start('manager');
+      since = fromNow();
+      assertInTime(t, 'manager killed right after', await wayOut(house, 'one', since, talks, NOT_HEARD), SINCE_START);
+
+      await Promise.all([house.stop('verifier'), house.stop('manager')]);
+      await revoke('four');
+      await house.start('manager');
+      await house.start('verifier');
+      since = fromNow();
+      assertInTime(t, 'while both were down', await wayOut(house, 'four', since, talks, NOT_HEARD), SINCE_START);
+    }
 
     await house.stop('manager');
     await revoke('two');
@@ -132,16 +144,10 @@ suite('revoked by kagimori ca revoke', { concurrency: true }, () => {
 
     await house.stop('verifier');
     await revoke('three');
+    const starting = Date.now();
     await house.start('verifier');
-    since = fromNow();
+    since = { began: starting, ended: Date.now() };
     assertInTime(t, 'while the verifier was down', await wayOut(house, 'three', since, talks), SINCE_START);
-
-    await Promise.all([house.stop('verifier'), house.stop('manager')]);
-    await revoke('four');
-    await house.start('manager');
-    await house.start('verifier');
-    since = fromNow();
-    assertInTime(t, 'while both were down', await wayOut(house, 'four', since, talks, NOT_HEARD), SINCE_START);
 
     // the verifier knows, and what it says of it is lost
     valves.verifier.cut();
@@ -175,10 +181,23 @@ suite('revoked by kagimori ca revoke', { concurrency: true }, () => {
   });
 });
 
+test('what would not hold is noticed: a step that took too long, a session that goes on or takes records after its end', (t) => {
+  const well = { linkCut: 1, marked: 2, told: 3, lastRecord: -4 };
+  assertInTime(t, 'well', well);
+  for (const step of Object.keys(well))
+    assert.throws(() => assertInTime(t, 'late', { ...well, [step]: IN_TIME_MS + 1 }), assert.AssertionError, step);
+  const over = { sid: '00', from: 'thief', accepted: 5, lastAt: 10, endedAt: 11, reason: 'revoked' };
+  const report = { unlinkedAt: [], sent: 5 };
+  requireAllOver({ ...report, sessions: [over] }, 1);
+  for (const bad of [{ endedAt: null }, { reason: 'done' }, { accepted: 0 }, { lastAt: 12 }])
+    assert.throws(() => requireAllOver({ ...report, sessions: [{ ...over, ...bad }] }, 1), Error);
+  assert.throws(() => requireAllOver({ ...report, sessions: [] }, 1), Error);
+});
+
 const SINCE_START = ' since who was down was there again';
 /** A manager that has just come has no channel by which it could cut a link; and the talk pauses with it. */
 const NOT_HEARD = { linkCut: false, talking: false } as const;
-const VICTIMS = ['one', 'two', 'three', 'four', 'five', 'six'] as const;
+const VICTIMS = ['two', 'three', 'five', 'six', ...(LONG ? ['one', 'four'] : [])];
 
 const refusedAt = ({ code }: { code: string }) => ({ code, at: Date.now() });
 

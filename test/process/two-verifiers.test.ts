@@ -26,12 +26,12 @@ import {
 
 const LONG = process.env.KAGIMORI_LONG === '1';
 /** The least that a verifier may be set to. */
-const MAX_AGE_S = LONG ? 30 : 10;
+const MAX_AGE_S = 10;
 const SLACK_MS = 2_000;
 /** What a manager needs to know that nobody is there. */
 const SILENCE_MS = 3_000;
 /** So long each state of the keys is lived in. */
-const STAGE_MS = LONG ? 8_000 : 1_200;
+const STAGE_MS = LONG ? 8_000 : 700;
 const TRY_EVERY_MS = 50;
 
 const PINS = 'pinned.pem';
@@ -86,7 +86,9 @@ suite('two verifiers', { concurrency: true }, () => {
     await lamp.until('the session', ({ text }) => text === 'there all the time');
   });
 
-  test(`[P4] [B7] both are away for longer than their verdicts hold (${MAX_AGE_S} s): live channels end then, and come back with a verifier`, async (t) => {
+  test(`[P4] [B7] both are away for longer than their verdicts hold (${MAX_AGE_S} s): live channels end then, and come back with a verifier`, {
+    skip: LONG ? false : 'in the long run; of one verifier: test/process/partition.test.ts',
+  }, async (t) => {
     const house = await twoVerifiers(t, [lives('lamp'), lives('switch')], `verdictMaxAgeSeconds: ${MAX_AGE_S}\n`);
     await house.ask('switch', 'connect', { callee: 'lamp' });
     const awayAt = Date.now();
