@@ -33,7 +33,7 @@ export function addressBudget(perSecond: number): AddressBudget {
 }
 
 /** `::ffff:192.0.2.1` is an IPv4 address; of others the first four groups count. */
-function placeOf(address: string): string {
+export function placeOf(address: string): string {
   if (!address.includes(':') || address.includes('.')) return address;
   const [head = '', tail] = address.split('%', 1)[0]!.split('::');
   const left = head === '' ? [] : head.split(':');

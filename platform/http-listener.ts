@@ -3,9 +3,9 @@
  * knows nothing of what is served. @spec RFC 9110
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Millis } from '../protocol/units.ts';
-import { addressBudget } from './address-budget.ts';
+import { addressBudget, placeOf } from './address-budget.ts';
 
 export interface HttpRequest {
   readonly method: string;
@@ -33,6 +33,8 @@ export interface HttpHandler {
 
 export interface HttpLimits {
   readonly maxConnections: number;
+  /** Of one address (IPv6: one /64); more are hung up on. */
+  readonly maxConnectionsOfAddress: number;
   /** Longer targets are 414. */
   readonly maxPathBytes: number;
   /** For the head, the body and an answer that nobody takes. */
@@ -44,7 +46,8 @@ export interface HttpLimits {
 }
 
 export const HTTP_LIMITS: HttpLimits = {
-  maxConnections: 1000,
+  maxConnections: 128,
+  maxConnectionsOfAddress: 64,
   maxPathBytes: 8000,
   timeoutMs: 10_000,
   idleMs: 30_000,
@@ -82,6 +85,10 @@ const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_HEADERS = 64;
 const MAX_DRAINED_BYTES = 64 * 1024;
 
+/** Whoever sends more before he has an answer (pipelining) is hung up on. [RFC 9112 §9.3.2] */
+const MAX_UNANSWERED = 8;
+const unanswered = new WeakMap<Socket, number>();
+
 /** @throws HttpListenFault */
 export async function startHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
   const limits = { ...HTTP_LIMITS, ...options.limits };
@@ -103,6 +110,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
     },
   );
   server.maxConnections = limits.maxConnections;
+  server.on('connection', limitPlaces(limits.maxConnectionsOfAddress));
   server.maxHeadersCount = MAX_HEADERS;
   server.setTimeout(limits.idleMs + limits.timeoutMs);
   await listen(server, options.host, options.port);
@@ -114,6 +122,21 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
         server.close(() => resolve());
         server.closeAllConnections();
       }),
+  };
+}
+
+function limitPlaces(most: number): (socket: Socket) => void {
+  const open = new Map<string, number>();
+  return (socket) => {
+    const place = placeOf(socket.remoteAddress ?? '');
+    const count = (open.get(place) ?? 0) + 1;
+    open.set(place, count);
+    socket.once('close', () => {
+      const left = (open.get(place) ?? 1) - 1;
+      if (left > 0) open.set(place, left);
+      else open.delete(place);
+    });
+    if (count > most) socket.destroy();
   };
 }
 
@@ -136,7 +159,12 @@ async function serve(
   limits: HttpLimits,
   budget: ReturnType<typeof addressBudget>,
 ): Promise<void> {
-  const { method = '', url = '' } = request;
+  const { method = '', url = '', socket } = request;
+  // Of a chunk full of requests each is read before anything else has its turn: the event loop would stand for seconds.
+  const before = unanswered.get(socket) ?? 0;
+  if (before >= MAX_UNANSWERED) socket.destroy();
+  if (socket.destroyed) return;
+  unanswered.set(socket, before + 1);
   const refuse = (status: number, headers: HttpReply['headers'] = {}): void =>
     send(request, response, { status, headers });
   if (!budget.take(request.socket.remoteAddress ?? '', performance.now() as Millis))
@@ -185,6 +213,8 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
   const length = body === undefined ? 0 : Buffer.byteLength(body);
   response.writeHead(status, { ...headers, 'content-length': length, 'x-content-type-options': 'nosniff' });
   response.end(request.method === 'HEAD' ? undefined : body);
+  // what stands in the same chunk has come by then
+  process.nextTick(() => unanswered.set(request.socket, (unanswered.get(request.socket) ?? 1) - 1));
   if (!request.complete) drain(request);
 }
 

@@ -173,6 +173,27 @@ test('[B6] more connections than allowed are dropped, and those that are there g
     held[1]!.socket.destroy();
   }));
 
+test('[B6] more connections of one address than allowed are hung up on, until one of them ends', () =>
+  listening({ maxConnectionsOfAddress: 2 }, async (listener) => {
+    const held = [dial(listener, ''), dial(listener, '')];
+    await Promise.all(held.map(({ socket }) => new Promise((resolve) => socket.once('connect', resolve))));
+    assert.equal(await dial(listener, last('GET /word')).ended, '');
+    held[0]!.socket.destroy();
+    await held[0]!.ended;
+    let text = '';
+    while (text === '') text = await dial(listener, last('GET /word')).ended;
+    assert.match(text, /^HTTP\/1\.1 200 /);
+    held[1]!.socket.destroy();
+  }));
+
+test('[B6] whoever sends a heap of requests before an answer is hung up on: the event loop has other work', () =>
+  listening({}, async (listener) => {
+    const text = await dial(listener, head('GET /word').repeat(9)).ended;
+    assert.equal(text, '');
+    const eight = await dial(listener, `${head('GET /word').repeat(7)}${last('GET /word')}`).ended;
+    assert.equal(eight.match(/HTTP\/1\.1 200/g)?.length, 8);
+  }));
+
 test('[B6] whoever asks more often than allowed is told to wait', () =>
   listening({ requestsPerSecond: 1 }, async (listener) => {
     const text = await dial(listener, `${head('GET /word').repeat(7)}${last('GET /word')}`).ended;
