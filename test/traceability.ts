@@ -18,7 +18,20 @@ const LOGIN = ['protocol/login.ts', 'protocol/edhoc', 'manager/logins.ts', 'devi
 const JUDGEMENT = ['device-agent/manager-judgement.ts', 'protocol/path-validation.ts'];
 const OPENING = ['manager/openings.ts', 'device-agent/invited.ts'];
 const CLOSE = ['protocol/channel.ts', 'manager/channels.ts', 'device-agent/channel.ts'];
-const VERDICT = ['verifier/verifier.ts', 'protocol/verdict.ts', 'protocol/path-validation.ts', 'manager/questions.ts'];
+const VERDICT = [
+  'verifier/verifier.ts',
+  'protocol/verdict.ts',
+  'protocol/path-validation.ts',
+  'protocol/revocation-list.ts',
+  'protocol/ocsp-check.ts',
+  'manager/questions.ts',
+];
+const REVOCATION = [
+  'manager/revocations.ts',
+  'manager/revocation-watch.ts',
+  'verifier/event-stream.ts',
+  'protocol/revocation-event.ts',
+];
 const REGISTER = ['manager/registrations.ts', 'manager/registry.ts', 'device-agent/registration.ts'];
 const NETWORK = ['hardware/network-watch.ts', 'device-agent/registration.ts'];
 const NAMES = ['protocol/names.ts', 'manager/connects.ts'];
@@ -86,7 +99,7 @@ export const REQUIREMENTS: readonly Row[] = [
     'protocol/crypto.ts',
     'platform/crypto-node.ts',
   ]),
-  later('B6', 'a revoked device is out within 5 s', 'later: revocation'),
+  now('B6', 'a revoked device is out within 5 s', REVOCATION),
   now('B7', 'restart of any party loses no registration and no live session', RENEWAL),
   now('B8', '`explain A B`: which suite, which rule, why not another', EXPLAIN),
 ];

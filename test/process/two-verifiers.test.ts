@@ -127,8 +127,8 @@ suite('two verifiers', { concurrency: true }, () => {
     house.write('certificates/verifier.chain.pem', fresh);
     await house.running('verifier').logged('the new key', ({ event }) => event === 'verifier.renewed');
     await pause(STAGE_MS);
-    house.write(PINS, fresh);
     const dropped = Date.now();
+    house.write(PINS, fresh);
     for (const party of ['manager', 'lamp'])
       await loggedSince(house, party, dropped, 'verifier-keys.in-force', ({ keys }) => keys === 1);
     await pause(STAGE_MS);
@@ -143,8 +143,8 @@ suite('two verifiers', { concurrency: true }, () => {
       [],
     );
     // and that was a check: who pins the old key alone lets nobody in
-    house.write(PINS, old);
     const back = Date.now();
+    house.write(PINS, old);
     await loggedSince(house, 'manager', back, 'verifier-keys.in-force');
     await loggedSince(house, 'manager', back, 'verifier.event-refused');
     await loggedSince(house, 'manager', back, 'verifier.silent');
