@@ -4,7 +4,7 @@
  * certificate whose issuer proves it, and for more once that issuer is known.
  */
 import { equal, toHex } from '../protocol/bytes.ts';
-import type { ParsedCertificate, ParsedCrl } from '../protocol/certificate.ts';
+import { type ParsedCertificate, type ParsedCrl, sameName } from '../protocol/certificate.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import type { KnownSigners } from './known-signers.ts';
@@ -61,6 +61,10 @@ export interface ListKeeping {
 /** Implementation limits. */
 const MAX_PROVEN = 1024;
 const MAX_LISTS_OF_PLACE = 256;
+/** Of one key, so that no CA takes the place of another one's first list. */
+const MAX_LISTS_OF_SIGNER = 256;
+/** Of one issuer in one place: whose signature nobody can check yet costs every question about his certificates. */
+const MAX_HELD_OF_ISSUER = 8;
 /** How far the clock of a CA may be ahead. */
 const CLOCK_SKEW_SECONDS = 300;
 
@@ -96,7 +100,10 @@ export function listKeeping(crypto: Crypto, signers: KnownSigners, remembered: r
   const faultOf = (list: ProvenList): string | null => {
     const fault = orderFault(list, seen.get(list.key));
     if (fault !== null) return `the list of ${issuerOf(list.crl)} ${fault}`;
-    return inForce.size >= MAX_PROVEN && !inForce.has(list.key) ? `more than ${MAX_PROVEN} lists` : null;
+    if (inForce.has(list.key)) return null;
+    if (inForce.size >= MAX_PROVEN) return `more than ${MAX_PROVEN} lists`;
+    const ofSigner = [...inForce.values()].filter(({ signer }) => equal(signer.spki, list.signer.spki)).length;
+    return ofSigner >= MAX_LISTS_OF_SIGNER ? `more than ${MAX_LISTS_OF_SIGNER} lists of ${issuerOf(list.crl)}` : null;
   };
 
   return {
@@ -115,6 +122,13 @@ export function listKeeping(crypto: Crypto, signers: KnownSigners, remembered: r
         }
         if (signer === null) {
           unknown.push(crl);
+          const alike = unknown.filter(({ issuer }) => sameName(issuer, crl.issuer)).length;
+          if (alike > MAX_HELD_OF_ISSUER) {
+            const remedy = 'is its CA among intermediateFiles?';
+            return refuse(
+              `more than ${MAX_HELD_OF_ISSUER} lists of ${issuerOf(crl)} that nobody known signed: ${remedy}`,
+            );
+          }
           continue;
         }
         const list = describe(crl, signer);

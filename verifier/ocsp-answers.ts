@@ -46,6 +46,7 @@ export interface OcspSource extends RevocationSource {
 /** Implementation limits; what was not asked about for longest goes first. */
 const MAX_HELD = 10_000;
 const MAX_WANTED = 1000;
+const MAX_REVOKED = 100_000;
 /** After a failure nobody is asked again for so long, however often the certificate comes. */
 const RETRY_SECONDS = 10;
 /** What is revoked hardly ever comes back (from hold). */
@@ -62,6 +63,8 @@ interface Held {
 export function ocspSource(settings: OcspSourceSettings): OcspSource {
   const { crypto, codec, responderOf, isDistrusted } = settings;
   const held = new Map<string, Held>();
+  /** By mark, when the newest answer was made that called it revoked: an older one that is sent again takes nothing back. */
+  const revokedAt = new Map<string, EpochSeconds>();
   const wanted = new Map<string, OcspWanted>();
   const underWay = new Set<string>();
 
@@ -113,19 +116,29 @@ export function ocspSource(settings: OcspSourceSettings): OcspSource {
 
   function check(one: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation {
     if ('fault' in fetched) return { status: 'unknown', detail: fetched.fault };
-    const { certificate, issuer, issuerKey } = one;
-    return checkOcspAnswer({
+    const { certificate, issuer, issuerKey, mark } = one;
+    const answer = codec.readAnswer(fetched.der);
+    const found = checkOcspAnswer({
       crypto,
       codec,
       certificate,
       issuer,
       issuerKey,
       at,
-      answer: codec.readAnswer(fetched.der),
+      answer,
       nonce: fetched.nonce,
       nonceRequired: responderOf(issuer)?.nonceRequired ?? true,
       ...(isDistrusted !== undefined && { isDistrusted }),
     });
+    const made = answer?.status === 'successful' ? answer.producedAt : at;
+    const before = revokedAt.get(mark);
+    if (found.status === 'revoked') {
+      revokedAt.delete(mark);
+      revokedAt.set(mark, Math.max(before ?? 0, Math.min(made, at)) as EpochSeconds);
+      if (revokedAt.size > MAX_REVOKED) revokedAt.delete(revokedAt.keys().next().value!);
+    }
+    if (found.status !== 'good' || before === undefined || made > before) return found;
+    return { status: 'unknown', detail: 'the OCSP answer is older than the one that called it revoked' };
   }
 }
 

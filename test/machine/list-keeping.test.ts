@@ -8,7 +8,7 @@ import { certificateMark } from '../../protocol/revocation-mark.ts';
 import { knownSigners } from '../../verifier/known-signers.ts';
 import { type ListKeeping, listKeeping, type SeenList } from '../../verifier/list-keeping.ts';
 import { listMarks } from '../../verifier/list-marks.ts';
-import { authorityCertificate, deltaOf, list, type Maker, maker, REASON, reason } from '../hand-made.ts';
+import { authorityCertificate, deltaOf, list, type Maker, maker, REASON, reason, uri } from '../hand-made.ts';
 import { AT, crypto } from '../test-authority.ts';
 
 const rootMaker = maker('Root');
@@ -171,4 +171,24 @@ test('marks of the same certificates are the same set, and of a next edition onl
   assert.equal(made, 3);
   counting(row(list(rootMaker, entries(1, 2, 3, 4), { number: 2 })));
   assert.equal(made, 4);
+});
+
+test('[B6] a heap of lists under the name of a CA, signed by nobody known, is refused: each would cost every question a check', () => {
+  const { keeping } = keep();
+  const namesakes = (count: number) =>
+    Array.from({ length: count }, (_, i) => list(maker('Factory'), [], { number: i }));
+  assert.match(take(keeping, namesakes(9)).fault!, /more than 8 lists of Factory that nobody known signed/);
+  assert.equal(keeping.lists().length, 0);
+  assert.equal(take(keeping, namesakes(8)).fault, null);
+});
+
+test('[B6] a CA that issues ever new lists takes no place from the first list of another one', () => {
+  const { keeping } = keep();
+  const parts = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) =>
+      list(caMaker, [], { scope: { at: { full: [uri(`http://x/${from + i}`)] } } }),
+    );
+  assert.equal(take(keeping, parts(0, 256)).fault, null);
+  assert.match(take(keeping, parts(256, 1)).fault!, /more than 256 lists of Factory/);
+  assert.equal(take(keeping, [list(rootMaker)]).fault, null);
 });

@@ -8,7 +8,7 @@ import type { Revocation } from '../../protocol/revocation.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import { type OcspSource, ocspSource } from '../../verifier/ocsp-answers.ts';
 import { type AnswerWishes, certId, forgeAnswer, freshNonce } from '../ocsp-forge.ts';
-import { AT, crypto, device, type Holder, root } from '../test-authority.ts';
+import { AT, crypto, DAY, device, type Holder, root } from '../test-authority.ts';
 
 const home = root('Home');
 const stranger = root('Home'); // of the same name, with another key
@@ -123,4 +123,23 @@ test('[B6] ten thousand answers are held and a thousand wanted, no more', () => 
   held.dropHeld();
   for (let i = 0; i < 1100; i++) ask(held, serials(i));
   assert.equal(held.takeWanted().length, 1000);
+});
+
+test('[P4] an older good answer that is sent again takes no revocation back, not even after what is held was dropped', () => {
+  const held = ocspSource({ crypto, codec, responderOf: () => ({ nonceRequired: false }) });
+  const give = (at: number, status: 'good' | 'revoked', made: number): Revocation | undefined => {
+    ask(held, leaf, at);
+    const singles = [
+      { certId: certId(home, leaf.certificate.serial), status, thisUpdate: made, nextUpdate: made + DAY },
+    ];
+    const der = forgeAnswer({ singles, signer: home, producedAt: made });
+    return held.takeWanted().map((wanted) => held.settle(wanted, { der, nonce: freshNonce() }, EpochSeconds(at)))[0];
+  };
+  assert.equal(give(AT, 'good', AT)?.status, 'good');
+  assert.equal(give(AT + DAY / 2, 'revoked', AT + DAY / 2)?.status, 'revoked');
+  assert.equal(give(AT + DAY / 2 + 400, 'good', AT)?.status, 'revoked');
+  held.dropHeld();
+  assert.equal(give(AT + DAY / 2 + 800, 'good', AT)?.status, 'unknown');
+  // a hold that ended: a newer answer says so
+  assert.equal(give(AT + DAY / 2 + 1200, 'good', AT + DAY / 2 + 1100)?.status, 'good');
 });
