@@ -39,8 +39,8 @@ export interface OcspSource extends RevocationSource {
   takeWanted(): OcspWanted[];
   /** @returns what is known of that certificate now */
   settle(wanted: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation;
-  /** Drops every answer: what they were checked against has changed. */
-  dropHeld(): void;
+  /** Drops the answers of signers that are distrusted by now. */
+  dropDistrusted(): void;
 }
 
 /** Implementation limits; what was not asked about for longest goes first. */
@@ -56,6 +56,8 @@ interface Held {
   /** The issuer's key under which the answer was checked: another CA may bear the same name. */
   readonly spki: Uint8Array;
   readonly answer: Revocation;
+  /** Delegates that the check of the answer looked at. */
+  readonly delegates: readonly ParsedCertificate[];
   /** A new answer is wanted from then on. */
   readonly refreshAt: number;
 }
@@ -103,18 +105,25 @@ export function ocspSource(settings: OcspSourceSettings): OcspSource {
       underWay.delete(one.mark);
       const before = held.get(one.mark);
       const same = before !== undefined && equal(before.spki, one.issuerKey.spki) ? ageTo(before.answer, at) : null;
-      const fresh = check(one, fetched, at);
+      const delegates: ParsedCertificate[] = [];
+      const fresh = check(one, fetched, at, delegates);
+      const refreshAt = refreshOf(fresh, at);
       // Whoever only hinders an answer does not undo the one that is held.
-      const answer = same !== null && fresh.status === 'unknown' && holds(same) ? same : fresh;
-      put(one.mark, { spki: one.issuerKey.spki, answer, refreshAt: refreshOf(fresh, at) });
-      return answer;
+      if (before !== undefined && same !== null && fresh.status === 'unknown' && holds(same)) {
+        put(one.mark, { ...before, answer: same, refreshAt });
+        return same;
+      }
+      put(one.mark, { spki: one.issuerKey.spki, answer: fresh, delegates, refreshAt });
+      return fresh;
     },
-    dropHeld() {
-      held.clear();
+    dropDistrusted() {
+      if (isDistrusted === undefined) return;
+      for (const [mark, { delegates }] of held) if (delegates.some(isDistrusted)) held.delete(mark);
     },
   };
 
-  function check(one: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation {
+  /** @param delegates  those that are looked at are put in here */
+  function check(one: OcspWanted, fetched: OcspFetched, at: EpochSeconds, delegates: ParsedCertificate[]): Revocation {
     if ('fault' in fetched) return { status: 'unknown', detail: fetched.fault };
     const { certificate, issuer, issuerKey, mark } = one;
     const answer = codec.readAnswer(fetched.der);
@@ -128,7 +137,10 @@ export function ocspSource(settings: OcspSourceSettings): OcspSource {
       answer,
       nonce: fetched.nonce,
       nonceRequired: responderOf(issuer)?.nonceRequired ?? true,
-      ...(isDistrusted !== undefined && { isDistrusted }),
+      isDistrusted(delegate) {
+        delegates.push(delegate);
+        return isDistrusted?.(delegate) === true;
+      },
     });
     const made = answer?.status === 'successful' ? answer.producedAt : at;
     const before = revokedAt.get(mark);

@@ -131,10 +131,10 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       mixed = listed || places.length > 0 ? mixedRevocation(crypto, lists, places.length > 0 ? source : null) : null;
       const fromLists = data.keeping.marks();
       const now = answeredRevoked.size === 0 ? fromLists : new Set([...fromLists, ...answeredRevoked]);
-      // an OCSP answer stands as long as nothing new is known against who signed it
-      if (fromLists !== checkedAgainst.marks || data.revokedKeys !== checkedAgainst.keys) source.dropHeld();
-      checkedAgainst = { marks: fromLists, keys: data.revokedKeys };
       marks = now;
+      // an OCSP answer stands as long as nothing new is known against who signed it
+      if (fromLists !== checkedAgainst.marks || data.revokedKeys !== checkedAgainst.keys) source.dropDistrusted();
+      checkedAgainst = { marks: fromLists, keys: data.revokedKeys };
       return { anchors, revocation: mixed, staleSeconds, revokedKeys: data.revokedKeys, revokedMarks: marks, version };
     };
 
