@@ -45,6 +45,7 @@ export interface OcspAsking {
 
 const TIMEOUT_MS = 4_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
+/** Of one responder: who hangs holds up nobody else's certificates. */
 const MAX_PARALLEL = 16;
 const NONCE_BYTES = 32;
 
@@ -61,8 +62,7 @@ export function startOcspAsking(places: readonly OcspPlace[], parts: OcspAskingP
     places.map((place) => [place, { asked: 0, lastAt: null as EpochSeconds | null, fault: null as string | null }]),
   );
   const open = new Map<string, { readonly done: Promise<void>; readonly settle: () => void }>();
-  const queue: OcspWanted[] = [];
-  let running = 0;
+  const queues = new Map<OcspPlace | null, { readonly waiting: OcspWanted[]; running: number }>();
 
   const exchange = async (place: OcspPlace, { certificate, issuer }: OcspWanted): Promise<OcspFetched> => {
     const nonce = crypto.random(NONCE_BYTES);
@@ -89,16 +89,22 @@ export function startOcspAsking(places: readonly OcspPlace[], parts: OcspAskingP
     }
     settled(wanted, found);
   };
-  const advance = (): void => {
-    while (running < MAX_PARALLEL) {
-      const wanted = queue.shift();
+  const queueOf = ({ issuer }: OcspWanted) => {
+    const place = placeFor(places, issuer);
+    const queue = queues.get(place) ?? { waiting: [], running: 0 };
+    queues.set(place, queue);
+    return queue;
+  };
+  const advance = (queue: ReturnType<typeof queueOf>): void => {
+    while (queue.running < MAX_PARALLEL) {
+      const wanted = queue.waiting.shift();
       if (wanted === undefined) return;
-      running++;
+      queue.running++;
       void askOne(wanted).finally(() => {
-        running--;
+        queue.running--;
         open.get(wanted.mark)?.settle();
         open.delete(wanted.mark);
-        advance();
+        advance(queue);
       });
     }
   };
@@ -108,15 +114,16 @@ export function startOcspAsking(places: readonly OcspPlace[], parts: OcspAskingP
       for (const wanted of source.takeWanted()) {
         const { promise, resolve } = Promise.withResolvers<void>();
         open.set(wanted.mark, { done: promise, settle: resolve });
-        queue.push(wanted);
+        const queue = queueOf(wanted);
+        queue.waiting.push(wanted);
+        advance(queue);
       }
-      advance();
     },
     pending: (mark) => open.get(mark)?.done ?? null,
     states: () => places.map((place) => ({ url: place.url, issuer: place.issuer, ...states.get(place)! })),
     async close() {
       closing.abort();
-      queue.length = 0;
+      for (const { waiting } of queues.values()) waiting.length = 0;
       for (const { settle } of open.values()) settle();
       open.clear();
     },
