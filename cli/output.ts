@@ -86,7 +86,7 @@ export function objects(value: JsonValue): readonly JsonObject[] {
 
 function isPlain(value: JsonValue): boolean {
   if (Array.isArray(value)) return value.every((item) => !isObject(item) && !Array.isArray(item));
-  return !isObject(value);
+  return !isObject(value) || Object.keys(value).length === 0;
 }
 
 function scalar(value: JsonValue): string {
@@ -95,5 +95,6 @@ function scalar(value: JsonValue): string {
   if (value === false) return 'no';
   if (typeof value === 'string') return printable(value);
   if (Array.isArray(value)) return value.length === 0 ? '–' : value.map(scalar).join(', ');
-  return isObject(value) ? JSON.stringify(value) : String(value);
+  if (isObject(value)) return Object.keys(value).length === 0 ? '–' : JSON.stringify(value);
+  return String(value);
 }

@@ -89,7 +89,11 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
         const fault = sendData(state, found[0], payload, world());
         if (fault !== null) faults.push(fault);
       });
-      if (faults[0] !== undefined) throw new ControlError(faults[0], SEND_FAULTS[faults[0]]);
+      if (faults[0] !== undefined) {
+        const isOut = faults[0] === 'no-link' && state.denied !== null;
+        const said = isOut ? `this device is not let in: ${state.denied}` : SEND_FAULTS[faults[0]];
+        throw new ControlError(faults[0], said);
+      }
       return { sid: found[0], bytes: payload.length };
     },
     listen: (_args, send, signal) => listen(parts, send, signal),

@@ -179,7 +179,9 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       down: (reason) => {
         const outside = state.link !== null && state.channel === null;
         const hint = outside
-          ? 'no login was completed on this link: the manager or the verifier may be away'
+          ? state.denied === null
+            ? 'no login was completed on this link: the manager or the verifier may be away'
+            : `this device is not let in: ${state.denied}`
           : undefined;
         linkReason = reason;
         links.down(reason, hint);

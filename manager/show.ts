@@ -53,7 +53,7 @@ export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: 
     ...listingOf(state, id),
     names: record.names,
     leaf: toHex(record.leaf),
-    verdictUntil: new Date(record.verdictUntil * 1000).toISOString(),
+    verdictUntil: record.verdictUntil === 0 ? null : new Date(record.verdictUntil * 1000).toISOString(),
     revokedAt: record.revokedAt === undefined ? null : new Date(record.revokedAt * 1000).toISOString(),
     linked: state.settings.broker === 'outside' ? null : state.links.has(id),
     channel:

@@ -18,7 +18,7 @@ export function deviceCommand(): Command {
         cell(device, 'class'),
         cell(device, 'linked'),
         device.channel === null ? 'no' : 'open',
-        device.registration === null ? 'no' : 'yes',
+        typeof device.revokedAt === 'string' ? 'revoked' : device.registration === null ? 'no' : 'yes',
         String(Array.isArray(device.sessions) ? device.sessions.length : 0),
       ]);
       const head = ['DEVICE', 'CLASS', 'LINKED', 'CHANNEL', 'REGISTERED', 'SESSIONS'];

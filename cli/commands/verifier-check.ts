@@ -62,7 +62,7 @@ export function verifierCheckVerb(): Command {
 
 /** Seconds since 1970. @throws InvalidArgumentError */
 function checkMoment(text: string): number {
-  const moment = /^\d{1,11}$/.test(text) ? Number(text) : momentOf(text);
+  const moment = /^\d{1,12}$/.test(text) ? Number(text) : momentOf(text);
   // Years of four digits: what certificates can say.
   if (moment >= -62_135_596_800 && moment <= 253_402_300_799) return moment;
   throw new InvalidArgumentError('It has to lie in the years 1 to 9999.');

@@ -90,8 +90,15 @@ export function screenOf(answer: JsonValue): string {
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-const placeRow = (row: JsonValue): readonly string[] =>
-  ['where', 'lists', 'last', 'next', 'fault'].map((key) => cell(row, key));
+const placeRow = (row: JsonValue): readonly string[] => [
+  ...['where', 'lists', 'last', 'next'].map((key) => cell(row, key)),
+  faultOf(row),
+];
 
-const ocspRow = (row: JsonValue): readonly string[] =>
-  ['issuer', 'asked', 'last', 'url', 'fault'].map((key) => cell(row, key));
+const ocspRow = (row: JsonValue): readonly string[] => [
+  ...['issuer', 'asked', 'last', 'url'].map((key) => cell(row, key)),
+  faultOf(row),
+];
+
+/** What it is stands below, among the problems: the table would be wider than any terminal. */
+const faultOf = (row: JsonValue): string => (cell(row, 'fault') === '–' ? '–' : 'failing');

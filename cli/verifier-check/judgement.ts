@@ -77,7 +77,8 @@ export function judge(question: JudgeQuestion): Judgement {
 /** @param text  `dns:…`, `ip:…`, `email:…`, `uri:…`; hosts may be in any script @throws Failure */
 export function readWantedName(text: string): WantedName {
   const ascii = text.replace(/(?<=^dns:|^email:.*@)[^@]*[^ -~][^@]*$/u, (host) => domainToASCII(host));
-  const name = readReferenceName(ascii);
+  // A line break would be dropped on the way to an A-label
+  const name = /\p{Cc}/u.test(text) ? null : readReferenceName(ascii);
   if (name !== null) return { text, name };
   const forms = 'dns:host, ip:address, email:mailbox or uri:URI';
   throw new Failure('usage', 'bad-name', `--name ${printable(text)}: no name of the form ${forms}`);

@@ -20,6 +20,9 @@ test('[P3] 0 valid, 1 not valid with one reason, 2 unusable; the answer on stdou
     const runs: readonly (readonly [args: readonly string[], code: number, stdout: RegExp, stderr: RegExp])[] = [
       [['--at', String(AT), '--purpose', 'device', '--name', 'dns:router-1', ...trusted], 0, /^valid until 20/, /^$/],
       [['--at', '2027-01-15T08:00:00Z', '--purpose', 'server', ...trusted], 1, /^not valid: wrong-purpose: /, /^$/],
+      [['--at', '2026-02-30T00:00:00Z', ...trusted], 2, /^$/, /It has to be a moment/],
+      [['--at', '253402300799', ...trusted], 1, /^not valid: expired/, /^$/],
+      [['--name', 'dns:router-1\n', ...trusted], 2, /^$/, /no name of the form/],
       [['--anchor', 'root.pem', 'no-such-file'], 2, /^$/, /no-such-file: no such file/],
       [['--purpose', 'fun', ...trusted], 2, /^$/, /Allowed choices are any, device, manager, user, server/],
       [['router.der'], 2, /^$/, /required option '--anchor <file>'/],
