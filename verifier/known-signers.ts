@@ -15,6 +15,11 @@ export interface KnownSigners {
   isAnchor(crl: ParsedCrl): boolean;
   /** @returns whose signature the list carries, or null */
   signerOf(crl: ParsedCrl): ParsedCertificate | null;
+  /**
+   * Whether a list of that signer may name certificates of an issuer: not when whoever is known to bear the issuer's name
+   * stands under another anchor, as no verdict would count it there (protocol/list-signer.ts).
+   */
+  mayName(signer: ParsedCertificate, issuer: ParsedCertificate['subject']): boolean;
   /** What can be proven of these, whatever their order. @returns those that cannot */
   prove(candidates: readonly ParsedCertificate[], at: EpochSeconds): readonly ParsedCertificate[];
   /** A chain that was judged good, leaf first. @returns whether somebody in it is new */
@@ -36,6 +41,16 @@ export function knownSigners(crypto: Crypto, anchors: readonly ParsedCertificate
     byName.set(nameOf(certificate.subject), [...named(certificate.subject), { certificate, above }]);
   };
   for (const anchor of anchors) add(anchor, []);
+  /** By name. */
+  const anchorsOf = (name: ParsedCertificate['subject'], who?: ParsedCertificate): Set<string> =>
+    new Set(
+      named(name)
+        .filter(({ certificate }) => who === undefined || equal(certificate.der, who.der))
+        .map(({ certificate, above }) => {
+          const top = above.at(-1) ?? certificate;
+          return nameOf(anchors.includes(top) ? top.subject : top.issuer);
+        }),
+    );
 
   const isProven = (candidate: ParsedCertificate, at: EpochSeconds): boolean => {
     for (const { certificate, above } of named(candidate.issuer)) {
@@ -57,6 +72,11 @@ export function knownSigners(crypto: Crypto, anchors: readonly ParsedCertificate
     signerOf(crl) {
       const found = named(crl.issuer).find(({ certificate }) => signs(crypto, certificate, crl));
       return found?.certificate ?? null;
+    },
+    mayName(signer, issuer) {
+      const ofIssuer = anchorsOf(issuer);
+      if (ofIssuer.size === 0) return true; // nobody of that name is known, nor what he would stand under
+      return [...anchorsOf(signer.subject, signer)].some((anchor) => ofIssuer.has(anchor));
     },
     prove(candidates, at) {
       let open = candidates.filter((one) => isListSigner(one) && !knows(one));

@@ -74,7 +74,7 @@ export function listKeeping(crypto: Crypto, signers: KnownSigners, remembered: r
   const inForce = new Map<string, ProvenList>();
   const places = new Map<string, readonly ParsedCrl[]>();
   const held = new Map<string, readonly ParsedCrl[]>();
-  const marker = listMarks(crypto);
+  const marker = listMarks(crypto, signers.mayName);
 
   const describe = (crl: ParsedCrl, signer: ParsedCertificate): ProvenList => {
     const by = toHex(crypto.hash('sha-256', signer.spki));

@@ -3,7 +3,7 @@
  * edition only what is new in it.
  */
 import { fromHex } from '../protocol/bytes.ts';
-import { nameKey, type ParsedCrl, sameName } from '../protocol/certificate.ts';
+import { nameKey, type ParsedCertificate, type ParsedCrl, sameName } from '../protocol/certificate.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { issuerMarks } from '../protocol/revocation-mark.ts';
 
@@ -13,9 +13,14 @@ export interface MarkedList {
   /** Equal for a list and the deltas to it. */
   readonly baseKey: string;
   readonly crl: ParsedCrl;
+  readonly signer: ParsedCertificate;
 }
 
+export type MayName = (signer: ParsedCertificate, issuer: ParsedCertificate['subject']) => boolean;
+
 interface Marked extends MarkedList {
+  /** Of an indirect list: whom it names, and may; changes as CAs become known. */
+  readonly issuers: string;
   /** By issuer and serial number. */
   readonly revoked: ReadonlyMap<string, string>;
   /** Marks of what a delta takes off its list. */
@@ -23,14 +28,19 @@ interface Marked extends MarkedList {
 }
 
 /** @returns what gives the marks of these lists: the same set as before unless other certificates are named */
-export function listMarks(crypto: Crypto): (lists: readonly MarkedList[]) => ReadonlySet<string> {
+export function listMarks(crypto: Crypto, mayName: MayName): (lists: readonly MarkedList[]) => ReadonlySet<string> {
   let known = new Map<string, Marked>();
   let union: ReadonlySet<string> = new Set();
   return (lists) => {
     const before = known;
-    const changed = lists.length !== before.size || lists.some(({ key, crl }) => before.get(key)?.crl !== crl);
+    const changed =
+      lists.length !== before.size ||
+      lists.some((list) => {
+        const known = before.get(list.key);
+        return known?.crl !== list.crl || known.issuers !== issuersOf(list, mayName);
+      });
     if (!changed) return union;
-    known = new Map(lists.map((list) => [list.key, markOf(crypto, list, before.get(list.key))]));
+    known = new Map(lists.map((list) => [list.key, markOf(crypto, mayName, list, before.get(list.key))]));
     const all = unite([...known.values()]);
     if (!isSame(all, union)) union = all;
     return union;
@@ -60,14 +70,21 @@ function appliesTo(delta: Marked, { baseKey, crl }: Marked): boolean {
   return delta.baseKey === baseKey && deltaBase <= crl.number && crl.number <= number;
 }
 
-function markOf(crypto: Crypto, list: MarkedList, before: Marked | undefined): Marked {
+/** Spelled as one text. */
+function issuersOf({ crl, signer }: MarkedList, mayName: MayName): string {
+  if (crl.scope?.indirect !== true) return '';
+  return crl.revoked.map(({ issuer }) => (mayName(signer, issuer) ? '1' : '0')).join('');
+}
+
+function markOf(crypto: Crypto, mayName: MayName, list: MarkedList, before: Marked | undefined): Marked {
   const { crl } = list;
-  if (before?.crl === crl) return before;
+  const issuers = issuersOf(list, mayName);
+  if (before?.crl === crl && before.issuers === issuers) return before;
   const revoked = new Map<string, string>();
   const removed: string[] = [];
   for (const { issuer, entries } of crl.revoked) {
     // of somebody else's certificates an indirect list alone may speak
-    if (crl.scope?.indirect !== true && !sameName(issuer, crl.issuer)) continue;
+    if (!sameName(issuer, crl.issuer) && (crl.scope?.indirect !== true || !mayName(list.signer, issuer))) continue;
     const mark = issuerMarks(crypto, issuer);
     const prefix = sameName(issuer, crl.issuer) ? '' : `${nameKey(issuer)} `;
     for (const [serial, reason] of entries) {
@@ -77,5 +94,5 @@ function markOf(crypto: Crypto, list: MarkedList, before: Marked | undefined): M
       else revoked.set(key, made);
     }
   }
-  return { ...list, revoked, removed };
+  return { ...list, issuers, revoked, removed };
 }

@@ -8,7 +8,17 @@ import { certificateMark } from '../../protocol/revocation-mark.ts';
 import { knownSigners } from '../../verifier/known-signers.ts';
 import { type ListKeeping, listKeeping, type SeenList } from '../../verifier/list-keeping.ts';
 import { listMarks } from '../../verifier/list-marks.ts';
-import { authorityCertificate, deltaOf, list, type Maker, maker, REASON, reason, uri } from '../hand-made.ts';
+import {
+  authorityCertificate,
+  certificateIssuer,
+  deltaOf,
+  list,
+  type Maker,
+  maker,
+  REASON,
+  reason,
+  uri,
+} from '../hand-made.ts';
 import { AT, crypto } from '../test-authority.ts';
 
 const rootMaker = maker('Root');
@@ -154,16 +164,14 @@ test('who is under no anchor proves nothing, in whatever order intermediates are
 });
 
 test('marks of the same certificates are the same set, and of a next edition only what is new is made', () => {
-  const marksOf = listMarks(crypto);
+  const marksOf = listMarks(crypto, () => true);
   let made = 0;
-  const counting = listMarks({
-    ...crypto,
-    hash(name, data) {
-      made++;
-      return crypto.hash(name, data);
-    },
-  });
-  const row = (crl: ParsedCrl) => [{ key: 'k', baseKey: 'k', crl }];
+  const hash: typeof crypto.hash = (name, data) => {
+    made++;
+    return crypto.hash(name, data);
+  };
+  const counting = listMarks({ ...crypto, hash }, () => true);
+  const row = (crl: ParsedCrl) => [{ key: 'k', baseKey: 'k', crl, signer: anchor }];
   const first = marksOf(row(list(rootMaker, entries(1, 2))));
   assert.equal(marksOf(row(list(rootMaker, entries(2, 1), { number: 2 }))), first);
   assert.notEqual(marksOf(row(list(rootMaker, entries(1), { number: 3 }))), first);
@@ -191,4 +199,21 @@ test('[B6] a CA that issues ever new lists takes no place from the first list of
   assert.equal(take(keeping, parts(0, 256)).fault, null);
   assert.match(take(keeping, parts(256, 1)).fault!, /more than 256 lists of Factory/);
   assert.equal(take(keeping, [list(rootMaker)]).fault, null);
+});
+
+test('[B6] an indirect list names nobody under another anchor, as no verdict would count it; of CAs not known yet it does', () => {
+  const other = maker('Other root');
+  const otherAnchor = authorityCertificate(other, other);
+  const signers = knownSigners(crypto, [anchor, otherAnchor]);
+  const keeping = listKeeping(crypto, signers, []);
+  const indirect = (by: Maker) => {
+    const named = [{ serial: [3], extensions: [certificateIssuer(caMaker.name)] }, { serial: [4] }];
+    return list(by, named, { scope: { indirect: true } });
+  };
+  assert.equal(take(keeping, [indirect(other)]).fault, null);
+  assert.ok(keeping.marks().has(markOf(middle, 3)), 'nobody knows yet whose that is');
+  signers.prove([middle], AT);
+  assert.equal(keeping.marks().size, 0);
+  take(keeping, [indirect(rootMaker)]);
+  assert.deepEqual([...keeping.marks()].sort(), [markOf(middle, 3), markOf(middle, 4)].sort());
 });
