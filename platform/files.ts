@@ -196,6 +196,8 @@ export function writeFault(path: string, error: unknown): Error {
       return new FileFault('unwritable', path, 'its directory does not exist');
     case 'EISDIR':
       return new FileFault('unwritable', path, 'a directory is in the way');
+    case 'EEXIST':
+      return new FileFault('unwritable', path, 'a file is in the way');
     case 'ENOSPC':
     case 'EDQUOT':
       return new FileFault('full', path, 'the disk is full; free some space');

@@ -13,7 +13,7 @@ const fetched = {
 };
 const httpUrl = z
   .string()
-  .regex(/^https?:\/\/[^\s/@]+\/?[^\s]*$/, 'http://host/… or https://host/…, without a password');
+  .regex(/^https?:\/\/[^\s/?#@]+(?:[/?][^\s]*)?$/, 'http://host/… or https://host/…, without a password');
 /** How long data of this anchor's CAs that is out of date goes on to count: 0 is closed. */
 const staleSeconds = z.int().min(0).max(604_800).default(0);
 

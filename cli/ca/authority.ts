@@ -23,6 +23,7 @@ import { EXTENDED_KEY_USAGE as EKU } from '../../protocol/certificate.ts';
 import type { Crypto, KeyAlgorithm } from '../../protocol/crypto.ts';
 import { deviceId } from '../../protocol/topics.ts';
 import { CaError } from './ca-error.ts';
+import { withLock } from './ca-lock.ts';
 import { type CertificateEntry, type CertificateIndex, isLive, readIndex, writeIndex } from './certificate-index.ts';
 
 export type IssuedAlgorithm = Extract<KeyAlgorithm, 'p256' | 'p384' | 'ed25519'>;
@@ -174,7 +175,6 @@ export interface Certified {
 /** Certifies a key for a subject that was checked, and books it. @param spki  DER @throws CaError; FileFault */
 export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, world: CaWorld): Certified {
   const { name, kind, sans, days } = subject;
-  const index = readIndex(indexPath(dir));
   const tier = subject.issuer ?? issuingTier(dir);
   const { issuer, notAfter: issuerEnds } = loadTier(dir, tier, world);
   const { notBefore, notAfter } = period(days, world);
@@ -192,8 +192,11 @@ export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, worl
   const der = issueDer(world.crypto, issuer, request);
   const chain = tier === 'root' ? [der] : [der, readTier(dir, 'intermediate')];
   // Booked before it leaves: what is not in the index can never be revoked.
-  index.certificates.push(entryOf(request, kind, tier, world));
-  writeIndex(indexPath(dir), index);
+  withLock(dir, () => {
+    const index = readIndex(indexPath(dir));
+    index.certificates.push(entryOf(request, kind, tier, world));
+    writeIndex(indexPath(dir), index);
+  });
   return {
     serial: toHex(request.serial),
     chain: encodeUtf8(writePem('CERTIFICATE', ...chain)),
@@ -206,6 +209,11 @@ export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, worl
  * @throws CaError unknown-certificate, already-revoked
  */
 export function revokeCertificate(dir: string, serialOrName: string, world: CaWorld): { readonly serials: string[] } {
+  readIndex(indexPath(dir)); // whether there is a CA at all
+  return withLock(dir, () => revoke(dir, serialOrName, world));
+}
+
+function revoke(dir: string, serialOrName: string, world: CaWorld): { readonly serials: string[] } {
   const index = readIndex(indexPath(dir));
   const wanted = serialOrName.replaceAll(':', '').toLowerCase();
   const matching = index.certificates.filter(({ serial, name }) => serial === wanted || name === serialOrName);
@@ -213,10 +221,14 @@ export function revokeCertificate(dir: string, serialOrName: string, world: CaWo
     throw new CaError('unknown-certificate', `no certificate of this CA has the serial number or name ${serialOrName}`);
   }
   const open = matching.filter(({ revokedAt }) => revokedAt === null);
-  if (open.length === 0) throw new CaError('already-revoked', `${serialOrName} is revoked already`);
+  if (open.length === 0) {
+    // The run that booked it may have ended before its list was written.
+    const { number } = writeLists(dir, world);
+    throw new CaError('already-revoked', `${serialOrName} is revoked already; list ${number} says so`);
+  }
   for (const one of open) one.revokedAt = world.now;
   writeIndex(indexPath(dir), index);
-  writeCrl(dir, world);
+  writeLists(dir, world);
   return { serials: open.map(({ serial }) => serial) };
 }
 
@@ -225,6 +237,11 @@ export function revokeCertificate(dir: string, serialOrName: string, world: CaWo
  * while no other living certificate bears them.
  */
 export function writeCrl(dir: string, world: CaWorld): { readonly files: string[]; readonly number: number } {
+  readIndex(indexPath(dir)); // as above
+  return withLock(dir, () => writeLists(dir, world));
+}
+
+function writeLists(dir: string, world: CaWorld): { readonly files: string[]; readonly number: number } {
   const index = readIndex(indexPath(dir));
   const number = index.crlNumber;
   // The number is used up first: two lists with one number would be worse than a gap.

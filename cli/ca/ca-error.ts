@@ -12,6 +12,7 @@ export type CaFault =
   | 'unknown-certificate'
   | 'already-revoked'
   | 'broken-index'
+  | 'in-use'
   | 'bad-option';
 
 export class CaError extends Error {

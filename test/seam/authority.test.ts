@@ -133,6 +133,18 @@ test('[P4] a revoked certificate is on the list, under a new number, and its key
     refuses('unknown-certificate', () => revokeCertificate(dir, 'nobody', world));
   }));
 
+test('[P4] a revocation that was booked and never listed, since its process was killed, is listed when it is asked for again', () =>
+  inDirectory((dir) => {
+    initAuthority(dir, HOME, world);
+    const router = issueCertificate(dir, leaf(dir, 'router'), world);
+    const listed = readFileSync(join(dir, 'crl.pem'));
+    revokeCertificate(dir, 'router', world);
+    writeFileSync(join(dir, 'crl.pem'), listed);
+    assert.equal(judge(dir, router.chainFile, 'device'), 'good');
+    refuses('already-revoked', () => revokeCertificate(dir, 'router', world));
+    assert.equal(judge(dir, router.chainFile, 'device'), 'revoked');
+  }));
+
 test('a name has one living certificate: a second is refused unless asked for, or the first is revoked or over', () =>
   inDirectory((dir) => {
     initAuthority(dir, HOME, world);
