@@ -47,7 +47,7 @@ export interface HttpLimits {
 
 export const HTTP_LIMITS: HttpLimits = {
   maxConnections: 128,
-  maxConnectionsOfAddress: 64,
+  maxConnectionsOfAddress: 32,
   maxPathBytes: 8000,
   timeoutMs: 10_000,
   idleMs: 30_000,
@@ -103,6 +103,7 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
       noDelay: true,
     },
     (request, response) => {
+      if (isTooMany(request.socket)) return;
       serve(request, response, options, limits, budget).catch((error: unknown) => {
         options.onFault?.(request.url ?? '', error);
         send(request, response, { status: 500 });
@@ -123,6 +124,14 @@ export async function startHttpListener(options: HttpListenerOptions): Promise<H
         server.closeAllConnections();
       }),
   };
+}
+
+/** Of a chunk full of requests each is read before anything else has its turn: the event loop would stand for seconds. */
+function isTooMany(socket: Socket): boolean {
+  const before = unanswered.get(socket) ?? 0;
+  if (before >= MAX_UNANSWERED) socket.destroy();
+  unanswered.set(socket, before + 1);
+  return socket.destroyed;
 }
 
 function limitPlaces(most: number): (socket: Socket) => void {
@@ -159,12 +168,7 @@ async function serve(
   limits: HttpLimits,
   budget: ReturnType<typeof addressBudget>,
 ): Promise<void> {
-  const { method = '', url = '', socket } = request;
-  // Of a chunk full of requests each is read before anything else has its turn: the event loop would stand for seconds.
-  const before = unanswered.get(socket) ?? 0;
-  if (before >= MAX_UNANSWERED) socket.destroy();
-  if (socket.destroyed) return;
-  unanswered.set(socket, before + 1);
+  const { method = '', url = '' } = request;
   const refuse = (status: number, headers: HttpReply['headers'] = {}): void =>
     send(request, response, { status, headers });
   if (!budget.take(request.socket.remoteAddress ?? '', performance.now() as Millis))
