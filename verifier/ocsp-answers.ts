@@ -39,6 +39,8 @@ export interface OcspSource extends RevocationSource {
   takeWanted(): OcspWanted[];
   /** @returns what is known of that certificate now */
   settle(wanted: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation;
+  /** Every answer counts on, and another is wanted when its certificate is next asked about. */
+  refreshHeld(): void;
   /** Drops the answers of signers that are distrusted by now. */
   dropDistrusted(): void;
 }
@@ -115,6 +117,9 @@ export function ocspSource(settings: OcspSourceSettings): OcspSource {
       }
       put(one.mark, { spki: one.issuerKey.spki, answer: fresh, delegates, refreshAt });
       return fresh;
+    },
+    refreshHeld() {
+      for (const [mark, entry] of held) held.set(mark, { ...entry, refreshAt: 0 });
     },
     dropDistrusted() {
       if (isDistrusted === undefined) return;

@@ -287,6 +287,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     const reloadAll = async (): Promise<void> => {
       renew();
       responder?.renew();
+      source.refreshHeld();
       await data.reloadAll();
     };
     return {

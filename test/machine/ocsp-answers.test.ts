@@ -76,6 +76,16 @@ test('an answer in use is wanted anew at half of its time', () => {
   assert.deepEqual(fetchAll(held, AT + 300), [{ status: 'good', until: AT + 900 }]);
 });
 
+test('what is to be refreshed counts on, and is wanted when it is asked about', () => {
+  const held = source();
+  ask(held);
+  fetchAll(held);
+  held.refreshHeld();
+  assert.deepEqual(held.takeWanted(), []);
+  assert.equal(ask(held).status, 'good');
+  assert.equal(held.takeWanted().length, 1);
+});
+
 test('[P4] whoever hinders an answer does not undo the one that is held; revoked does', () => {
   const held = source();
   ask(held);

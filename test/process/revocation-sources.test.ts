@@ -44,6 +44,7 @@ test('[P4] [B6] a replaced file, a fetched list, an OCSP answer, a listed key, a
 
   const atResponder = Date.now();
   await house.revokeAtResponder();
+  house.running('verifier').child.kill('SIGHUP'); // its answer held for minutes
 
   revokeByOpenssl(house, 'middle', 'by-file');
   await out('a file, since its rename', 'by-file', replace(house, 'ca/crl.pem', listsOf(house)));
