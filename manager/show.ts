@@ -5,20 +5,25 @@ import type { JsonValue } from '../platform/control-socket.ts';
 import { toHex } from '../protocol/bytes.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
-import type { DeviceId, Millis } from '../protocol/units.ts';
+import { type DeviceId, type Millis, seconds } from '../protocol/units.ts';
 import { showLine } from './admission.ts';
 import { hearsVerifier } from './revocation-watch.ts';
 import { listingOf, type ManagerState, type Session, type Settings } from './state.ts';
+
+/** A verifier that ended is shown for so long. */
+const SHOWN_FOR = seconds(60);
 
 /** Whom the manager hears of revocations, and who waits to be judged anew. */
 function showRevocation({ revocation }: ManagerState, now: Millis): JsonValue {
   return {
     heard: hearsVerifier(revocation, now),
-    verifiers: [...revocation.sources].map(([instance, { number, heardAt }]) => ({
-      instance,
-      events: number,
-      secondsAgo: Math.round((now - heardAt) / 100) / 10,
-    })),
+    verifiers: [...revocation.sources]
+      .filter(([, { heardAt }]) => now - heardAt < SHOWN_FOR)
+      .map(([instance, { number, heardAt }]) => ({
+        instance,
+        events: number,
+        secondsAgo: Math.round((now - heardAt) / 100) / 10,
+      })),
     inDoubt: revocation.doubtful.size,
   };
 }

@@ -5,11 +5,11 @@
  *     ← {"event":…}            any number
  *     ← {"result":…}  or  {"error":{"code":"…","message":"…"}}
  */
-import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { encodeUtf8 } from '../protocol/bytes.ts';
-import { errnoOf } from './files.ts';
+import { errnoOf, makeWithParents } from './files.ts';
 import { LockHeld, lockHolder, lockProcess, type ProcessLock } from './process-lock.ts';
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
@@ -259,7 +259,7 @@ function requireShort(path: string): void {
 
 function takePlace(path: string): ProcessLock {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeWithParents(resolve(dirname(path)));
     // In a directory that others can write, they could put their own socket in place of ours.
     if ((statSync(dirname(path)).mode & 0o022) !== 0) {
       throw new ControlError('unsafe-directory', `${dirname(path)} can be written by others: choose another directory`);

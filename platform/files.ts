@@ -13,9 +13,10 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  statSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 export type FileFaultKind = 'missing' | 'unreadable' | 'too-large' | 'too-open' | 'unwritable' | 'full' | 'io';
 
@@ -96,18 +97,22 @@ export function writeAtomically(path: string, bytes: Uint8Array, mode: number): 
 /** Makes a directory for its owner alone, with its parents, unless it is there. @throws FileFault unwritable, full, io */
 export function makePrivateDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeWithParents(resolve(path));
   } catch (error) {
-    throw writeFault(path, errnoOf(error) === 'ENOENT' ? causeOfFailure(path) : error);
+    throw writeFault(path, error);
   }
 }
 
-/** Node's recursive mkdir says ENOENT for every reason, a read-only file system too. */
-function causeOfFailure(path: string): unknown {
+/** Node's own recursion says ENOENT for every reason, and never ends where no directory can be made (/proc). */
+export function makeWithParents(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(path);
+  if (parent !== path) makeWithParents(parent);
   try {
-    return mkdirSync(path, 0o700);
+    mkdirSync(path, 0o700);
   } catch (error) {
-    return error;
+    const isThere = errnoOf(error) === 'EEXIST' && statSync(path).isDirectory();
+    if (!isThere) throw error; // somebody else made it in the same moment
   }
 }
 

@@ -2,10 +2,11 @@
  * The store seam, real half: one LMDB file, every record under a MAC, every commit on disk before it is acknowledged.
  * What happens after a failed commit: docs/decisions/0013-after-a-failed-sync.md.
  */
-import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
+import { makeWithParents } from './files.ts';
 import {
   closeDatabase,
   createDatabase,
@@ -98,7 +99,7 @@ export async function openLmdbStore({
 }
 
 function prepareDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeWithParents(resolve(directory));
   accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
   if ((statSync(directory).mode & 0o022) !== 0) {
     throw new StoreError('unwritable', `${directory} can be written by others; run \`chmod 700 ${directory}\``);

@@ -70,7 +70,13 @@ const DUTIES: readonly Duty[] = [
     isBroken: (one) => isCa(one) && one.extensions.subjectKeyId === null,
   },
   {
+    detail: 'basicConstraints of an anchor are not critical (RFC 5280 §4.2.1.9)',
+    isBroken: (one, { isAnchor }) => isAnchor && isCa(one) && lacks(one, 'basicConstraints'),
+  },
+  {
+    // a path may hold such CAs [NIST PKITS 4.6.4]
     detail: 'its basicConstraints are not critical (RFC 5280 §4.2.1.9)',
+    web: true,
     isBroken: (one) => isCa(one) && lacks(one, 'basicConstraints'),
   },
   {

@@ -66,7 +66,13 @@ function inOrder({ certificates, lists }: Given): boolean {
 
 function search({ certificates, lists }: Given): ReturnType<typeof findPath> {
   const intermediates = [...certificates.slice(0, -1), anchor, ...certificates].reverse();
-  return findPath({ ...common, leaf: certificates.at(-1)!, intermediates, revocation: crlSet(lists.toReversed()) });
+  return findPath({
+    ...common,
+    strict: true,
+    leaf: certificates.at(-1)!,
+    intermediates,
+    revocation: crlSet(lists.toReversed()),
+  });
 }
 
 /** Every fourth case, in the long run each. */

@@ -27,7 +27,8 @@ export type RevocationConfig = Pick<
 /** `place` is a file or a URL. */
 export type RevocationEvent =
   /** What it holds now is in force, or held. */
-  | { readonly kind: 'adopted'; readonly path: string; readonly lists: number }
+  /** `unproven`: of CAs that are not known; held, and no more. */
+  | { readonly kind: 'adopted'; readonly path: string; readonly lists: number; readonly unproven: number }
   /** What it holds now is no good, or it cannot be had; what was in force before still is. */
   | { readonly kind: 'refused'; readonly path: string; readonly reason: string }
   /** It is well again. */
@@ -143,6 +144,12 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
     observe({ kind: 'refused', path, reason: fault });
   }
 
+  const tellAdopted = (path: string): void => {
+    const inForce = new Set(keeping.proven().map(({ crl }) => crl));
+    const lists = keeping.of(path);
+    const unproven = lists.filter((crl) => !inForce.has(crl)).length;
+    observe({ kind: 'adopted', path, lists: lists.length, unproven });
+  };
   /** @param quiet  a fault that was told already is not told again */
   const look = (path: string, quiet: boolean): void => {
     const before = states.get(path)?.fault ?? null;
@@ -158,7 +165,7 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
       return;
     }
     if (did) changed();
-    observe({ kind: 'adopted', path, lists: keeping.of(path).length });
+    tellAdopted(path);
   };
   const reload = (path: string): void => look(path, false);
   const watch = watchFiles(files, reload);
@@ -171,7 +178,7 @@ export function openRevocationData(config: RevocationConfig, parts: RevocationPa
     if (fault !== null) return { fault };
     if (did) {
       changed();
-      observe({ kind: 'adopted', path: url, lists: keeping.of(url).length });
+      tellAdopted(url);
     }
     const ends = keeping.of(url).map(({ nextUpdate }) => nextUpdate ?? 0);
     return { nextUpdate: ends.length === 0 ? null : (Math.min(...ends) as EpochSeconds) };

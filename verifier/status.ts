@@ -184,7 +184,7 @@ export function metricsOf(parts: StatusParts, now: EpochSeconds): string {
       'kagimori_verifier_place_failing',
       'gauge',
       '1 when the last look at a file, URL or responder failed',
-      places.map(({ where, fault }): Sample => [{ where }, fault === null ? 0 : 1]),
+      places.map(({ where, fault }): Sample => [{ where: where.replace(/\?.*/s, '') }, fault === null ? 0 : 1]),
     ),
     family('kagimori_verifier_revoked_certificates', 'gauge', 'Certificates that are known as revoked', [[{}, marks]]),
     family('kagimori_verifier_policy_version', 'gauge', 'Grows with every change of what counts', [[{}, version]]),

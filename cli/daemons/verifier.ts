@@ -93,7 +93,13 @@ function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
     case 'answered':
       return log.debug('question.answered', { asker: event.asker, outcome: event.answer.kind });
     case 'adopted':
-      return log.info('file.adopted', { path: event.path, lists: event.lists });
+      if (event.unproven === 0) return log.info('file.adopted', { path: event.path, lists: event.lists });
+      return log.warn('file.adopted', {
+        path: event.path,
+        lists: event.lists,
+        unproven: event.unproven,
+        remedy: 'lists of CAs that are not known count for no manager: put their certificates into `intermediateFiles`',
+      });
     case 'refused':
       return log.warn('file.refused', { path: event.path, reason: event.reason });
     case 'recovered':

@@ -10,6 +10,7 @@ import { type TestContext, test } from 'node:test';
 import {
   FileFault,
   type FileFaultKind,
+  makePrivateDirectory,
   readBounded,
   readGuarded,
   readPrivate,
@@ -95,4 +96,14 @@ test('where nothing can be written, the old file stays', (t) => {
   assert.throws(() => writeAtomically(gone, encodeUtf8('x'), 0o600), faultAt('unwritable', gone, /does not exist/));
   assert.throws(() => writeAtomically(directory, encodeUtf8('x'), 0o600), faultAt('unwritable', directory));
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a directory is made with its parents, for its owner alone; where none can be made, that is said at once', (t) => {
+  const deep = join(folder(t), 'a', 'b');
+  makePrivateDirectory(deep);
+  makePrivateDirectory(deep);
+  assert.equal(statSync(join(deep, '..')).mode & 0o777, 0o700);
+  writeFileSync(join(deep, 'file'), '');
+  assert.throws(() => makePrivateDirectory(join(deep, 'file')), faultAt('unwritable', join(deep, 'file')));
+  assert.throws(() => makePrivateDirectory('/proc/none/deep'), FileFault);
 });

@@ -54,7 +54,7 @@ const inOrder: Judge = ({ anchor, others, leaf, lists }) => {
 };
 
 const searched: Judge = ({ anchor, others: intermediates, leaf, lists }) =>
-  findPath({ ...common, leaf, intermediates, anchors: [anchor], revocation: crlSet(lists) }).ok;
+  findPath({ ...common, strict: true, leaf, intermediates, anchors: [anchor], revocation: crlSet(lists) }).ok;
 
 /** The whole suite's certificates and lists at once, as somebody who searches may have them. */
 function searchedAmongAll(vectors: Pkits): Judge {
