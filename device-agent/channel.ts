@@ -10,7 +10,7 @@ import type { World } from '../protocol/world.ts';
 import { log, ride, sendOnChannel, tell } from './outbox.ts';
 import { awaitRegistered, receiveRegistered, registrationDue } from './registration.ts';
 import { sessionsSaid } from './renewal.ts';
-import { endsSaidBefore } from './sessions.ts';
+import { dropAllSessions, endsSaidBefore } from './sessions.ts';
 import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
 
@@ -102,6 +102,7 @@ export function closeChannel(state: AgentState, reason: Reason, world: World): b
 export function receiveCloseMessage(state: AgentState, message: ChannelMessage, world: World): void {
   const channel = state.channel?.channel;
   if (channel === undefined) return;
+  if (message.kind === 'Close' && message.reason === 'revoked') dropAllSessions(state, 'revoked');
   if (message.kind === 'Close' && message.reason === 'verifier-away') {
     // nobody has closed it on purpose, and nobody waits for an answer: it is opened again as soon as that is possible
     closed(state, message.reason);

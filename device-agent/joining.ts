@@ -28,6 +28,7 @@ import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { encodeMemory } from './memory.ts';
 import { log, managerTopic, publish, rest, save, sendExchange, tell } from './outbox.ts';
 import { addressesChanged, registerAgain } from './registration.ts';
+import { dropAllSessions } from './sessions.ts';
 import type { AgentState } from './state.ts';
 
 const EXCHANGE_TIMEOUT = seconds(10);
@@ -155,6 +156,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   if (keys === null) {
     const reason = answer.reason ?? answer.refusal ?? 'forbidden';
     denied(state, reason);
+    if (reason === 'revoked') dropAllSessions(state, 'revoked');
     log(state, 'error', 'login.denied', { reason, remedy: remedyFor(reason) });
     state.joining = null;
     return retryLater(state, world, reason === 'verifier-away' ? UNJUDGED_RETRY_MS : LAST_RETRY_MS);

@@ -315,6 +315,11 @@ export function endAllSessions(state: AgentState, reason: Reason, world: World):
   }
 }
 
+/** This device is out: its peers were told, or will be, and what it holds opens nothing any more. */
+export function dropAllSessions(state: AgentState, reason: Reason): void {
+  for (const sid of [...state.sessions.keys()]) closed(state, sid, reason, 'manager');
+}
+
 /** Reasons that only a device gives: with them the End is the peer's. */
 const REASONS_OF_PEERS: ReadonlySet<Reason> = new Set<Reason>(['done', 'timeout', 'shutdown']);
 

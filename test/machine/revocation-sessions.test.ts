@@ -23,7 +23,9 @@ test('[B6] one event: link dropped, channel and secret void, record marked, its 
   const at = t.clock.now();
   const link = t.manager.links.get(tv.id);
   const from = t.packets.length;
+  t.meddler = ({ from: sender, topic }) => (sender === 'manager' && topic === 'km1/d/tv' ? [] : 'pass'); // it is deaf
   t.revoke(tv.holder);
+  t.meddler = () => 'pass';
   assert.equal(t.clock.now(), at, 'at once');
   assertOut(t, tv);
   assert.ok(brokerOrders(t, from).some((order) => order.kind === 'Drop' && order.link === link));
@@ -42,6 +44,19 @@ test('[B6] one event: link dropped, channel and secret void, record marked, its 
   }
   assert.equal(tv.state.denied, 'revoked', 'it tried to come back, and heard why not');
   assert.equal(questionsAbout(t, from).length, 1);
+});
+
+test('[B6] a revoked device that listens closes its sessions, whether it hears of it in its channel or at its next login', () => {
+  for (const isDeaf of [false, true]) {
+    const { town: t, callee: tv } = talking();
+    if (isDeaf) t.meddler = ({ topic }) => (topic === 'km1/d/tv' ? [] : 'pass');
+    t.revoke(tv.holder);
+    t.meddler = () => 'pass';
+    forward(t, 5000);
+    assert.deepEqual(closings(tv), ['revoked by manager']);
+    assert.equal(tv.state.sessions.size, 0);
+    assert.equal(tv.state.denied, 'revoked');
+  }
 });
 
 test('[B6] no longer on hold: it logs in again, its mark is gone, it may connect', () => {
