@@ -119,21 +119,24 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
     reader: timed('manager', known.reader),
     sealingKey: known.sealingKey,
   };
-  const verifier = createVerifier(
-    {
-      reader: timed('verifier', known.reader),
-      signingKey: counted(place.verifierKey.key.key, counters.verifier),
-      maxAgeSeconds: 3600,
-      questionsPerSecond: { device: Number.MAX_SAFE_INTEGER, manager: Number.MAX_SAFE_INTEGER },
-    },
-    {
-      anchors: [place.root.certificate],
-      revocation: crlSet([crlOf(place.ca, []), crlOf(place.root, [])]),
-      revokedKeys: new Set(),
-      revokedMarks: new Set(),
-      version: 1,
-    },
-  );
+  /** One that has seen nobody yet. */
+  const newVerifier = () =>
+    createVerifier(
+      {
+        reader: timed('verifier', known.reader),
+        signingKey: counted(place.verifierKey.key.key, counters.verifier),
+        maxAgeSeconds: 3600,
+        questionsPerSecond: { device: Number.MAX_SAFE_INTEGER, manager: Number.MAX_SAFE_INTEGER },
+      },
+      {
+        anchors: [place.root.certificate],
+        revocation: crlSet([crlOf(place.ca, []), crlOf(place.root, [])]),
+        revokedKeys: new Set(),
+        revokedMarks: new Set(),
+        version: 1,
+      },
+    );
+  let verifier = newVerifier();
   const deviceSettings = { ...settings, reader: timed('device', settings.reader) };
 
   let manager: ManagerState = known;
@@ -208,6 +211,7 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
   return {
     visit() {
       manager = createManager(managerSide, loadRegistry(memoryStore()), worldOf(place.managerCrypto));
+      verifier = newVerifier();
       agent = resident.state;
       stepOwner({ type: 'linked' }); // has its own certificate judged
       for (const event of verifier.events(worldOf(verifierCrypto))) {
