@@ -191,7 +191,9 @@ function attachVerifier(broker: Broker, own: Holder, anchor: Holder): void {
         const place = topics.parse(topic);
         if (place?.kind !== 'verifier-question') return;
         const answer = verifier.answer(place.asker, payload, { now: clock.now(), wall: AT, crypto });
-        if (answer.kind === 'judged') link.publish(topics.verifierAnswer(place.asker), answer.payload, 1);
+        if (answer.kind !== 'judged') return;
+        link.publish(topics.verifierAnswer(place.asker), answer.payload, 1);
+        if (answer.purpose === 'manager') speak(); // it has just come
       },
     },
   });

@@ -115,6 +115,8 @@ export function street(pairs: number, proposal: Proposal): Street {
     settle();
     if (caller.state.sessions.size > 0) throw new Error(`the session of ${caller.id} did not end`);
     place.clock.advance(5);
+    for (const verifier of place.verifiers) verifier.speak(); // once a second
+    place.flush();
     Object.assign(charges, beforeCharges);
     Object.assign(steps, beforeSteps);
   };
