@@ -139,7 +139,7 @@ export function issueCertificate(dir: string, options: LeafOptions, world: CaWor
  * @throws CaError no-authority, bad-option, bad-name, name-taken
  */
 export function checkSubject(dir: string, subject: Subject, algorithm: KeyAlgorithm, { now }: CaWorld): void {
-  const { name, kind, sans, days, issuer, allowSecond = false } = subject;
+  const { name, kind, sans, days, issuer } = subject;
   if (issuer !== undefined && kind !== 'ocsp') {
     throw new CaError('bad-option', `a ${kind} has no choice of issuer: leave it out`);
   }
@@ -153,16 +153,19 @@ export function checkSubject(dir: string, subject: Subject, algorithm: KeyAlgori
     );
   }
   checkName(name, 64);
-  const { certificates } = readIndex(indexPath(dir));
-  const other = certificates.find((one) => one.kind === kind && one.name === name && isLive(one, now));
-  if (other !== undefined && !allowSecond) {
-    throw new CaError(
-      'name-taken',
-      `${kind} ${name} has a living certificate, serial ${other.serial}: revoke it first, or ask for a second one`,
-    );
-  }
+  checkNameIsFree(readIndex(indexPath(dir)), subject, now);
   checkDays(days, 'days');
   withDnsName(kind, name, sans).map(checkAlternativeName);
+}
+
+function checkNameIsFree({ certificates }: CertificateIndex, subject: Subject, now: number): void {
+  const { name, kind, allowSecond = false } = subject;
+  const other = certificates.find((one) => one.kind === kind && one.name === name && isLive(one, now));
+  if (other === undefined || allowSecond) return;
+  throw new CaError(
+    'name-taken',
+    `${kind} ${name} has a living certificate, serial ${other.serial}: revoke it first, or ask for a second one`,
+  );
 }
 
 export interface Certified {
@@ -194,6 +197,7 @@ export function certifyKey(dir: string, subject: Subject, spki: Uint8Array, worl
   // Booked before it leaves: what is not in the index can never be revoked.
   withLock(dir, () => {
     const index = readIndex(indexPath(dir));
+    checkNameIsFree(index, subject, world.now); // once more: another command may have taken it meanwhile
     index.certificates.push(entryOf(request, kind, tier, world));
     writeIndex(indexPath(dir), index);
   });

@@ -26,15 +26,20 @@ test('[P4] of commands that revoke and issue at once, each waits for its turn an
     const turn = lockProcess(join(ca, 'index.lock'));
     const runs = [...old.map((name) => ['revoke', name]), ...young.map((name) => ['issue', name, '--out', 'keys'])];
     const commands = runs.map((args) => startCommand(['ca', ...args], dir).ended);
+    const rivals = ['one', 'other'].map((out) => startCommand(['ca', 'issue', 'e', '--out', out], dir).ended);
     await pause(1500);
     assert.deepEqual(held(), before);
     turn.release();
     for (const { code, stderr } of await Promise.all(commands)) assert.equal(code, 0, stderr);
+    const [won, lost] = (await Promise.all(rivals)).sort((one, other) => one.code! - other.code!);
+    assert.equal(won!.code, 0, won!.stderr);
+    assert.match(lost!.stderr, /device e has a living certificate/);
     const after = new Map(held().map(({ name, revokedAt }) => [name, revokedAt !== null]));
     assert.deepEqual([...after].sort(), [
       ['a', true],
       ['b', true],
       ['c', false],
       ['d', false],
+      ['e', false],
     ]);
   }));
