@@ -75,12 +75,21 @@ export function startOcspAsking(places: readonly OcspPlace[], parts: OcspAskingP
       return { fault: error instanceof Error ? error.message : String(error) };
     }
   };
+  /** A fault of ours that an answer brings out costs that answer, not the verifier. */
+  const settleOne = (wanted: OcspWanted, fetched: OcspFetched, at: EpochSeconds): Revocation => {
+    try {
+      return source.settle(wanted, fetched, at);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return source.settle(wanted, { fault: `its answer cannot be judged: ${why}` }, at);
+    }
+  };
   const askOne = async (wanted: OcspWanted): Promise<void> => {
     const place = placeFor(places, wanted.issuer);
     const fetched = place === null ? { fault: 'no OCSP responder of its issuer' } : await exchange(place, wanted);
     if (signal.aborted) return;
     const at = clock.wall();
-    const found = source.settle(wanted, fetched, at);
+    const found = settleOne(wanted, fetched, at);
     const state = place === null ? undefined : states.get(place);
     if (place !== null && state !== undefined) {
       const fault = 'fault' in fetched ? fetched.fault : null;

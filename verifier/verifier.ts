@@ -53,6 +53,8 @@ export interface VerifierCounters {
   limited: number;
   /** Not answered: no question. */
   garbage: number;
+  /** Not answered: a fault of ours that the question brought out. */
+  bugs: number;
 }
 
 /** What became of a question, for the log. */
@@ -66,7 +68,7 @@ export type Answer =
       /** Subject CN of the leaf as it stands, for the log; null when unreadable. */
       readonly subject: string | null;
     }
-  | { readonly kind: 'ignored'; readonly why: 'limited' | 'garbage'; readonly detail: string };
+  | { readonly kind: 'ignored'; readonly why: 'limited' | 'garbage' | 'bug'; readonly detail: string };
 
 export interface Verifier {
   readonly counters: VerifierCounters;
@@ -86,7 +88,7 @@ interface Judged {
 }
 
 export function createVerifier(settings: VerifierSettings, initial: VerifierPolicy): Verifier {
-  const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, known: 0, limited: 0, garbage: 0 };
+  const counters: VerifierCounters = { good: 0, bad: 0, cached: 0, known: 0, limited: 0, garbage: 0, bugs: 0 };
   const budget: QuestionBudget = questionBudget();
   const known: GoodChains = goodChains();
   const authorities: KnownAuthorities = knownAuthorities();
@@ -158,7 +160,16 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
         counters.garbage++;
         return { kind: 'ignored', why: 'garbage', detail: error.message };
       }
-      const { verdict, ...found } = judge(question, world);
+      let judged: Judged;
+      try {
+        judged = judge(question, world);
+      } catch (error) {
+        // it may cost that asker its answer, never everybody the verifier
+        if (!(error instanceof Error)) throw error;
+        counters.bugs++;
+        return { kind: 'ignored', why: 'bug', detail: error.message };
+      }
+      const { verdict, ...found } = judged;
       if (isAgain) counters.bad--;
       counters[found.reason === 'good' ? 'good' : 'bad']++;
       const payload = Judgement.encode({ requestId: question.requestId, verdict });

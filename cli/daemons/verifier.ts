@@ -91,6 +91,8 @@ function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
     case 'down':
       return links.down(event.reason);
     case 'answered':
+      if (event.answer.kind === 'ignored' && event.answer.why === 'bug')
+        return log.error('bug', { asker: event.asker, detail: event.answer.detail, remedy: 'please report it' });
       return log.debug('question.answered', { asker: event.asker, outcome: event.answer.kind });
     case 'adopted':
       if (event.unproven === 0) return log.info('file.adopted', { path: event.path, lists: event.lists });

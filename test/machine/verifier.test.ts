@@ -107,6 +107,20 @@ test('[P4] garbage is answered by nothing, and the next question by a verdict', 
   assert.equal(reasonOf(verifier), 'good');
 });
 
+test('[P4] a fault of ours that a question brings out costs that question its answer, and nobody else anything', () => {
+  const revocation = {
+    status: () => {
+      throw new TypeError('planted');
+    },
+  };
+  const verifier = start(policy([], { revocation }));
+  const question = Question.encode({ requestId, purpose: 'device', chain: ders([router, middle]) });
+  assert.deepEqual(verifier.answer(MANAGER, question, world()), { kind: 'ignored', why: 'bug', detail: 'planted' });
+  assert.deepEqual([verifier.counters.bugs, verifier.counters.bad], [1, 0]);
+  verifier.adopt(policy());
+  assert.equal(ask(verifier)!.verdict.reason, 'good');
+});
+
 test('[P4] a question with any one bit changed is ignored or judged, never thrown', () => {
   const question = Question.encode({ requestId, purpose: 'device', chain: ders([router]) });
   const verifier = createVerifier(
