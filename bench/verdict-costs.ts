@@ -4,11 +4,11 @@
  */
 import { createInterface } from 'node:readline';
 import { certificateReader } from '../platform/certificates.ts';
-import { MAX_MARKS, Question } from '../protocol/messages.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { certificateMark } from '../protocol/revocation-mark.ts';
 import { MANAGER } from '../protocol/topics.ts';
 import { EpochSeconds, Millis } from '../protocol/units.ts';
+import { MAX_MARKS, Question } from '../protocol/verifier-messages.ts';
 import { crypto } from '../test/test-authority.ts';
 import { createVerifier, type Verifier, type VerifierPolicy } from '../verifier/verifier.ts';
 import { spreadOf } from './figures.ts';

@@ -6,7 +6,8 @@ import { openMessages } from '../protocol/channel.ts';
 import { noDeadlines, takeDue } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { decodeFrame, type ExchangeKind, HINT_FRAME } from '../protocol/frame.ts';
-import { type ChannelMessage, INSTANCE_BYTES, type MessageOf } from '../protocol/messages.ts';
+import { INSTANCE_BYTES } from '../protocol/message-values.ts';
+import type { ChannelMessage, MessageOf } from '../protocol/messages.ts';
 import { recordContextState, wipeContext } from '../protocol/record.ts';
 import type { Registration } from '../protocol/registration.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
@@ -30,6 +31,7 @@ import * as invited from './invited.ts';
 import * as joining from './joining.ts';
 import type { AgentMemory } from './memory.ts';
 import { log, managerTopic, publish, rideOverdue } from './outbox.ts';
+import { receiveProbe } from './presence.ts';
 import { receiveDeleted, receiveRegistered, registerOverdue, registrationDenied } from './registration.ts';
 import {
   forgetEarly,
@@ -316,6 +318,8 @@ function receiveMessage(
         all.some((other) => other.kind === 'Ask'),
         world,
       );
+    case 'Probe':
+      return receiveProbe(state, message, world);
     case 'Renew':
       return receiveRenew(state, message, bytes, world);
     case 'End':
@@ -336,6 +340,10 @@ function receiveMessage(
     case 'Up':
     case 'Renewal':
     case 'Holding':
+    case 'Present':
+    case 'Cancel':
+    case 'RegisterUser':
+    case 'RemoveUser':
       throw new ProtocolError('unexpected', `${message.kind} is for the manager to receive`);
     default:
       message satisfies never;

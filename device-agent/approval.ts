@@ -1,7 +1,7 @@
 /**
  * The callee's decision on an Ask (P14, patent 2118): by its state and by its own policy, the first rule that matches.
  */
-import type { Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
 import type { DeviceId } from '../protocol/units.ts';
 
 export type Decision = 'allow' | 'refuse' | 'ask';

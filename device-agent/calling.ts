@@ -4,7 +4,8 @@
 import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';

@@ -3,7 +3,8 @@
  */
 import { type Channel, receiveClose, requestClose, wipeChannel } from '../protocol/channel.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Resumed } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

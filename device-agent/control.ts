@@ -5,7 +5,7 @@ import { ControlError, type ControlHandler, type JsonValue } from '../platform/c
 import type { Transport } from '../platform/transport.ts';
 import { decodeUtf8, encodeUtf8 } from '../protocol/bytes.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
-import type { Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';
@@ -69,6 +69,17 @@ const REMEDIES: Readonly<Record<Reason, string>> = {
   shutdown: 'the other device is going down',
   withdrawn: 'it was withdrawn',
   'peer-gone': 'the other device has gone',
+  duplicate: 'another machine runs with this certificate: stop one of the two, enrol the copy anew',
+  'user-nowhere': 'the user is at no device now: --wait waits',
+  'user-moved': 'the user has gone to another device',
+  'user-gone': 'the user has gone',
+  'several-devices': 'the user is at several devices: choose one with --device',
+  'user-elsewhere': 'the same medium is in another device: take it out there',
+  'bad-user': 'the certificate or the signature is not good for that user',
+  held: 'an operator has to let it in: kagimori enrolment list',
+  'bad-token': 'the invitation is unknown, used up or out of date: ask for another',
+  void: 'this device was reset or transferred: enrol it anew',
+  'not-certified': 'the manager certifies no device by this way',
 };
 
 /** `callee` may be seconds away from its answer: a person may be asked. */

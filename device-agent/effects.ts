@@ -1,7 +1,7 @@
 /**
  * What the agent wishes done, and what it tells programs on the device; the service does it.
  */
-import type { Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
 import type { Suite } from '../protocol/suites.ts';
 import type { DeviceId, Topic } from '../protocol/units.ts';
 import type { Cost } from './cost.ts';

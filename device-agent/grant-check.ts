@@ -3,7 +3,8 @@
  * of the transcript is what it knows of itself (design §5.4).
  */
 import { ProtocolError } from '../protocol/errors.ts';
-import type { MessageOf, Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { allows } from '../protocol/proposal.ts';
 import type { Identity } from '../protocol/session-key.ts';
 import type { World } from '../protocol/world.ts';
@@ -36,12 +37,13 @@ export const peerIdentity = ({ peer, peerLeaf, peerRegistration }: MessageOf<'Gr
   registration: peerRegistration.slice(),
 });
 
-export const agreementOf = ({ sid, epoch, suite, keyMode, nonceB, lifetime }: MessageOf<'Grant'>) => ({
+export const agreementOf = ({ sid, epoch, suite, keyMode, nonceB, lifetime, userLeaf }: MessageOf<'Grant'>) => ({
   sid: sid.slice(),
   epoch,
   suite,
   keyMode,
   nonceB: nonceB.slice(),
+  user: userLeaf?.slice() ?? null,
   lifetimeSeconds: lifetime,
 });
 

@@ -2,7 +2,7 @@
  * What an agent keeps over a restart: the resumption secret, the manager's leaf, whether the manager holds ours, the key of
  * its consents. One small file of mode 0600, written when it changes and never otherwise.
  */
-import { MAX_CERTIFICATE_BYTES, MAX_CHAIN } from '../protocol/messages.ts';
+import { MAX_CERTIFICATE_BYTES, MAX_CHAIN } from '../protocol/message-values.ts';
 import { MAX_GENERATION, type ResumptionSecret, SECRET_BYTES } from '../protocol/resumption.ts';
 import { array, bool, bytes, message, optional, required, text, uint } from '../protocol/schema.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';

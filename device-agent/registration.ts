@@ -3,7 +3,8 @@
  */
 import { equal } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
+import { NONCE_BYTES } from '../protocol/message-values.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { type Registration, registrationHash } from '../protocol/registration.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -5,7 +5,8 @@
 import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { type ChannelMessage, LAST_EPOCH, type MessageOf, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { LAST_EPOCH, NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage, MessageOf } from '../protocol/messages.ts';
 import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';

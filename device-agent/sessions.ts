@@ -4,7 +4,8 @@
  */
 import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import { type MessageOf, type Reason, type SessionMessage, sessionMessages } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
+import { type MessageOf, type SessionMessage, sessionMessages } from '../protocol/messages.ts';
 import {
   maxPlaintextBytes,
   openRecord,

@@ -2,7 +2,8 @@
  * Standing approvals: nonces given out beforehand, so that a grant may ride with the ask (design §5.4).
  */
 import { fromHex, toHex } from '../protocol/bytes.ts';
-import { type MessageOf, NONCE_BYTES } from '../protocol/messages.ts';
+import { NONCE_BYTES } from '../protocol/message-values.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { ride, sendOnChannel } from './outbox.ts';

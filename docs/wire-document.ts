@@ -15,18 +15,14 @@ import {
   MAX_EXCHANGE_FRAME_BYTES,
   MAX_RECORD_BYTES,
 } from '../protocol/frame.ts';
+import { MAX_CERTIFICATE_BYTES, MAX_CHAIN, Purpose, Reason, VerdictReason } from '../protocol/message-values.ts';
 import {
   brokerReports,
   brokerRequests,
   channelMessages,
   EAD_LABELS,
-  MAX_CERTIFICATE_BYTES,
-  MAX_CHAIN,
   MAX_PROPOSALS,
-  Purpose,
-  Reason,
   sessionMessages,
-  VerdictReason,
   WIRE,
 } from '../protocol/messages.ts';
 import { MAX_FAILED_OPENS, REKEY_AFTER_RECORDS } from '../protocol/record.ts';

@@ -11,7 +11,8 @@ import {
   wipeChannel,
 } from '../protocol/channel.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds, type LinkId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -3,7 +3,8 @@
  * store, grant, forward, end (design §5.4, patent 2106–2166). Pure; the manager performs the effects.
  */
 
-import { type ChannelMessage, NONCE_BYTES, type Reason } from '../protocol/messages.ts';
+import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import { later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { end, type Flow, type FlowEffect, type FlowEvent, type FlowLimits, over, type Step, sendEnd } from './flow.ts';

@@ -3,7 +3,8 @@
  * devices say of a session later.
  */
 import { toHex } from '../protocol/bytes.ts';
-import { type MessageOf, type Reason, SID_BYTES } from '../protocol/messages.ts';
+import { type Reason, SID_BYTES } from '../protocol/message-values.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { namesMeant } from '../protocol/names.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId } from '../protocol/units.ts';

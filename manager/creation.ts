@@ -3,7 +3,7 @@
  */
 import { EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import { noDeadlines, schedule } from '../protocol/deadlines.ts';
-import { INSTANCE_BYTES } from '../protocol/messages.ts';
+import { INSTANCE_BYTES } from '../protocol/message-values.ts';
 import type { Name } from '../protocol/names.ts';
 import { SILENCE } from '../protocol/revocation-event.ts';
 import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';

@@ -2,7 +2,9 @@
  * What the manager knows of one session: its states, what can happen to it, what it then wishes, and how it ends. The way to
  * the first grant is told by connect-flow.ts, the way to a new one by renewal-flow.ts.
  */
-import type { ChannelMessage, Reason } from '../protocol/messages.ts';
+
+import type { Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Suite } from '../protocol/suites.ts';
 import { type DeviceId, later, type Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

@@ -10,6 +10,7 @@ import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Party } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { receiveCancel } from './cancelling.ts';
 import { receiveCloseMessage } from './channels.ts';
 import { receiveAnswer, receiveConnect, receiveEnd, receiveEndOk, receiveUp } from './connects.ts';
 import { endHandshake } from './half-open.ts';
@@ -21,6 +22,8 @@ import { receiveDoubt } from './reach.ts';
 import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
 import { receiveHolding, receiveRenewal } from './renewals.ts';
 import type { ManagerState } from './state.ts';
+import { receivePresent } from './twins.ts';
+import { receiveRegisterUser, receiveRemoveUser } from './users.ts';
 
 /** A payload of a device, or of a link that is none yet. @throws ProtocolError */
 export function receiveFrame(state: ManagerState, from: Party, payload: Uint8Array, world: World): void {
@@ -172,6 +175,14 @@ function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelM
       return receiveRenewal(state, device, message, world);
     case 'Holding':
       return receiveHolding(state, device, message, world);
+    case 'Present':
+      return receivePresent(state, device, message, world);
+    case 'Cancel':
+      return receiveCancel(state, device, message, world);
+    case 'RegisterUser':
+      return receiveRegisterUser(state, device, message, world);
+    case 'RemoveUser':
+      return receiveRemoveUser(state, device, message, world);
     case 'Close':
     case 'CloseOk':
       return receiveCloseMessage(state, device, message, world);
@@ -181,6 +192,7 @@ function receiveMessage(state: ManagerState, device: DeviceId, message: ChannelM
     case 'Ask':
     case 'Grant':
     case 'Renew':
+    case 'Probe':
       throw new ProtocolError('unexpected', `${message.kind} is for devices to receive`);
     default:
       message satisfies never;

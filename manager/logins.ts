@@ -19,14 +19,8 @@ import {
   suitesOf,
   verifyRequest,
 } from '../protocol/login.ts';
-import {
-  type ChannelMessage,
-  channelMessages,
-  type LoginAnswer,
-  MAX_CERTIFICATE_BYTES,
-  type Reason,
-  type VerdictReason,
-} from '../protocol/messages.ts';
+import { MAX_CERTIFICATE_BYTES, type Reason, type VerdictReason } from '../protocol/message-values.ts';
+import { type ChannelMessage, channelMessages, type LoginAnswer } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import { MAX_AGE_SECONDS, type ResumptionSecret } from '../protocol/resumption.ts';
 import type { Party } from '../protocol/topics.ts';

@@ -13,7 +13,8 @@ import {
   verdictDue,
   verdictRefreshed,
 } from './channels.ts';
-import type { Effect } from './effects.ts';
+import type { Certified, Effect } from './effects.ts';
+import { receiveCertified } from './enrolment.ts';
 import { receiveFrame } from './frames.ts';
 import { endHandshake, nextInLine, sameHandshake } from './half-open.ts';
 import { partyKey } from './handshake.ts';
@@ -56,6 +57,7 @@ export type ManagerEvent =
       readonly reason: string;
       readonly refused: readonly RefusedChange[];
     }
+  | { readonly type: 'certified'; readonly number: number; readonly certified: Certified }
   | { readonly type: 'time' };
 
 /** One step. A peer's fault never throws out of it. */
@@ -129,6 +131,8 @@ function take(state: ManagerState, event: ManagerEvent, world: World): void {
       takeBack(state, event.refused);
       noteTakenBack(state, event.refused);
       return continueAfter(state, event.number, event.reason, world);
+    case 'certified':
+      return receiveCertified(state, event.number, event.certified, world);
     case 'time':
       for (const key of takeDue(state.deadlines, world.now)) guarded(state, key, () => deadline(state, key, world));
       return;

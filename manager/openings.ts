@@ -8,7 +8,8 @@ import { decodeError } from '../protocol/edhoc/error-message.ts';
 import { nextSuite } from '../protocol/edhoc/initiator.ts';
 import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
 import { readChoice, readLoginAnswer, requestLogin, startLogin, suitesOf, verifyChoice } from '../protocol/login.ts';
-import { type ChannelMessage, type Reason, ResumeRequest } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
+import { type ChannelMessage, ResumeRequest } from '../protocol/messages.ts';
 import {
   answerResumption,
   nextSecret,

@@ -8,14 +8,8 @@ import { concat, equal, toHex } from '../protocol/bytes.ts';
 import { type CborItem, encode } from '../protocol/cbor.ts';
 import type { Aead, Crypto, HashName } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import {
-  INSTANCE_BYTES,
-  MAX_CERTIFICATE_BYTES,
-  MAX_CHAIN,
-  MAX_PROPOSALS,
-  NONCE_BYTES,
-  Proposal,
-} from '../protocol/messages.ts';
+import { INSTANCE_BYTES, MAX_CERTIFICATE_BYTES, MAX_CHAIN, NONCE_BYTES } from '../protocol/message-values.ts';
+import { MAX_PROPOSALS, Proposal } from '../protocol/messages.ts';
 import type { ResumptionSecret } from '../protocol/resumption.ts';
 import { MARK_BYTES } from '../protocol/revocation-mark.ts';
 import { array, bool, bytes, choice, message, optional, required, text, uint, type Value } from '../protocol/schema.ts';

@@ -3,7 +3,7 @@
  * asked for a nonce, the new epoch is stored, a fresh secret is granted under the same sid and approval. A device without
  * keys knows its consent again, or the session ends.
  */
-import { LAST_EPOCH, type Reason } from '../protocol/messages.ts';
+import { LAST_EPOCH, type Reason } from '../protocol/message-values.ts';
 import { sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';

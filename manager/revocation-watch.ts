@@ -5,7 +5,7 @@
 import { concat, EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import type { CertificateReader } from '../protocol/certificate.ts';
 import type { Crypto } from '../protocol/crypto.ts';
-import type { Reason } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
 import { SILENCE } from '../protocol/revocation-event.ts';
 import { certificateMark, keyMark, MARK_BYTES } from '../protocol/revocation-mark.ts';
 import { type DeviceId, type EpochSeconds, later, type Millis } from '../protocol/units.ts';

@@ -5,9 +5,10 @@
 import { fromHex, toHex } from '../protocol/bytes.ts';
 import { schedule } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import type { Reason, RevocationEvent } from '../protocol/messages.ts';
+import type { Reason } from '../protocol/message-values.ts';
 import { checkEvent, SILENCE } from '../protocol/revocation-event.ts';
 import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
+import type { RevocationEvent } from '../protocol/verifier-messages.ts';
 import type { World } from '../protocol/world.ts';
 import { evict } from './channels.ts';
 import { measureDelay } from './event-delay.ts';

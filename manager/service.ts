@@ -23,7 +23,7 @@ import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, To
 import type { ManagerConfig } from './config.ts';
 import { controlOf } from './control.ts';
 import { createManager } from './creation.ts';
-import type { Effect } from './effects.ts';
+import type { CertificateWish, Certified, Effect } from './effects.ts';
 import { type ManagerEvent, stepManager } from './manager.ts';
 import { type Loaded, loadRegistry } from './registry.ts';
 import { tellHistory } from './rollback.ts';
@@ -44,6 +44,8 @@ export interface ManagerParts {
   readonly history?: StoreHistory;
   /** Of the operator's file; absent: the built-in default. */
   readonly rules?: Rules;
+  /** The CA; absent: nobody is certified here. */
+  readonly certify?: (wish: CertificateWish) => Promise<Certified>;
   readonly openTransport: (options: {
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
@@ -125,6 +127,17 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
             },
           );
           return;
+        case 'certify': {
+          const { number, wish } = effect;
+          const certified = (answer: Certified): void => feed({ type: 'certified', number, certified: answer });
+          if (parts.certify === undefined) return certified({ refused: 'this manager has no CA' });
+          parts
+            .certify(wish)
+            .then(certified, (error: unknown) =>
+              certified({ refused: error instanceof Error ? error.message : String(error) }),
+            );
+          return;
+        }
         default:
           effect satisfies never;
       }

@@ -7,7 +7,8 @@ import type { Channel } from '../protocol/channel.ts';
 import type { PublicKey } from '../protocol/crypto.ts';
 import type { Deadlines } from '../protocol/deadlines.ts';
 import type { LoginIdentity } from '../protocol/login.ts';
-import type { ChannelMessage, Purpose, Reason } from '../protocol/messages.ts';
+import type { Purpose, Reason } from '../protocol/message-values.ts';
+import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Name } from '../protocol/names.ts';
 import type { OfferList } from '../protocol/proposal.ts';
 import type { SuitePattern } from '../protocol/suite-pattern.ts';
@@ -49,8 +50,21 @@ export interface Settings {
   readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
   readonly flowLimits: FlowLimits;
   readonly limits: Limits;
+  /** Absent: this manager certifies nobody. */
+  readonly enrolment?: EnrolmentSettings;
   /** Absent: everybody is let in as he comes. */
   readonly pace?: Pace;
+}
+
+export interface EnrolmentSettings {
+  /** What new devices are to trust, DER; the manager stands under one of them. */
+  readonly anchors: readonly Uint8Array[];
+  /** Certificates of the verifiers, DER. */
+  readonly verifiers: readonly Uint8Array[];
+  /** `operator`: every new device waits for a person's yes. */
+  readonly approval: 'automatic' | 'operator';
+  /** For so many days after its end a certificate that is not revoked may be renewed; 0: not at all. */
+  readonly renewExpiredDays: number;
 }
 
 /** Implementation limits, each configurable. */

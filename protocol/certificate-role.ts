@@ -4,7 +4,7 @@
  */
 import { EXTENDED_KEY_USAGE as EKU, type KeyUsage, type ParsedCertificate } from './certificate.ts';
 import { conformanceFault } from './certificate-conformance.ts';
-import type { Purpose, VerdictReason } from './messages.ts';
+import type { Purpose, VerdictReason } from './message-values.ts';
 
 /**
  * `any` asks for the path alone: whether it is a leaf, and of what kind, is not looked at. `server` asks what a careful
@@ -54,14 +54,17 @@ const NO_SERVER = [
   '1.3.6.1.4.1.11129.2.4.4', // a precertificate's signer [RFC 6962 §3.1]
 ];
 
+const DEVICE: RoleRow = {
+  accepted: [EKU.kagimoriDevice, EKU.clientAuth],
+  forbidden: [EKU.kagimoriManager, EKU.kagimoriVerifier, EKU.kagimoriUser],
+  unmarked: true,
+  ...LEAF,
+  namesOf: (leaf) => [leaf.subject.commonName],
+};
+
 const ROLES: Readonly<Record<Exclude<Role, 'any'>, RoleRow>> = {
-  device: {
-    accepted: [EKU.kagimoriDevice, EKU.clientAuth],
-    forbidden: [EKU.kagimoriManager, EKU.kagimoriVerifier, EKU.kagimoriUser],
-    unmarked: true,
-    ...LEAF,
-    namesOf: (leaf) => [leaf.subject.commonName],
-  },
+  device: DEVICE,
+  renewal: DEVICE,
   manager: {
     accepted: [EKU.kagimoriManager],
     forbidden: [EKU.kagimoriDevice, EKU.kagimoriVerifier, EKU.kagimoriUser],

@@ -2,10 +2,12 @@
  * The secured link between a device and the manager once it is open: messages in records, and the close in three
  * messages (design §5.2, patent 1312–1328). How it came about is told by login.ts and resumption.ts.
  */
+import { encodeUtf8, wipe } from './bytes.ts';
 import type { Crypto } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
 import { deriveContext } from './key-schedule.ts';
-import { type ChannelMessage, channelMessages, type Reason } from './messages.ts';
+import type { Reason } from './message-values.ts';
+import { type ChannelMessage, channelMessages } from './messages.ts';
 import {
   FIRST_ID,
   makeRecordContext,
@@ -40,6 +42,8 @@ export type ChannelState =
 /** Owned by one machine: sealing and opening move the counters inside `records`. */
 export interface Channel {
   readonly records: RecordContext;
+  /** 32 bytes that both ends of this channel have, and nobody else: what a user signs to be here. */
+  readonly binding: Uint8Array;
   readonly authenticateOnly: boolean;
   readonly suite: Suite;
   state: ChannelState;
@@ -56,6 +60,9 @@ const AUTHENTICATE_ONLY_KINDS: ReadonlySet<ChannelMessage['kind']> = new Set([
   'Close',
   'CloseOk',
 ]);
+
+const BINDING_LABEL = encodeUtf8('kagimori channel binding 1');
+const BINDING_BYTES = 32;
 
 /** @returns a channel in state open; wipes the master secret */
 export function openChannel(crypto: Crypto, keys: ChannelKeys): Channel {
@@ -74,8 +81,10 @@ export function openChannel(crypto: Crypto, keys: ChannelKeys): Channel {
     route: null,
     transcript: null,
   });
-  masterSecret.fill(0);
-  return { records, authenticateOnly: keys.authenticateOnly, suite, state: { name: 'open' } };
+  const prk = crypto.hkdfExtract('sha-256', masterSalt, masterSecret);
+  const binding = crypto.hkdfExpand('sha-256', prk, BINDING_LABEL, BINDING_BYTES);
+  wipe(prk, masterSecret);
+  return { records, binding, authenticateOnly: keys.authenticateOnly, suite, state: { name: 'open' } };
 }
 
 /** Seals messages into one record. @throws ProtocolError unexpected when the context is used up */
@@ -135,4 +144,5 @@ export function receiveClose(channel: Channel, message: ChannelMessage): Channel
 
 export function wipeChannel(channel: Channel): void {
   wipeContext(channel.records);
+  wipe(channel.binding);
 }

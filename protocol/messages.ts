@@ -3,6 +3,18 @@
  * Labels never change their meaning; a new field gets a new label.
  */
 import {
+  certificateChain,
+  device,
+  INSTANCE_BYTES,
+  LAST_EPOCH,
+  MAX_CERTIFICATE_BYTES,
+  nonce,
+  Reason,
+  sha256,
+  sid,
+  VerdictReason,
+} from './message-values.ts';
+import {
   array,
   bool,
   bytes,
@@ -18,85 +30,27 @@ import {
   type Value,
 } from './schema.ts';
 import { CIPHER_WIRE, HASH_WIRE, type KeyMode, SuiteSchema } from './suites.ts';
-import { type DeviceId, type LinkId, MAX_MESSAGE_BYTES } from './units.ts';
+import { type LinkId, MAX_MESSAGE_BYTES } from './units.ts';
+import { Judgement, Question, RevocationEvent, Verdict } from './verifier-messages.ts';
 
-// ── Shared kinds of values ──────────────────────────────────────────────────────────────────────────────────────────
-
-export const NONCE_BYTES = 16;
-export const SID_BYTES = 8;
-export const INSTANCE_BYTES = 8;
-export const MAX_CERTIFICATE_BYTES = 4096;
-export const MAX_CHAIN = 5;
 export const MAX_PROPOSALS = 64;
 /** Of a grant: in key mode two keys of cipher and MAC each, and an IV. */
 const MAX_SECRET_BYTES = 256;
-
-const nonce = bytes(NONCE_BYTES);
-const sid = bytes(SID_BYTES);
-const sha256 = bytes(32);
-const device = text<DeviceId>(1, 64);
 const lifetime = uint(1, 86_400);
 const keyMode = choice<KeyMode>({ key: 0, seed: 1 });
-const certificateChain = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN);
 const channelSuites = array(uint(0, 23), 1, 8);
 const payload = bytes(1, 6_144);
 const role = choice({ caller: 0, callee: 1 });
-export const LAST_EPOCH = 0xffff_ffff;
 const epoch = uint(0, LAST_EPOCH);
 const consent = bytes(1, 64);
+const anchors = array(bytes(1, MAX_CERTIFICATE_BYTES), 1, 4);
+const userId = text(1, 255);
+const purposeText = text(1, 64);
+/** Whose media one device takes at a time. */
+export const MAX_USERS = 4;
+/** 8 bytes name the invitation, 16 are its secret. */
+export const TOKEN_BYTES = 24;
 const consentMeaning = 'by this the device knows its consent again after a restart; opaque to everybody else';
-
-/** Why a connect was refused, a session ended or a channel closed: the closed set of reasons that cross the wire. */
-export const Reason = choice({
-  done: 0,
-  unreachable: 1,
-  forbidden: 2,
-  'no-common-suite': 3,
-  'refused-by-policy': 4,
-  'refused-by-user': 5,
-  busy: 6,
-  timeout: 7,
-  self: 8,
-  expired: 9,
-  revoked: 10,
-  restarted: 11,
-  'not-registered': 12,
-  'bad-verdict': 13,
-  'verifier-away': 14,
-  'internal-error': 15,
-  'name-taken': 16,
-  'too-many': 17,
-  'authenticate-only': 18,
-  shutdown: 19,
-  withdrawn: 20,
-  'peer-gone': 21,
-});
-export type Reason = Value<typeof Reason>;
-
-/** What the verifier found; `good` is the only good one. */
-export const VerdictReason = choice({
-  good: 0,
-  expired: 1,
-  'not-yet-valid': 2,
-  revoked: 3,
-  'unknown-issuer': 4,
-  'bad-signature': 5,
-  'wrong-purpose': 6,
-  'not-a-leaf': 7,
-  malformed: 8,
-  'weak-key': 9,
-  'wrong-name': 10,
-  'chain-too-long': 11,
-  'constraint-violated': 12,
-  'unknown-critical-extension': 13,
-  'revocation-unknown': 14,
-  'weak-signature': 15,
-  'work-limit': 16,
-});
-export type VerdictReason = Value<typeof VerdictReason>;
-
-export const Purpose = choice({ device: 0, manager: 1, user: 2 });
-export type Purpose = Value<typeof Purpose>;
 
 const bits = uint(1, 4096);
 export const MAX_COST_PICOS = 1e15;
@@ -146,6 +100,11 @@ export const LoginOffer = message('LoginOffer', null, 'EAD_1: what the initiator
     "the responder's verdict is wanted: any that is young enough, or one bound to SHA-256(G_X) (no trusted clock) [patent 0088]",
   ),
   authenticateOnly: optional(4, bool, 'true: authenticate and do not encrypt [patent 0139]'),
+  enrol: optional(
+    5,
+    bool,
+    'true: a certificate is asked for, and what a new device has to know; the chain must be shown',
+  ),
 });
 export type LoginOffer = Value<typeof LoginOffer>;
 
@@ -155,6 +114,11 @@ export const LoginChoice = message('LoginChoice', null, 'EAD_2: what the respond
   verdict: optional(3, verdict, "the verifier's verdict on the manager's certificate, COSE_Sign1"),
   authenticateOnly: optional(4, bool, 'true: granted'),
   instance: optional(5, bytes(INSTANCE_BYTES), instance),
+  anchors: optional(
+    6,
+    anchors,
+    'where the offer asks to enrol: what the manager stands under; to be known by its hash',
+  ),
 });
 export type LoginChoice = Value<typeof LoginChoice>;
 
@@ -162,6 +126,8 @@ export const LoginRequest = message('LoginRequest', null, 'EAD_3: asks for data 
   instance: optional(1, bytes(INSTANCE_BYTES), instance),
   verdict: optional(2, verdict, "the verifier's verdict on the manager's certificate, when the manager is initiator"),
   messages: optional(3, payload, 'channel messages that ride along (Register)'),
+  certificateRequest: optional(4, bytes(1, MAX_CERTIFICATE_BYTES), 'PKCS#10, DER: this key is to be certified'),
+  token: optional(5, bytes(TOKEN_BYTES), 'of an invitation; absent: the certificate shown speaks for the device'),
 });
 export type LoginRequest = Value<typeof LoginRequest>;
 
@@ -175,6 +141,9 @@ export const LoginAnswer = message(
     refusal: optional(3, Reason, 'why not, where the verifier was not the cause'),
     chainHeld: optional(4, bool, 'true: the SHA-256 of the leaf is enough from now on'),
     messages: optional(5, payload, 'channel messages that ride along (Registered)'),
+    issued: optional(6, certificateChain, 'what was asked for; where it is not permitted the next login shows it'),
+    anchors: optional(7, anchors, 'where the offer asked to enrol: all that the device is to trust'),
+    verifiers: optional(8, anchors, 'where the offer asked to enrol: certificates of the verifiers'),
   },
 );
 export type LoginAnswer = Value<typeof LoginAnswer>;
@@ -242,6 +211,12 @@ export const Connect = message('Connect', 7, 'a caller asks for a callee [patent
   allowUnencrypted: optional(4, bool, 'true: integrity-only suites count too'),
   consent: optional(5, consent, consentMeaning),
   messageBytes: optional(6, uint(1, MAX_MESSAGE_BYTES), 'size of the messages to come: costs are compared for it'),
+  purpose: optional(7, purposeText, 'what for, as the caller says; the policy of the callee may go by it'),
+  wait: optional(8, lifetime, 'seconds to wait for a user who is nowhere'),
+  device: optional(9, device, 'of a user with several devices: this one'),
+});
+export const Cancel = message('Cancel', 23, 'a caller takes its Connect back', {
+  nonceA: required(1, nonce, 'of the Connect'),
 });
 export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2114]', {
   sid: required(1, sid, 'names the session to be'),
@@ -251,6 +226,10 @@ export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2
   suite: required(5, SuiteSchema.type, 'what the match gave'),
   keyMode: required(6, keyMode, 'what the match gave'),
   lifetime: required(7, lifetime, 'seconds from the grant'),
+  class: optional(8, text(1, 64), 'of the caller, as the registry has it'),
+  groups: optional(9, array(text(1, 64), 1, 64), 'of the caller, as the registry has them'),
+  user: optional(10, userId, 'at the caller: whoever is proven there, else whose device it is'),
+  purpose: optional(11, purposeText, 'as the caller says'),
 });
 export const Answer = message('Answer', 9, "the callee's decision [patent 2120]", {
   sid: required(1, sid, 'of the Ask'),
@@ -278,6 +257,7 @@ export const Grant = message('Grant', 10, 'suite and key for a session [patent 2
   addresses: required(13, array(text(1, 255), 0, 16), 'where the peer is'),
   route: optional(14, uint(1, 255), 'tells several sessions of one pair apart in records; absent for the first'),
   version: required(15, uint(1), "of the reader's own registration: which of its lists the suite was taken from"),
+  userLeaf: optional(16, sha256, 'where a user was asked for: SHA-256 of the certificate by which the user is there'),
 });
 export const End = message('End', 11, 'ends a session through the manager [patent 2146, 2150]', {
   sid: required(1, sid, 'of the session'),
@@ -341,6 +321,25 @@ export const Holding = message(
   },
 );
 
+export const Probe = message('Probe', 21, 'manager to device: are you there, and who is with you', {
+  nonce: required(1, nonce, 'told back'),
+});
+export const Present = message('Present', 22, 'answers a Probe at once', {
+  nonce: required(1, nonce, 'of the Probe'),
+  users: required(2, array(sha256, 0, MAX_USERS), 'SHA-256 of the certificates of users whose medium is in'),
+});
+
+export const RegisterUser = message('RegisterUser', 24, 'a user is at this device [patent 0169, 0171]', {
+  requestId: required(1, nonce, 'a repeat gets the stored answer; goes into what is signed'),
+  user: required(2, userId, 'one of the names in the certificate'),
+  chain: required(3, certificateChain, 'of the user, leaf first'),
+  signature: required(4, bytes(1, 512), "by the user's key over (channel binding, device, user, request id)"),
+});
+export const RemoveUser = message('RemoveUser', 25, 'the medium of a user was taken out [patent 0170]', {
+  requestId: required(1, nonce, 'a repeat gets the stored answer'),
+  leaf: required(2, sha256, "SHA-256 of the user's certificate"),
+});
+
 export const channelMessages = family('ChannelMessage', {
   Permit,
   Register,
@@ -362,6 +361,11 @@ export const channelMessages = family('ChannelMessage', {
   Renew,
   Renewal,
   Holding,
+  Probe,
+  Present,
+  Cancel,
+  RegisterUser,
+  RemoveUser,
 });
 export type ChannelMessage = OneOf<typeof channelMessages.messages>;
 export type MessageOf<Kind extends ChannelMessage['kind']> = Extract<ChannelMessage, { kind: Kind }>;
@@ -374,55 +378,6 @@ export const Bye = message('Bye', 2, 'ends a session without the manager [patent
 });
 export const sessionMessages = family('SessionMessage', { Hello, Bye });
 export type SessionMessage = OneOf<typeof sessionMessages.messages>;
-
-// ── Verifier: questions and verdicts ────────────────────────────────────────────────────────────────────────────────
-
-export const Question = message('Question', null, 'asks the verifier about a certificate [patent 1100]', {
-  requestId: required(1, nonce, 'told back in the answer'),
-  purpose: required(2, Purpose, 'what the certificate is to be good for'),
-  chain: required(3, certificateChain, 'leaf first, each issued by the next; DER'),
-  nonce: optional(4, bytes(16, 32), 'to be signed with the verdict'),
-});
-export type Question = Value<typeof Question>;
-
-export const Judgement = message('Judgement', null, "the verifier's answer [patent 1108, 1110]", {
-  requestId: required(1, nonce, 'of the question'),
-  verdict: required(2, verdict, 'COSE_Sign1 over Verdict'),
-});
-export type Judgement = Value<typeof Judgement>;
-
-export const Verdict = message('Verdict', null, 'what the verifier signs', {
-  purpose: required(1, Purpose, 'of the question'),
-  leaf: required(2, sha256, 'SHA-256 of the leaf certificate'),
-  issuerAndSerial: required(
-    3,
-    bytes(1, 512),
-    'DER issuer Name ‖ DER serialNumber; empty certificates have none: one byte 00',
-  ),
-  reason: required(4, VerdictReason, 'good, or what is wrong'),
-  time: required(5, uint(0, 0xffff_ffff), "the verifier's time, seconds since 1970"),
-  maxAge: required(6, uint(1, 604_800), 'seconds from `time` for which it holds'),
-  nonce: optional(7, bytes(16, 32), 'of the question'),
-  policy: required(8, uint(0, 0xffff_ffff), "version of the verifier's policy"),
-});
-export type Verdict = Value<typeof Verdict>;
-
-export const MAX_MARKS = 100;
-export const RevocationEvent = message(
-  'RevocationEvent',
-  null,
-  'what the verifier signs once a second, and at once when something is revoked: news, or a sign of life',
-  {
-    instance: required(1, bytes(INSTANCE_BYTES), 'drawn at the start of the process; each counts for itself'),
-    beat: required(7, uint(0), 'one more with each event'),
-    number: required(2, uint(0), 'one more with each event that brings news; a sign of life repeats the last'),
-    time: required(3, uint(0, 0xffff_ffff), "the verifier's time, seconds since 1970"),
-    state: required(4, sha256, 'over everything that is revoked now, all events of this change told'),
-    marks: optional(5, array(sha256, 1, MAX_MARKS), 'newly revoked certificates (issuer and serial number) and keys'),
-    more: optional(6, bool, 'true: the next event goes on with the same change'),
-  },
-);
-export type RevocationEvent = Value<typeof RevocationEvent>;
 
 // ── Broker control: what manager and broker tell each other ─────────────────────────────────────────────────────────
 

@@ -4,7 +4,7 @@
  */
 import { equal, toHex } from './bytes.ts';
 import { nameKey, type ParsedCertificate } from './certificate.ts';
-import { MAX_CHAIN, type VerdictReason } from './messages.ts';
+import { MAX_CHAIN, type VerdictReason } from './message-values.ts';
 import { fault, type PathFault } from './path-fault.ts';
 import { distance, walk } from './path-search.ts';
 import { admissionFault, judgePath, type PathFinding, type PathQuestion } from './path-validation.ts';

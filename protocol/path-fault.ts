@@ -2,7 +2,7 @@
  * What is wrong with a path before any signature is looked at: periods, contents, who may issue. @spec RFC 5280 §6.1.3, §6.1.4
  */
 import { type ParsedCertificate, sameName } from './certificate.ts';
-import type { VerdictReason } from './messages.ts';
+import type { VerdictReason } from './message-values.ts';
 import type { EpochSeconds } from './units.ts';
 
 export interface PathFault {

@@ -4,7 +4,7 @@
  */
 import { equal } from './bytes.ts';
 import { type ParsedCertificate, sameName } from './certificate.ts';
-import { MAX_CHAIN } from './messages.ts';
+import { MAX_CHAIN } from './message-values.ts';
 
 export interface Walk {
   /** Who of the heap may bear the name of its issuer; others are passed over. */

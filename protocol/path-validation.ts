@@ -8,7 +8,7 @@ import { conformanceFault } from './certificate-conformance.ts';
 import { goesByCommonName, type Role, roleFault } from './certificate-role.ts';
 import type { Crypto, PublicKey } from './crypto.ts';
 import { mayBeSigner, maySignLists } from './list-signer.ts';
-import { MAX_CHAIN } from './messages.ts';
+import { MAX_CHAIN } from './message-values.ts';
 import { constraintFault } from './name-constraints.ts';
 import { certificateFault, fault, issuerFault, type PathFault } from './path-fault.ts';
 import { walk } from './path-search.ts';

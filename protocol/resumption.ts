@@ -7,7 +7,8 @@ import { concat, encodeUtf8, equalInConstantTime } from './bytes.ts';
 import { type CborItem, encode } from './cbor.ts';
 import type { Crypto } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
-import { NONCE_BYTES, ResumeAnswer, ResumeRequest } from './messages.ts';
+import { NONCE_BYTES } from './message-values.ts';
+import { ResumeAnswer, ResumeRequest } from './messages.ts';
 import type { DeviceId, EpochSeconds } from './units.ts';
 
 export const SECRET_BYTES = 32;

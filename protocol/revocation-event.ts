@@ -6,8 +6,8 @@ import { encodeUtf8 } from './bytes.ts';
 import { readCose, signCose, verifyCoseByAny } from './cose-sign1.ts';
 import type { Crypto, PublicKey, SigningKey } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
-import { RevocationEvent } from './messages.ts';
 import { type EpochSeconds, seconds } from './units.ts';
+import { RevocationEvent } from './verifier-messages.ts';
 
 /** External AAD of the COSE_Sign1: no verdict is an event. */
 const LABEL = encodeUtf8('kagimori revocation event');

@@ -34,6 +34,8 @@ export interface Agreement {
   readonly callee: Identity;
   /** The name by which the caller asked. */
   readonly name: string;
+  /** SHA-256 of the certificate by which the user who was asked for is at the callee; null: a device was asked for. */
+  readonly user: Uint8Array | null;
   readonly suite: Suite;
   readonly keyMode: KeyMode;
   readonly nonceA: Uint8Array;
@@ -53,7 +55,7 @@ export function sessionSecretBytes(suite: Suite, keyMode: KeyMode): number {
  * lifetime] )
  */
 export function sessionTranscript(crypto: Crypto, agreement: Agreement): Uint8Array {
-  const { sid, epoch, caller, callee, name, suite, keyMode, nonceA, nonceB, lifetimeSeconds } = agreement;
+  const { sid, epoch, caller, callee, name, user, suite, keyMode, nonceA, nonceB, lifetimeSeconds } = agreement;
   const item = [
     LABEL,
     keyMode,
@@ -62,7 +64,7 @@ export function sessionTranscript(crypto: Crypto, agreement: Agreement): Uint8Ar
     [caller.id, caller.leaf, caller.registration],
     [callee.id, callee.leaf, callee.registration],
     name,
-    null,
+    user,
     SuiteSchema.type.toItem(suite),
     nonceA,
     nonceB,

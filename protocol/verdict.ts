@@ -6,8 +6,9 @@ import { encodeUtf8, equal } from './bytes.ts';
 import { readCose, signCose, verifyCoseByAny } from './cose-sign1.ts';
 import type { Crypto, PublicKey, SigningKey } from './crypto.ts';
 import { ProtocolError } from './errors.ts';
-import { type Purpose, Verdict } from './messages.ts';
+import type { Purpose } from './message-values.ts';
 import type { EpochSeconds } from './units.ts';
+import { Verdict } from './verifier-messages.ts';
 
 /** External AAD of the COSE_Sign1: no signature that the key makes elsewhere is a verdict. */
 const LABEL = encodeUtf8('kagimori verdict');

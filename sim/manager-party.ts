@@ -81,6 +81,11 @@ export function managerParty(parts: ManagerParts, context: PartyContext): Manage
         case 'commit':
           commit(effect.number, effect.changes);
           break;
+        case 'certify': {
+          const { number } = effect;
+          queue.push(now(), () => feed({ type: 'certified', number, certified: { refused: 'no CA lives here' } }));
+          break;
+        }
         default:
           effect satisfies never;
       }

@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict';
 import { certificateReader } from '../platform/certificates.ts';
 import { generateSigningKey } from '../platform/crypto-node.ts';
-import { Judgement, type Purpose, Question, type Verdict, type VerdictReason } from '../protocol/messages.ts';
+import type { Purpose, VerdictReason } from '../protocol/message-values.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { type Asker, MANAGER } from '../protocol/topics.ts';
 import { EpochSeconds, Millis } from '../protocol/units.ts';
 import { checkVerdict } from '../protocol/verdict.ts';
+import { Judgement, Question, type Verdict } from '../protocol/verifier-messages.ts';
 import { createVerifier, type Verifier, type VerifierPolicy } from '../verifier/verifier.ts';
 import { AT, ca, certify, crlOf, crypto, device, type Holder, MANAGER_WISHES, root } from './test-authority.ts';
 

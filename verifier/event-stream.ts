@@ -4,7 +4,8 @@
 import { concat, encodeUtf8, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
 import type { Crypto } from '../protocol/crypto.ts';
-import { INSTANCE_BYTES, MAX_MARKS, type RevocationEvent } from '../protocol/messages.ts';
+import { INSTANCE_BYTES } from '../protocol/message-values.ts';
+import { MAX_MARKS, type RevocationEvent } from '../protocol/verifier-messages.ts';
 import type { World } from '../protocol/world.ts';
 
 /** What events are about: everything that may turn a good verdict bad between two questions. */

@@ -5,7 +5,7 @@
  */
 import { toHex } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
-import type { Purpose } from '../protocol/messages.ts';
+import type { Purpose } from '../protocol/message-values.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 
 export interface GoodChain {

@@ -5,13 +5,14 @@
 import { type CertificateReader, issuerAndSerial, type ParsedCertificate } from '../protocol/certificate.ts';
 import type { SigningKey } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { Judgement, type Purpose, Question, type VerdictReason } from '../protocol/messages.ts';
+import type { Purpose, VerdictReason } from '../protocol/message-values.ts';
 import { validatePath } from '../protocol/path-validation.ts';
 import type { RevocationSource } from '../protocol/revocation.ts';
 import { signEvent } from '../protocol/revocation-event.ts';
 import { type Asker, MANAGER } from '../protocol/topics.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import { signVerdict } from '../protocol/verdict.ts';
+import { Judgement, Question } from '../protocol/verifier-messages.ts';
 import type { World } from '../protocol/world.ts';
 import { type EventStream, eventStream } from './event-stream.ts';
 import { chainKey, type GoodChain, type GoodChains, goodChains } from './good-chains.ts';

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import type { News } from '../../device-agent/effects.ts';
 import { showDevice } from '../../manager/show.ts';
-import { type BrokerRequest, brokerRequests, Question } from '../../protocol/messages.ts';
+import { type BrokerRequest, brokerRequests } from '../../protocol/messages.ts';
+import { Question } from '../../protocol/verifier-messages.ts';
 import type { Town, TownDevice } from '../town-plan.ts';
 
 export const logged = (t: Town, event: string): string[] => t.managerLogs.filter((line) => line.includes(` ${event} `));

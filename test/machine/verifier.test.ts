@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { certificateReader } from '../../platform/certificates.ts';
-import { Question, type VerdictReason } from '../../protocol/messages.ts';
+import type { VerdictReason } from '../../protocol/message-values.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import { MANAGER } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
+import { Question } from '../../protocol/verifier-messages.ts';
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts';
 import { AT, ca, crlOf, root } from '../test-authority.ts';
 import {

@@ -4,7 +4,7 @@
 import { certificateReader } from '../../platform/certificates.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import type { ParsedCertificate } from '../../protocol/certificate.ts';
-import { MAX_CHAIN, VerdictReason } from '../../protocol/messages.ts';
+import { MAX_CHAIN, VerdictReason } from '../../protocol/message-values.ts';
 import { type PathQuestion, validatePath } from '../../protocol/path-validation.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import type { SeededRandom } from '../../sim/seeded-random.ts';

@@ -4,10 +4,10 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { concat, encodeUtf8, equal } from '../../protocol/bytes.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
-import type { RevocationEvent, Verdict } from '../../protocol/messages.ts';
 import { checkEvent, signEvent } from '../../protocol/revocation-event.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import { checkVerdict, signVerdict } from '../../protocol/verdict.ts';
+import type { RevocationEvent, Verdict } from '../../protocol/verifier-messages.ts';
 import type { SeededRandom } from '../../sim/seeded-random.ts';
 import { AT } from '../test-authority.ts';
 import { mutateCbor } from './cbor-mutations.ts';

@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RevocationEvent, Verdict } from '../../protocol/messages.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
+import { RevocationEvent, Verdict } from '../../protocol/verifier-messages.ts';
 import { BYTES, cborTree } from './cbor-tree.ts';
 import { assertSound, isLong, LONG, type Offence, runMutations } from './mutations.ts';
 import { eventStructure, honestVerdictJudge, type VerdictJudge, verdictStructure } from './verdict-mutants.ts';

@@ -9,7 +9,7 @@ import { commonName, freshSerial, ipBytes, issueCrl } from '../../platform/certi
 import { certificateReader, MAX_CERTIFICATE_BYTES, readPem, writePem } from '../../platform/certificates.ts';
 import { concat, encodeUtf8, fromHex, toHex } from '../../protocol/bytes.ts';
 import { EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
-import * as messages from '../../protocol/messages.ts';
+import * as values from '../../protocol/message-values.ts';
 import { AT, ca, crlOf, crypto, DAY, device, inDirectory, openssl, opensslAbsent, root } from '../test-authority.ts';
 import { bitString, der, membersOf, oid, partsOf, sequence, TAG } from '../test-der.ts';
 
@@ -202,7 +202,7 @@ test('a certificate beyond the size of the wire is refused unread, and both know
   const extra = [{ oid: '1.3.6.1.4.1.99999.1', critical: false, value: new Uint8Array(4096) }];
   const { certificate } = device(root(), 'large', { extra });
   assert.equal(reader.readCertificate(certificate.der), null);
-  assert.equal(MAX_CERTIFICATE_BYTES, messages.MAX_CERTIFICATE_BYTES);
+  assert.equal(MAX_CERTIFICATE_BYTES, values.MAX_CERTIFICATE_BYTES);
 });
 
 /** The sample with another member in its signed part; readers do not look at signatures. */

@@ -11,7 +11,7 @@ import { CHECK_REASONS } from '../../cli/verifier-check/check-reasons.ts';
 import { checkText } from '../../cli/verifier-check/check-text.ts';
 import { writePem } from '../../platform/certificates.ts';
 import { EXTENDED_KEY_USAGE as EKU } from '../../protocol/certificate.ts';
-import { VerdictReason } from '../../protocol/messages.ts';
+import { VerdictReason } from '../../protocol/message-values.ts';
 import { makeCa, san } from '../handmade-certificate.ts';
 import { AT, ca, crlOf, DAY, device, type Holder, inDirectory, MANAGER_WISHES, root } from '../test-authority.ts';
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { commonName } from '../../platform/certificate-issuing.ts';
-import type { VerdictReason } from '../../protocol/messages.ts';
+import type { VerdictReason } from '../../protocol/message-values.ts';
 import { validatePath } from '../../protocol/path-validation.ts';
 import { ID, type Made, makeCa, makeServer, nameConstraints, other, san, utf8 } from '../handmade-certificate.ts';
 import { AT, ca, crypto, device, type Holder, parse, root } from '../test-authority.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { certificateReader, readPem } from '../../platform/certificates.ts';
 import { EXTENDED_KEY_USAGE, type ParsedCertificate, type ParsedCrl } from '../../protocol/certificate.ts';
-import type { VerdictReason } from '../../protocol/messages.ts';
+import type { VerdictReason } from '../../protocol/message-values.ts';
 import { type PathQuestion, validatePath } from '../../protocol/path-validation.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import { EpochSeconds } from '../../protocol/units.ts';

@@ -7,7 +7,7 @@ import { ecdsaDer } from '../../platform/certificate-issuing.ts';
 import { writeSignatureAlgorithm } from '../../platform/signature-algorithms.ts';
 import { concat, fromHex, toHex } from '../../protocol/bytes.ts';
 import { deviceNames, EXTENDED_KEY_USAGE, issuerAndSerial } from '../../protocol/certificate.ts';
-import { VerdictReason } from '../../protocol/messages.ts';
+import { VerdictReason } from '../../protocol/message-values.ts';
 import { type PathQuestion, validatePath } from '../../protocol/path-validation.ts';
 import { crlSet } from '../../protocol/revocation-list.ts';
 import { EpochSeconds } from '../../protocol/units.ts';

@@ -32,6 +32,7 @@ const AGREED: Agreement = {
   epoch: 0,
   caller: party('router', 10),
   callee: party('tv', 20),
+  user: null,
   name: 'tv.home.example',
   suite: GCM,
   keyMode: 'seed',

@@ -6,9 +6,10 @@ import { test } from 'node:test';
 import { generateSigningKey } from '../../platform/crypto-node.ts';
 import { signCose } from '../../protocol/cose-sign1.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
-import { Verdict, VerdictReason } from '../../protocol/messages.ts';
+import { VerdictReason } from '../../protocol/message-values.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 import { checkVerdict, signVerdict, type VerdictExpectation } from '../../protocol/verdict.ts';
+import { Verdict } from '../../protocol/verifier-messages.ts';
 import { AT, crypto } from '../test-authority.ts';
 
 const own = generateSigningKey('p256');
