@@ -2,6 +2,7 @@
  * Who may ask for whom: the operator's list, first match wins. Asked before it is known whether the callee exists, so
  * that unknown and forbidden look the same.
  */
+import { matchesGlob } from '../protocol/id-pattern.ts';
 import type { DeviceId } from '../protocol/units.ts';
 
 /** A device for the policy: its id and what the operator's registry says of it, never what it says itself. */
@@ -43,21 +44,4 @@ function matches(pattern: Pattern, subject: Subject): boolean {
   if (pattern.startsWith('class:')) return subject.class === pattern.slice('class:'.length);
   if (pattern.startsWith('group:')) return subject.groups.includes(pattern.slice('group:'.length));
   return matchesGlob(pattern, subject.id);
-}
-
-/** `*` stands for any run of characters; linear in the text for each star. Asked for each rule at each connect. */
-export function matchesGlob(pattern: string, text: string): boolean {
-  const first = pattern.indexOf('*');
-  if (first < 0) return pattern === text;
-  const last = pattern.lastIndexOf('*');
-  const end = text.length - (pattern.length - last - 1);
-  if (end < first || !text.startsWith(pattern.slice(0, first)) || !text.endsWith(pattern.slice(last + 1))) return false;
-  if (first === last) return true;
-  let at = first;
-  for (const part of pattern.slice(first + 1, last).split('*')) {
-    const found = text.indexOf(part, at);
-    if (found < 0 || found + part.length > end) return false;
-    at = found + part.length;
-  }
-  return true;
 }

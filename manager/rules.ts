@@ -2,9 +2,11 @@
  * The operator's rules: which suites a pair may have, and which of several it gets. The first rule that applies decides; a
  * default stands at the end. What a device is comes from the operator's registry, never from its own word.
  */
+
+import { matchesGlob } from '../protocol/id-pattern.ts';
 import { DEFAULT_SELECTION, type Selection } from '../protocol/selection.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
-import { matchesGlob, type Subject } from './policy.ts';
+import type { Subject } from './policy.ts';
 import { DAYS, isWithin, type TimeWindow } from './time-window.ts';
 
 /** What a device must be; absent settings are open, those given must all hold. */

@@ -1,10 +1,11 @@
 /**
  * What is right in a rules file and yet hardly meant: rules that can never match, requirements that no suite meets.
  */
-import { matchesGlob } from '../../manager/policy.ts';
+
 import type { Rule, Rules, SubjectPattern, When } from '../../manager/rules.ts';
 import type { Listing } from '../../manager/state.ts';
 import { DAY_MINUTES, DAYS, type TimeWindow } from '../../manager/time-window.ts';
+import { matchesGlob } from '../../protocol/id-pattern.ts';
 import { CIPHER_ORDER, HASH_ORDER, type Requirement, type Selection } from '../../protocol/selection.ts';
 import { CIPHERS, strengthBits } from '../../protocol/suites.ts';
 
