@@ -55,6 +55,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     sessionsBetween: new Map(),
     sessionOfCall: new Map(),
     replies: new Map(),
+    probes: new Map(),
     hinted: new Map(),
     commits: new Map(),
     deadlines: noDeadlines(),

@@ -18,11 +18,11 @@ import { type Handshake, partyKey } from './handshake.ts';
 import { receiveMessage1, receiveMessage3 } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, publish, sendHint } from './outbox.ts';
+import { receivePresent } from './probes.ts';
 import { receiveDoubt } from './reach.ts';
 import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
 import { receiveHolding, receiveRenewal } from './renewals.ts';
 import type { ManagerState } from './state.ts';
-import { receivePresent } from './twins.ts';
 import { receiveRegisterUser, receiveRemoveUser } from './users.ts';
 
 /** A payload of a device, or of a link that is none yet. @throws ProtocolError */

@@ -21,6 +21,7 @@ import { partyKey } from './handshake.ts';
 import { finishLogin, loginInTurn, loginNotStored, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, remember, sendTo, tellBroker } from './outbox.ts';
+import { probeUnanswered } from './probes.ts';
 import {
   askVerifier,
   currentOwnVerdict,
@@ -368,6 +369,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return; // every step looks who is next
     case 'hints':
       return hintsDue(state, world);
+    case 'probe':
+      return probeUnanswered(state, rest as DeviceId, world);
     case 'word':
       return wordMissing(state, rest as DeviceId, world);
     case 'self':

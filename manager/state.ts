@@ -20,6 +20,7 @@ import type { Effect } from './effects.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
+import type { Probing } from './probes.ts';
 import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
 import type { Retirement } from './retirement.ts';
@@ -206,6 +207,8 @@ export interface ManagerState {
   /** By the caller and the nonce of its Connect. */
   readonly sessionOfCall: Map<string, string>;
   readonly replies: Map<DeviceId, Map<string, StoredReply>>;
+  /** Devices that are asked whether they are there. */
+  readonly probes: Map<DeviceId, Probing>;
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
   readonly deadlines: Deadlines;
