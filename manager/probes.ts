@@ -9,21 +9,13 @@ import type { MessageOf } from '../protocol/messages.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { log, sendTo } from './outbox.ts';
+import type { Presence, PresenceHeard } from './presence.ts';
 import type { ManagerState } from './state.ts';
 
 /** A device that is there answers at once. */
 export const PROBE_TIMEOUT = seconds(2);
 /** Who wants to know of one device at a time. */
 const MAX_WAITING = 16;
-
-/** `users`: SHA-256 of the certificates whose media are in. */
-export type Presence = { readonly present: false } | { readonly present: true; readonly users: readonly Uint8Array[] };
-export type PresenceHeard = (presence: Presence, world: World) => void;
-
-export interface Probing {
-  readonly nonce: Uint8Array;
-  readonly waiting: PresenceHeard[];
-}
 
 /**
  * Asks a device; `then` is called once: when it answers, after 2 s, or at once where it has no channel that may carry it.

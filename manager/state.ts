@@ -20,7 +20,7 @@ import type { Effect } from './effects.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
-import type { Probing } from './probes.ts';
+import type { Probing } from './presence.ts';
 import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
 import type { Retirement } from './retirement.ts';
