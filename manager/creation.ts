@@ -58,6 +58,8 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     probes: new Map(),
     hinted: new Map(),
     commits: new Map(),
+    certifying: new Map(),
+    nextCertificate: 1,
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
     verifierHeardAt: null,

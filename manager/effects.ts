@@ -3,6 +3,7 @@
  */
 import type { Change } from '../platform/store.ts';
 import type { DeviceId, Topic } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
 
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -17,6 +18,9 @@ export interface CertificateWish {
 
 /** Chain, leaf first, or why the CA refuses, for the log. */
 export type Certified = { readonly chain: readonly Uint8Array[] } | { readonly refused: string };
+
+/** What follows when the CA has answered. */
+export type OnCertified = (certified: Certified, world: World) => void;
 
 export type Effect =
   | { readonly type: 'publish'; readonly topic: Topic; readonly payload: Uint8Array }

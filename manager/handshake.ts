@@ -46,6 +46,8 @@ export type HandshakeStep =
       readonly proven: Proven;
       readonly instance: Uint8Array | null;
     }
+  /** The CA is asked; who asked knows how it goes on. */
+  | { readonly name: 'certifying'; readonly device: DeviceId; readonly login: LoginVerified }
   | { readonly name: 'answered' }
   | {
       /** Then, when the store is behind the device: the generation is being stored under which it is answered. */

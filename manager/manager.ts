@@ -4,6 +4,7 @@ import { brokerReports, type ChannelMessage } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { nextTurnAt } from './admission.ts';
+import { receiveCertified } from './certifying.ts';
 import {
   awaitLink,
   bindLink,
@@ -14,7 +15,6 @@ import {
   verdictRefreshed,
 } from './channels.ts';
 import type { Certified, Effect } from './effects.ts';
-import { receiveCertified } from './enrolment.ts';
 import { receiveFrame } from './frames.ts';
 import { endHandshake, nextInLine, sameHandshake } from './half-open.ts';
 import { partyKey } from './handshake.ts';

@@ -16,7 +16,7 @@ import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
 import type { Admission, Pace } from './admission.ts';
 import type { Choices } from './choices.ts';
-import type { Effect } from './effects.ts';
+import type { Effect, OnCertified } from './effects.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
@@ -211,6 +211,9 @@ export interface ManagerState {
   readonly probes: Map<DeviceId, Probing>;
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
+  /** What the CA was asked for, by the number of the effect. */
+  readonly certifying: Map<number, OnCertified>;
+  nextCertificate: number;
   readonly deadlines: Deadlines;
   /** Verdicts on our own certificates, by SHA-256 of the leaf in hex. */
   readonly ownVerdicts: Map<string, { readonly bytes: Uint8Array; readonly until: EpochSeconds }>;
