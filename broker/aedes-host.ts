@@ -168,7 +168,10 @@ export async function aedesHost({ state, crypto, now, observe }: HostParts): Pro
       connection.waiting = false;
       connection.client = client;
       byLink.set(attempt.clientId as LinkId, connection);
-      if (attempt.username !== null) loggedIn(connection, SERVICE_FLOW);
+      if (attempt.username !== null) {
+        const isService = state.links.get(attempt.clientId as LinkId)?.service !== null;
+        loggedIn(connection, isService ? SERVICE_FLOW : deviceFlow(limits, now()));
+      }
       callback(null, true);
     },
     authorizePublish(client, packet, callback) {

@@ -92,6 +92,20 @@ export const brokerConfig = z.strictObject({
   listen: z.array(listener).default([{ kind: 'tcp', host: '127.0.0.1', port: 1883 }]),
   /** Files with the tokens of services that come over the network, one line each; without one nobody can. */
   tokens: z.strictObject({ managerFile: file.optional(), verifierFile: file.optional() }).default({}),
+  /** Programs outside of the fleet that see what devices ask and may answer (docs/approval-topics.md). */
+  integrators: z
+    .array(
+      z.strictObject({
+        /** User name. */
+        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits and . _ - only'),
+        /** One line: its password. */
+        tokenFile: file,
+        /** Ids of the devices that are its own, with `*`. */
+        devices: z.array(z.string().min(1).max(64)).min(1).max(1000),
+      }),
+    )
+    .max(64)
+    .default([]),
   limits,
 });
 

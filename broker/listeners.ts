@@ -10,7 +10,14 @@ import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import type { ListenerConfig } from './config.ts';
 import { httpOptions, serveWebSockets, type WebDoor } from './web-door.ts';
 
-export type BrokerFault = 'port-taken' | 'port-forbidden' | 'address-unknown' | 'tls-file' | 'token-file' | 'listen';
+export type BrokerFault =
+  | 'integrator-name'
+  | 'port-taken'
+  | 'port-forbidden'
+  | 'address-unknown'
+  | 'tls-file'
+  | 'token-file'
+  | 'listen';
 
 /** Why the broker cannot start; the message is a sentence for the operator. */
 export class BrokerError extends Error {

@@ -7,6 +7,17 @@ import { equalInConstantTime } from '../protocol/bytes.ts';
 import type { BrokerReport, BrokerRequest } from '../protocol/messages.ts';
 import { encodeId, LINK_ID, MANAGER, type Topics } from '../protocol/topics.ts';
 import { type DeviceId, type LinkId, Millis, type Topic } from '../protocol/units.ts';
+import {
+  approvalRights,
+  type Integrator,
+  type Integrators,
+  integratorOf,
+  integratorReads,
+  integratorSubscribes,
+  integratorWrites,
+  MAX_APPROVAL_BYTES,
+  MAX_LINKS_PER_INTEGRATOR,
+} from './integrators.ts';
 import { DEFAULT_LIMITS, type Limits, MAX_PAYLOAD_BYTES, ratePerAddress } from './limits.ts';
 import { type Bucket, fullBucket, type NamedBuckets, namedBuckets, takeOne, takeOneOf } from './token-bucket.ts';
 
@@ -59,6 +70,8 @@ export interface Link {
   readonly address: string | null;
   readonly since: Millis;
   readonly service: Service | null;
+  /** A program outside of the fleet: never a device. */
+  readonly integrator: Integrator | null;
   device: DeviceId | null;
   /** The last segment of the device's peer topics, with its slash. */
   sender: string | null;
@@ -85,6 +98,8 @@ export interface BrokerState {
   readonly limits: Limits;
   /** SHA-256 of each service's token; null = that service cannot come over the network. */
   readonly tokens: Readonly<Record<Service, Uint8Array | null>>;
+  /** By their user names; none: devices have no topics for them either. */
+  readonly integrators: Integrators;
   readonly links: Map<LinkId, Link>;
   readonly devices: Map<DeviceId, LinkId>;
   /** The topics on which a device may publish to another: both directions of every pair. */
@@ -105,12 +120,14 @@ export function brokerState(
   topics: Topics,
   tokens: Readonly<Record<Service, Uint8Array | null>>,
   limits: Limits = DEFAULT_LIMITS,
+  integrators: Integrators = new Map(),
 ): BrokerState {
   const payload = (limit: PayloadKey): PayloadLimit => ({ bytes: limits[limit], limit });
   return {
     topics,
     tokens,
     limits,
+    integrators,
     payloads: {
       newLinkBytes: payload('newLinkBytes'),
       toManagerBytes: payload('toManagerBytes'),
@@ -189,8 +206,10 @@ export function connecting(state: BrokerState, attempt: Attempt, now: Millis): A
   if (state.links.has(id)) return refuse('client-id-taken');
   if (!attempt.clean) return refuse('not-clean');
   if (attempt.will) return refuse('will');
-  const service = serviceOf(state, attempt);
+  const integrator = integratorOf(state.integrators, attempt.username ?? '', attempt.passwordSha256);
+  const service = integrator === null ? serviceOf(state, attempt) : null;
   if (service === 'unknown') return refuse('credentials');
+  if (integrator !== null && integrator.links.size >= MAX_LINKS_PER_INTEGRATOR) return refuse('too-many-links');
   if (service === 'manager') {
     if (state.manager !== null) return refuse('manager-present');
     state.manager = id;
@@ -200,6 +219,7 @@ export function connecting(state: BrokerState, attempt: Attempt, now: Millis): A
     address: attempt.address,
     since: now,
     service,
+    integrator,
     device: null,
     sender: null,
     ending: false,
@@ -210,6 +230,11 @@ export function connecting(state: BrokerState, attempt: Attempt, now: Millis): A
     foreignAsked: 0,
   };
   state.links.set(id, link);
+  if (integrator !== null) {
+    integrator.links.add(id);
+    if (attempt.address !== null) leaving(state, attempt.address);
+    return ACCEPT;
+  }
   if (service === null) {
     const party = { kind: 'link', link: id } as const;
     link.writes.set(state.topics.toManager(party), state.payloads.newLinkBytes);
@@ -233,6 +258,7 @@ function serviceOf(state: BrokerState, attempt: Attempt): Service | null | 'unkn
 }
 
 const OF_SERVICE: PayloadLimit = { bytes: MAX_PAYLOAD_BYTES.service };
+const OF_APPROVAL: PayloadLimit = { bytes: MAX_APPROVAL_BYTES };
 
 function grantService(topics: Topics, link: Link, service: Service): void {
   const limit = OF_SERVICE;
@@ -259,12 +285,19 @@ export function publishing(
   if (link === undefined || link.ending) return close('unknown-link');
   if (retain) return close('retained');
   if (qos > 1) return close('qos');
-  const isNew = link.service === null && link.device === null;
+  const isNew = isUnknown(link);
   if (isNew && ++link.messagesBeforeLogin > state.limits.messagesBeforeLogin) return close('too-many-messages');
   const found = link.writes.get(topic) ?? limitOfRest(state, link, topic);
   if ('bytes' in found) return payloadLength <= found.bytes ? ALLOW : close('too-large', found.limit);
   return isNew && found.reason !== 'no-session' ? close(found.reason) : found;
 }
+
+/** A device's, logged in or not. */
+const isDevices = ({ service, integrator }: Link): boolean => service === null && integrator === null;
+
+/** Neither a service nor an integrator, and not logged in yet. */
+const isUnknown = ({ service, integrator, device }: Link): boolean =>
+  service === null && integrator === null && device === null;
 
 /** The topics that are no fixed set: a device's to its peers, a service's to everybody. */
 function limitOfRest(state: BrokerState, link: Link, topic: string): PayloadLimit | RefusedMessage {
@@ -272,12 +305,13 @@ function limitOfRest(state: BrokerState, link: Link, topic: string): PayloadLimi
     return state.payloads.peerBytes;
   }
   if (link.service === 'manager' && state.inboxes.has(topic)) return OF_SERVICE;
+  if (link.integrator !== null && integratorWrites(link.integrator, topic)) return OF_APPROVAL;
   const place = state.topics.parse(topic);
   if (place === null) return misspelt(topic) ? close('spelling') : drop('foreign-topic');
   if (link.service === 'manager' && place.kind === 'to-device') return OF_SERVICE;
   if (link.service === 'verifier' && place.kind === 'verifier-answer') return OF_SERVICE;
   // A record that crossed the end of its session is no offence, nor one that crossed the promotion of its link.
-  const isNew = link.service === null && link.device === null;
+  const isNew = isUnknown(link);
   const own = place.kind === 'peer' && (isNew || place.from === link.device);
   return drop(own ? 'no-session' : 'foreign-topic');
 }
@@ -289,21 +323,21 @@ const misspelt = (topic: string): boolean => /[+#\p{Cc}\p{Cs}\uFFFD]|^\$/u.test(
 export function subscribing(state: BrokerState, id: LinkId, filter: string): Decision {
   const link = state.links.get(id);
   if (link === undefined || link.ending) return close('unknown-link');
-  const own = link.filters.has(filter);
+  const own = link.filters.has(filter) || (link.integrator !== null && integratorSubscribes(link.integrator, filter));
   if (own) link.asked.add(filter);
   else link.foreignAsked++;
   if (link.service === null && link.asked.size + link.foreignAsked > state.limits.subscriptions) {
     return close('too-many-filters');
   }
   if (own) return ALLOW;
-  const isNew = link.service === null && link.device === null;
-  return isNew || misspelt(filter) ? close('foreign-filter') : drop('foreign-filter');
+  return isUnknown(link) || misspelt(filter) ? close('foreign-filter') : drop('foreign-filter');
 }
 
 /** The second look, at delivery: true when this link may still read this topic. */
 export function forwarding(state: BrokerState, id: LinkId, topic: string): boolean {
   const link = state.links.get(id);
   if (link === undefined || link.ending) return false;
+  if (link.integrator !== null) return integratorReads(link.integrator, topic);
   if (link.filters.has(topic)) return true;
   const parent = `${topic.slice(0, topic.lastIndexOf('/'))}/+`;
   if (!link.filters.has(parent)) return false;
@@ -320,7 +354,7 @@ export function controlRequest(state: BrokerState, request: BrokerRequest): Effe
       return promote(state, request.link, request.device);
     case 'Drop': {
       const link = state.links.get(request.link);
-      return link === undefined || link.service !== null ? [] : [end(link, 'dropped')];
+      return link === undefined || !isDevices(link) ? [] : [end(link, 'dropped')];
     }
     case 'Allow':
       for (const { a, b } of request.pairs) {
@@ -343,8 +377,9 @@ const BINDINGS_PER_REPORT = 100;
 
 function livingLinks(state: BrokerState): Effect[] {
   const bindings: { link: LinkId; device?: DeviceId }[] = [];
-  for (const { id, service, device, ending } of state.links.values()) {
-    if (service === null && !ending) bindings.push(device === null ? { link: id } : { link: id, device });
+  for (const link of state.links.values()) {
+    const { id, device, ending } = link;
+    if (isDevices(link) && !ending) bindings.push(device === null ? { link: id } : { link: id, device });
   }
   const effects: Effect[] = [];
   for (let at = 0; at === 0 || at < bindings.length; at += BINDINGS_PER_REPORT) {
@@ -357,7 +392,7 @@ function livingLinks(state: BrokerState): Effect[] {
 
 function promote(state: BrokerState, id: LinkId, device: DeviceId): Effect[] {
   const link = state.links.get(id);
-  if (link === undefined || link.service !== null || link.ending) {
+  if (link === undefined || !isDevices(link) || link.ending) {
     return [{ kind: 'report', report: { kind: 'Gone', link: id, device } }];
   }
   if (link.device === device) return [];
@@ -370,6 +405,11 @@ function promote(state: BrokerState, id: LinkId, device: DeviceId): Effect[] {
     `${topics.root}/p/${encodeId(device)}/+` as Topic,
     topics.verifierAnswer(device),
   ];
+  if (state.integrators.size > 0) {
+    const { writes, reads } = approvalRights(device);
+    for (const topic of writes) link.writes.set(topic, OF_APPROVAL);
+    filters.push(reads);
+  }
   link.device = device;
   link.sender = `/${encodeId(device)}`;
   if (link.address !== null) {
@@ -401,7 +441,8 @@ export function disconnected(state: BrokerState, id: LinkId): Effect[] {
   if (link === undefined) return [];
   state.links.delete(id);
   if (state.manager === id) state.manager = null;
-  if (link.service !== null) return [];
+  link.integrator?.links.delete(id);
+  if (!isDevices(link)) return [];
   state.inboxes.delete(state.topics.toDevice({ kind: 'link', link: id }));
   const { device } = link;
   if (device === null) {

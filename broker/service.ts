@@ -12,6 +12,7 @@ import { aedesHost } from './aedes-host.ts';
 import { type AttachmentOptions, attach } from './attachment.ts';
 import type { BrokerCounters, BrokerEvent } from './broker-events.ts';
 import type { BrokerConfig } from './config.ts';
+import type { Integrator } from './integrators.ts';
 import { BrokerError, type Listener, listen } from './listeners.ts';
 import { brokerState } from './policy.ts';
 
@@ -39,8 +40,15 @@ export async function startBroker(config: BrokerConfig, { crypto, observe = () =
     manager: managerFile === undefined ? null : await readToken(managerFile, crypto),
     verifier: verifierFile === undefined ? null : await readToken(verifierFile, crypto),
   };
+  const integrators = new Map<string, Integrator>();
+  for (const { name, tokenFile, devices } of config.integrators) {
+    if (name === 'manager' || name === 'verifier' || integrators.has(name)) {
+      throw new BrokerError('integrator-name', `integrators: ${name} is the name of another: choose one of its own`);
+    }
+    integrators.set(name, { name, tokenSha256: await readToken(tokenFile, crypto), devices, links: new Set() });
+  }
   const topics = topicsUnder(config.root);
-  const state = brokerState(topics, tokens, config.limits);
+  const state = brokerState(topics, tokens, config.limits, integrators);
   const host = await aedesHost({ state, crypto, now: () => Millis(performance.now()), observe });
   const listeners: Listener[] = [];
   const close = async () => {

@@ -41,6 +41,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     packages: ['aedes', 'ws'],
     folders: [
       'protocol/topics.ts',
+      'protocol/approval-topics.ts',
+      'protocol/id-pattern.ts',
       'protocol/frame.ts',
       'protocol/bytes.ts',
       'protocol/units.ts',

@@ -48,7 +48,7 @@ const BROKEN: ReadonlyArray<readonly [rule: string, text: string, schema: z.ZodT
     'an unknown key, with the nearest one',
     'rot: km1\n',
     brokerConfig,
-    ['k.yaml:1:1: rot: unknown key (did you mean root?), allowed: root, listen, tokens, limits'],
+    ['k.yaml:1:1: rot: unknown key (did you mean root?), allowed: root, listen, tokens, integrators, limits'],
   ],
   [
     'an unknown key deeper down, spelt after another habit',
@@ -99,7 +99,7 @@ const BROKEN: ReadonlyArray<readonly [rule: string, text: string, schema: z.ZodT
     'a list instead of a map',
     '- root\n',
     brokerConfig,
-    ['k.yaml:1:1: k.yaml: is a list, allowed: a map with root, listen, tokens, limits'],
+    ['k.yaml:1:1: k.yaml: is a list, allowed: a map with root, listen, tokens, integrators, limits'],
   ],
   [
     'a value that fits no form',
