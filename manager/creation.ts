@@ -10,8 +10,8 @@ import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol
 import type { World } from '../protocol/world.ts';
 import { newAdmission } from './admission.ts';
 import { noChoices } from './choices.ts';
+import { claimNames } from './credentials.ts';
 import type { Flow } from './flow.ts';
-import { claimNames } from './logins.ts';
 import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';

@@ -111,3 +111,14 @@ function forgetQuestionOf(state: ManagerState, id: number): void {
   state.questions.delete(key);
   cancel(state.deadlines, `question:${key}`);
 }
+
+/** Sends and keeps the answer to the last frame. */
+export function reply(
+  state: ManagerState,
+  handshake: Handshake,
+  kind: 'message2' | 'message4',
+  body: Uint8Array,
+): void {
+  const sent = sendExchange(state, handshake.party, kind, handshake.exchange, body);
+  if (handshake.last !== null) handshake.last = { received: handshake.last.received, sent };
+}
