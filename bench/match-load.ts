@@ -5,13 +5,13 @@
  */
 import type { Subject } from '../manager/policy.ts';
 import type { Rule, Rules, When } from '../manager/rules.ts';
-import { timeWindow } from '../manager/time-window.ts';
 import type { HashName } from '../protocol/crypto.ts';
 import { match } from '../protocol/matching.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { type OfferList, offersOf } from '../protocol/proposal.ts';
 import { DEFAULT_SELECTION, type Selection } from '../protocol/selection.ts';
 import { CIPHERS, type Cipher, HASH_WIRE } from '../protocol/suites.ts';
+import { timeWindow } from '../protocol/time-window.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
 
 export interface Device {

@@ -5,13 +5,13 @@
 import type { JsonValue } from '../platform/control-socket.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { spellSuitePattern } from '../protocol/suite-pattern.ts';
+import type { TimeWindow } from '../protocol/time-window.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { ConnectRule } from './policy.ts';
 import type { Rules } from './rules.ts';
 import { subjectOf } from './selection.ts';
 import type { ManagerState } from './state.ts';
-import type { TimeWindow } from './time-window.ts';
 
 const MAX_DEVICES = 1000;
 /** About a megabyte of JSON. */

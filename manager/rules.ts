@@ -5,9 +5,9 @@
 
 import { matchesGlob } from '../protocol/id-pattern.ts';
 import { DEFAULT_SELECTION, type Selection } from '../protocol/selection.ts';
+import { DAYS, isWithin, type TimeWindow } from '../protocol/time-window.ts';
 import type { EpochSeconds } from '../protocol/units.ts';
 import type { Subject } from './policy.ts';
-import { DAYS, isWithin, type TimeWindow } from './time-window.ts';
 
 /** What a device must be; absent settings are open, those given must all hold. */
 export interface SubjectPattern {

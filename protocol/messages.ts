@@ -230,6 +230,7 @@ export const Ask = message('Ask', 8, 'asks the callee for its approval [patent 2
   groups: optional(9, array(text(1, 64), 1, 64), 'of the caller, as the registry has them'),
   user: optional(10, userId, 'at the caller: whoever is proven there, else whose device it is'),
   purpose: optional(11, purposeText, 'as the caller says'),
+  leaf: optional(12, sha256, "SHA-256 of the caller's leaf certificate: who is remembered"),
 });
 export const Answer = message('Answer', 9, "the callee's decision [patent 2120]", {
   sid: required(1, sid, 'of the Ask'),
@@ -302,6 +303,10 @@ export const Renew = message(
     consent: optional(9, consent, "the reader's own, given back"),
     call: optional(10, nonce, "of the caller's Connect, for the caller to read"),
     handover: optional(11, bool, 'true: both hold keys, and the old ones serve until the new are seen at work'),
+    class: optional(12, text(1, 64), 'of the caller, for the callee to read'),
+    groups: optional(13, array(text(1, 64), 1, 64), 'of the caller, for the callee to read'),
+    user: optional(14, userId, 'at the caller, for the callee to read'),
+    purpose: optional(15, purposeText, 'of the Connect, for the callee to read'),
   },
 );
 export const Renewal = message('Renewal', 19, 'answers a Renew; said again on a new channel until the grant is there', {

@@ -5,10 +5,10 @@
 import type { ConnectPolicy, Subject } from '../../manager/policy.ts';
 import { type Retirement, readRetirement } from '../../manager/retirement.ts';
 import type { Rule, Rules, When } from '../../manager/rules.ts';
-import { timeWindow, type WindowBounds } from '../../manager/time-window.ts';
 import type { JsonValue } from '../../platform/control-socket.ts';
 import type { Proposal } from '../../protocol/messages.ts';
 import type { Selection } from '../../protocol/selection.ts';
+import { timeWindow, type WindowBounds } from '../../protocol/time-window.ts';
 import { EpochSeconds } from '../../protocol/units.ts';
 
 export interface RegisteredDevice extends Subject {

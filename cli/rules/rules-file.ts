@@ -4,7 +4,6 @@
 import { z } from 'zod';
 import { allOf, PROFILE_NAMES, PROFILES, type ProfileName } from '../../manager/rule-profiles.ts';
 import type { Rule, Rules, When } from '../../manager/rules.ts';
-import { DAY_MINUTES, DAYS, isTimeZone, type LocalClock, localClock, timeWindow } from '../../manager/time-window.ts';
 import { SETTINGS } from '../../protocol/matching.ts';
 import {
   CALLEE_FIRST,
@@ -15,6 +14,7 @@ import {
   type Requirement,
   type Selection,
 } from '../../protocol/selection.ts';
+import { DAY_MINUTES, DAYS, isTimeZone, type LocalClock, localClock, timeWindow } from '../../protocol/time-window.ts';
 import { nearest } from '../config-problems.ts';
 import { deviceSchema, messageBytesSchema, namelessDeviceSchema } from './device-file.ts';
 

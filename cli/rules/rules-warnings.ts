@@ -4,10 +4,10 @@
 
 import type { Rule, Rules, SubjectPattern, When } from '../../manager/rules.ts';
 import type { Listing } from '../../manager/state.ts';
-import { DAY_MINUTES, DAYS, type TimeWindow } from '../../manager/time-window.ts';
 import { matchesGlob } from '../../protocol/id-pattern.ts';
 import { CIPHER_ORDER, HASH_ORDER, type Requirement, type Selection } from '../../protocol/selection.ts';
 import { CIPHERS, strengthBits } from '../../protocol/suites.ts';
+import { DAY_MINUTES, DAYS, type TimeWindow } from '../../protocol/time-window.ts';
 
 export interface Warning {
   /** Where it stands in the file. */

@@ -7,11 +7,11 @@ import fc from 'fast-check';
 import type { Subject } from '../../manager/policy.ts';
 import { allOf, PROFILES, type ProfileName } from '../../manager/rule-profiles.ts';
 import { decidingRule, describeWhen, type Rules, type When, whyNot } from '../../manager/rules.ts';
-import { DAYS, type Day, isTimeZone, isWithin, localClock, timeWindow } from '../../manager/time-window.ts';
 import { match } from '../../protocol/matching.ts';
 import { offersOf } from '../../protocol/proposal.ts';
 import { DEFAULT_SELECTION, NO_REQUIREMENT, NO_WISHES } from '../../protocol/selection.ts';
 import { CIPHERS, type Cipher, HASH_WIRE, type Suite } from '../../protocol/suites.ts';
+import { DAYS, type Day, isTimeZone, isWithin, localClock, timeWindow } from '../../protocol/time-window.ts';
 import { type DeviceId, EpochSeconds } from '../../protocol/units.ts';
 import { proposal } from '../town.ts';
 

@@ -10,10 +10,10 @@ import { type LoadedRules, parseRules, requirePassed } from '../../cli/rules/loa
 import { covers, strangersOf, warningsOf } from '../../cli/rules/rules-warnings.ts';
 import type { Subject } from '../../manager/policy.ts';
 import { applies, BUILT_IN_RULES, decidingRule, type SubjectPattern, type When } from '../../manager/rules.ts';
-import { DAYS, localClock, timeWindow } from '../../manager/time-window.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
 import { CALLEE_FIRST, DEFAULT_SELECTION, NO_REQUIREMENT } from '../../protocol/selection.ts';
+import { DAYS, localClock, timeWindow } from '../../protocol/time-window.ts';
 import { type DeviceId, EpochSeconds } from '../../protocol/units.ts';
 
 const crypto = nodeCrypto();

@@ -1,8 +1,8 @@
 /**
- * A time of day, on some days of the week, in a time zone: when a rule holds. What the clocks there show decides, so a night
+ * A time of day, on some days of the week, in a time zone: when a rule holds, at the manager or on a device. What the clocks there show decides, so a night
  * in which they are put back is an hour longer.
  */
-import type { EpochSeconds } from '../protocol/units.ts';
+import type { EpochSeconds } from './units.ts';
 
 export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 export type Day = (typeof DAYS)[number];
@@ -39,9 +39,14 @@ export const timeWindow = (bounds: WindowBounds, clock: LocalClock = localClock(
 });
 
 /** Whether a moment lies within; the end does not belong to it. */
-export function isWithin({ fromMinute, toMinute, days, clock }: TimeWindow, wall: EpochSeconds): boolean {
+export const isWithin = (window: TimeWindow, wall: EpochSeconds): boolean => isShown(window, window.clock(wall));
+
+/** Whether clocks that show this are within; the end does not belong to it. */
+export function isShown(
+  { fromMinute, toMinute, days }: Omit<WindowBounds, 'timeZone'>,
+  { day, minute }: ReturnType<LocalClock>,
+): boolean {
   if (fromMinute === toMinute) return false;
-  const { day, minute } = clock(wall);
   if (fromMinute < toMinute) return minute >= fromMinute && minute < toMinute && days.includes(DAYS[day]!);
   return minute >= fromMinute ? days.includes(DAYS[day]!) : minute < toMinute && days.includes(DAYS[(day + 6) % 7]!);
 }
