@@ -1,17 +1,20 @@
 /**
- * A caller that takes its Connect back before it is granted.
+ * A caller that takes its Connect back: what is not granted yet never will be, what is granted ends.
  */
-import { ProtocolError } from '../protocol/errors.ts';
+import { toHex } from '../protocol/bytes.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { log, remember } from './outbox.ts';
+import { callKey, stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 
-export function receiveCancel(
-  _state: ManagerState,
-  _device: DeviceId,
-  message: MessageOf<'Cancel'>,
-  _world: World,
-): void {
-  throw new ProtocolError('unexpected', message.kind);
+/** Nobody is answered. A Connect that comes after its Cancel, which no order of the network brings about, finds this reply. */
+export function receiveCancel(state: ManagerState, caller: DeviceId, message: MessageOf<'Cancel'>, world: World): void {
+  const nonceA = message.nonceA.slice();
+  const withdrawn = { kind: 'Denied', requestId: nonceA, reason: 'withdrawn' } as const;
+  remember(state, caller, nonceA, withdrawn, world.now);
+  const sid = state.sessionOfCall.get(callKey(caller, nonceA));
+  log(state, 'info', 'connect.withdrawn', { caller, call: toHex(nonceA), sid: sid ?? null });
+  if (sid !== undefined) stepSession(state, sid, { type: 'endAsked', by: caller, reason: 'withdrawn' }, world);
 }

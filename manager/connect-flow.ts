@@ -7,7 +7,17 @@ import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
 import type { ChannelMessage } from '../protocol/messages.ts';
 import { later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { end, type Flow, type FlowEffect, type FlowEvent, type FlowLimits, over, type Step, sendEnd } from './flow.ts';
+import {
+  aboutCaller,
+  end,
+  type Flow,
+  type FlowEffect,
+  type FlowEvent,
+  type FlowLimits,
+  over,
+  type Step,
+  sendEnd,
+} from './flow.ts';
 import { makeGrants } from './grants.ts';
 import { startMove, startRenewal, stepRenewing, stepStoringRenewal } from './renewal-flow.ts';
 import type { Terms } from './terms.ts';
@@ -137,6 +147,8 @@ function stepStoring(
       const reason = event.type === 'withheld' ? 'verifier-away' : 'internal-error';
       return end(terms, null, reason, [terms.callee.id], limits, world, [denied(terms, reason)]);
     }
+    case 'standingWithdrawn': // the callee has heard nothing of this one; the next is asked for
+      return flow.rideAlong ? deny(terms, 'withdrawn') : [flow, []];
     case 'lost':
     case 'endAsked': {
       const by = event.type === 'lost' ? event.device : event.by;
@@ -250,8 +262,9 @@ function ask(terms: Terms, limits: FlowLimits, world: World): Step {
 }
 
 function askMessage(terms: Terms): ChannelMessage {
-  const { sid, name, nonceA, suite, keyMode, lifetimeSeconds } = terms;
-  return { kind: 'Ask', sid, from: terms.caller.id, name, nonceA, suite, keyMode, lifetime: lifetimeSeconds };
+  const { sid, caller, name, nonceA, suite, keyMode, lifetimeSeconds: lifetime } = terms;
+  const { id: from, leaf } = caller;
+  return { kind: 'Ask', sid, from, name, nonceA, suite, keyMode, lifetime, ...aboutCaller(terms), leaf };
 }
 
 function denied(terms: Terms, reason: Reason): FlowEffect {

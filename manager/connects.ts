@@ -14,7 +14,7 @@ import { mayConnect, type Subject } from './policy.ts';
 import { isRefusedTooOften, noteRefusal, REFUSALS_PER_SECOND } from './refusals.ts';
 import { answeredBefore } from './registrations.ts';
 import { hearsVerifier } from './revocation-watch.ts';
-import { chooseSuite, subjectOf } from './selection.ts';
+import { callerOf, chooseSuite, subjectOf } from './selection.ts';
 import { callKey, partiesOf, repeatGrant, sessionsBetween, startSession, stepSession } from './sessions.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Party, Terms } from './terms.ts';
@@ -130,6 +130,7 @@ function decide(state: ManagerState, caller: DeviceId, message: MessageOf<'Conne
       caller: partyOf(state, caller, message.consent?.slice() ?? null),
       callee: partyOf(state, callee, null),
       name: message.callee,
+      about: callerOf(state, caller, message.purpose ?? null),
       call: message.nonceA.slice(),
       nonceA: message.nonceA.slice(),
       suite: matched.suite,

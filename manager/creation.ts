@@ -16,6 +16,7 @@ import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';
 import { newRollbackWatch } from './rollback-record.ts';
+import { callerOf } from './selection.ts';
 import { addSession } from './sessions.ts';
 import { isWelcome, type ManagerState } from './state.ts';
 import type { Decision, Party, Terms } from './terms.ts';
@@ -104,6 +105,7 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
     caller: restoreParty(state, record.caller, record.callerInstance, record.callerConsent),
     callee: restoreParty(state, record.callee, record.calleeInstance, record.calleeConsent),
     name: record.name,
+    about: callerOf(state, record.caller, record.purpose ?? null),
     call: record.call ?? EMPTY,
     nonceA: EMPTY,
     suite: record.suite,

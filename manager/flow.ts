@@ -87,6 +87,8 @@ export type FlowEvent =
       readonly instance: Uint8Array | null;
     }
   | { readonly type: 'refused'; readonly reason: Reason }
+  /** The callee took back the approval by which the grant was to ride with the ask. */
+  | { readonly type: 'standingWithdrawn' }
   | { readonly type: 'stored'; readonly epoch: number }
   | { readonly type: 'storeFailed' }
   /** No grant can be made now: nobody would hear that one of the two is revoked, or one has to be judged first. */
@@ -128,6 +130,14 @@ export const sendEnd = (to: DeviceId, terms: Terms, reason: Reason): FlowEffect 
   type: 'send',
   to,
   messages: [{ kind: 'End', sid: terms.sid, reason }],
+});
+
+/** For the callee to read. */
+export const aboutCaller = ({ about: { class: kind, groups, user, purpose } }: Terms) => ({
+  class: kind ?? undefined,
+  groups: groups.length === 0 ? undefined : groups,
+  user: user ?? undefined,
+  purpose: purpose ?? undefined,
 });
 
 export function end(

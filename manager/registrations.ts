@@ -11,6 +11,7 @@ import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { commit, log, remember, remembered, sendTo } from './outbox.ts';
 import { type RegistrationRecord, registrationChange } from './registry.ts';
+import { sessionsBetween, stepSession } from './sessions.ts';
 import type { ManagerState } from './state.ts';
 
 const MAX_STANDING = 256;
@@ -105,7 +106,13 @@ export function receiveWithdraw(
   message: MessageOf<'Withdraw'>,
   world: World,
 ): void {
-  state.channels.get(device)?.standing.delete(message.caller);
+  const { caller } = message;
+  state.channels.get(device)?.standing.delete(caller);
+  log(state, 'info', 'standing.withdrawn', { callee: device, caller });
+  for (const sid of [...sessionsBetween(state, device, caller)]) {
+    if (state.sessions.get(sid)?.flow.terms.callee.id === device)
+      stepSession(state, sid, { type: 'standingWithdrawn' }, world);
+  }
   answer(state, device, { kind: 'Done', requestId: message.requestId.slice() }, message.requestId, world);
 }
 

@@ -104,6 +104,7 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
   calleeConsent: optional(13, bytes(1, 64), 'opaque: given back to the device'),
   call: optional(14, bytes(NONCE_BYTES), 'nonce of the Connect that it began with'),
   decision: optional(15, DecisionRecord.type, 'on what the suite was chosen'),
+  purpose: optional(16, text(1, 64), 'as the caller said'),
 });
 export type SessionRecord = Value<typeof SessionRecord>;
 

@@ -8,6 +8,7 @@ import { sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import {
+  aboutCaller,
   end,
   type Flow,
   type FlowEffect,
@@ -175,6 +176,7 @@ function askForNonce({ terms, epoch, until, from }: Renewing, to: DeviceId, worl
     consent: mine.consent ?? undefined,
     call: role === 'caller' && call.length > 0 ? call : undefined,
     handover: from === null ? undefined : true,
+    ...(role === 'callee' ? aboutCaller(terms) : {}),
   } as const;
   return { type: 'send', to, messages: [message] };
 }

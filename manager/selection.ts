@@ -1,6 +1,7 @@
 /**
  * The choice of a suite for two registered devices: the deciding rule over what both have registered, as things stand now.
  */
+import { encodeUtf8 } from '../protocol/bytes.ts';
 import { closestRequirement, refusalSentence } from '../protocol/match-refusal.ts';
 import { requirementText } from '../protocol/match-sentences.ts';
 import { type Match, match } from '../protocol/matching.ts';
@@ -14,7 +15,7 @@ import type { Subject } from './policy.ts';
 import type { RegistrationRecord } from './registry.ts';
 import { decidingRule } from './rules.ts';
 import { listingOf, type ManagerState } from './state.ts';
-import type { Decision } from './terms.ts';
+import type { About, Decision } from './terms.ts';
 
 export interface Choice {
   readonly selection: Selection;
@@ -29,6 +30,18 @@ export interface Choice {
 export type CallerWishes = Pick<Wishes, 'allowUnencrypted' | 'messageBytes'>;
 
 export const subjectOf = (state: ManagerState, id: DeviceId): Subject => ({ id, ...listingOf(state, id) });
+
+/** The caller for the callee's policy: what does not fit into an Ask is left out. */
+export function callerOf(state: ManagerState, id: DeviceId, purpose: string | null): About {
+  const { class: kind, groups, user } = listingOf(state, id);
+  const fits = (text: string, most: number): boolean => text.length > 0 && encodeUtf8(text).length <= most;
+  return {
+    class: kind !== null && fits(kind, 64) ? kind : null,
+    groups: groups.filter((group) => fits(group, 64)).slice(0, 64),
+    user: user !== null && fits(user, 255) ? user : null,
+    purpose,
+  };
+}
 
 /**
  * @param alsoRetiring  as if these were to go as well

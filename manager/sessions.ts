@@ -220,7 +220,7 @@ function decisionRecord({ decision }: Terms): SessionRecord['decision'] {
 }
 
 function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRecord {
-  const { caller, callee, name, suite, keyMode, rule, route, call } = terms;
+  const { caller, callee, name, suite, keyMode, rule, route, call, about } = terms;
   return {
     caller: caller.id,
     callee: callee.id,
@@ -237,5 +237,6 @@ function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRe
     calleeConsent: callee.consent ?? undefined,
     call: call.length === 0 ? undefined : call,
     decision: decisionRecord(terms),
+    purpose: about.purpose ?? undefined,
   };
 }

@@ -34,12 +34,22 @@ export interface Decision {
   readonly calleeRegistration: Uint8Array;
 }
 
+/** What the callee's policy may go by, beside who asks: as the registry says, and the caller. */
+export interface About {
+  readonly class: string | null;
+  readonly groups: readonly string[];
+  /** At the caller. */
+  readonly user: string | null;
+  readonly purpose: string | null;
+}
+
 export interface Terms {
   readonly sid: Uint8Array;
   readonly caller: Party;
   readonly callee: Party;
   /** The name by which the caller asked. */
   readonly name: string;
+  readonly about: About;
   /** The nonce of the Connect that it began with; empty for a session that was stored without. */
   readonly call: Uint8Array;
   /** Of the last grant. */

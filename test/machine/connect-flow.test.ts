@@ -29,6 +29,7 @@ const TERMS: Terms = {
   caller: party(A),
   callee: party(B),
   name: 'tv.home.example',
+  about: { class: null, groups: [], user: null, purpose: null },
   call: new Uint8Array(16).fill(2),
   nonceA: new Uint8Array(16).fill(2),
   suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
@@ -363,9 +364,11 @@ test('an approval beforehand lets the grant ride with the ask', () => {
 });
 
 test('[patent 2114] the callee is told who asks under which name for what; nothing of a key', () => {
-  const [, effects] = startFlow(TERMS, true, null, DEFAULT_FLOW_LIMITS, world);
+  const about = { class: 'router', groups: ['ground floor'], user: 'ann', purpose: 'video' };
+  const [, effects] = startFlow({ ...TERMS, about }, true, null, DEFAULT_FLOW_LIMITS, world);
   const { sid, name, nonceA, suite, keyMode } = TERMS;
-  const ask = { kind: 'Ask', sid, from: A, name, nonceA, suite, keyMode, lifetime: 60 };
+  const { leaf } = TERMS.caller;
+  const ask = { kind: 'Ask', sid, from: A, name, nonceA, suite, keyMode, lifetime: 60, ...about, leaf };
   assert.deepEqual(effects[0], { type: 'send', to: B, messages: [ask] });
 });
 
