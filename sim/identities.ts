@@ -25,13 +25,21 @@ import { modelSigningKey } from './model-crypto.ts';
 import { secretScalar } from './seeded-crypto.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-export type SimPurpose = 'device' | 'manager' | 'verifier';
+export type SimPurpose = 'device' | 'manager' | 'verifier' | 'user';
 
 export interface SimRole {
   readonly purpose: SimPurpose;
   readonly algorithm: 'p256' | 'ed25519';
   /** Every signature adds one to `sign`. */
   readonly counter?: PublicKeyCounter;
+  /** Of its certificate; a quarter of a century when absent. */
+  readonly period?: Period;
+}
+
+/** Seconds since 1970. */
+export interface Period {
+  readonly notBefore: number;
+  readonly notAfter: number;
 }
 
 export interface SimIdentity {
@@ -45,6 +53,10 @@ export interface SimAuthority {
   readonly anchor: ParsedCertificate;
   /** @param name  common name: device id, or the name of the manager or verifier; at most 64 bytes */
   issue(name: string, role: SimRole): SimIdentity;
+  /** A device's certificate over a key that somebody else made. @param number  of it, for another serial number each time */
+  certify(name: string, spki: Uint8Array, period: Period, number: number): ParsedCertificate;
+  /** Of the issuing CA: what stands behind the leaf in every chain. */
+  readonly issuer: ParsedCertificate;
   /** Reads any certificate; those of this authority out of memory, for one costs the real reader a quarter of a ms. */
   readonly reader: CertificateReader;
   /** The lists of both CAs with these certificates on that of the issuing one. @param number  of the lists, ascending */
@@ -54,6 +66,7 @@ export interface SimAuthority {
 const PURPOSES: Readonly<Record<SimPurpose, readonly string[]>> = {
   device: [EKU.kagimoriDevice, EKU.clientAuth],
   manager: [EKU.kagimoriManager],
+  user: [EKU.kagimoriUser],
   verifier: [EKU.kagimoriVerifier],
 };
 
@@ -81,8 +94,11 @@ export function simAuthority(random: SeededRandom, kind: 'real' | 'model'): SimA
     wipe(pkcs8, secret);
     return key;
   };
-  const certify = (issuer: Issuer, request: Omit<CertificateRequest, keyof typeof PERIOD>): ParsedCertificate => {
-    const certificate = read.readCertificate(issueCertificate(hashing, issuer, { ...request, ...PERIOD }));
+  const certify = (
+    issuer: Issuer,
+    request: Omit<CertificateRequest, keyof Period> & Partial<Period>,
+  ): ParsedCertificate => {
+    const certificate = read.readCertificate(issueCertificate(hashing, issuer, { ...PERIOD, ...request }));
     if (certificate === null) throw new RangeError(`no certificate can be made for the name ${request.name}`);
     return remember(certificate);
   };
@@ -109,6 +125,15 @@ export function simAuthority(random: SeededRandom, kind: 'real' | 'model'): SimA
     moulds.set(label, mould);
     return mould;
   };
+  const leafOf = (name: string, purpose: SimPurpose, spki: Uint8Array, serial: Uint8Array, period: Period) =>
+    certify(ca.issuer, {
+      name,
+      spki,
+      serial,
+      keyUsage: ['digitalSignature'],
+      extendedKeyUsage: PURPOSES[purpose],
+      ...period,
+    });
   const listOf = (issuer: Issuer, revoked: readonly ParsedCertificate[], number: number, at: number): ParsedCrl => {
     const entries = revoked.map(({ serial }) => ({ serial, at }));
     const request = { number, thisUpdate: at, nextUpdate: at + LIST_LIFETIME_SECONDS, revoked: entries };
@@ -118,11 +143,18 @@ export function simAuthority(random: SeededRandom, kind: 'real' | 'model'): SimA
   };
   return {
     anchor: root.certificate,
+    issuer: ca.certificate,
+    certify: (name, spki, period, number) =>
+      leafOf(name, 'device', spki, serialFrom(random.fork(`certified ${name} ${number}`)), period),
     issue(name, role) {
       const from = random.fork(`${role.purpose} ${name}`);
       const key = newKey(role.algorithm, from, role.counter);
-      const mould = mouldFor(name, role, key.publicSpki);
-      const certificate = remember(mould(name, key.publicSpki, serialFrom(from)));
+      const spki = key.publicSpki;
+      const serial = serialFrom(from);
+      const certificate =
+        role.period === undefined
+          ? remember(mouldFor(name, role, spki)(name, spki, serial))
+          : leafOf(name, role.purpose, spki, serial, role.period);
       return { chain: [certificate.der, ca.certificate.der], certificate, signingKey: key };
     },
     reader: {

@@ -112,7 +112,13 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
     const { name } = wish;
     const own = counter();
     const crypto = cryptoOf(`device ${name}`, own);
-    const identity = authority.issue(name, { purpose: 'device', algorithm: wish.algorithm ?? 'p256', counter: own });
+    const { certifiedForSeconds: life } = wish;
+    const identity = authority.issue(name, {
+      purpose: 'device',
+      algorithm: wish.algorithm ?? 'p256',
+      counter: own,
+      ...(life === undefined ? {} : { period: { notBefore: context.wall() - 3600, notAfter: context.wall() + life } }),
+    });
     const settings: AgentSettings = {
       topics,
       manager: MANAGER_NAME,

@@ -4,8 +4,20 @@
 import { type CallRecord, type HomeOptions, type HomeRun, runHome } from './home.ts';
 import { type HomeReport, homeReport, homeReportText } from './home-report.ts';
 import { ladder, messagesOf } from './sequence-diagram.ts';
+import { STORIES } from './stories.ts';
+import { type StoryOptions, type Told, tellStory } from './story.ts';
 
-export const SCENARIOS: readonly string[] = ['home'];
+/** By name, with what it is about. */
+export const SCENARIOS: ReadonlyMap<string, string> = new Map([
+  ['home', 'devices of households log in, register, call each other, talk, end'],
+  ...STORIES.map(({ name, about }) => [name, about] as const),
+]);
+
+/** @returns null when it is no story: `home` */
+export function tellByName(name: string, options: StoryOptions): Told | null {
+  const story = STORIES.find((one) => one.name === name);
+  return story === undefined ? null : tellStory(story, options);
+}
 
 export interface ScenarioResult {
   readonly run: HomeRun;

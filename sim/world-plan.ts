@@ -23,6 +23,8 @@ export interface DevicePlan {
   readonly bootAtMs?: number;
   /** By how much its wall clock is ahead. */
   readonly skewSeconds?: number;
+  /** Its certificate: begins an hour before the world, and ends after so many seconds; absent: outlives every world. */
+  readonly certifiedForSeconds?: number;
 }
 
 export interface WorldPlan {

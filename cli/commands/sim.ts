@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import type { Told } from '../../sim/story.ts';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { Failure } from '../failure.ts';
 import { createOutput } from '../output.ts';
@@ -18,6 +19,11 @@ interface Options extends CommonOptions {
   readonly diagram?: string;
 }
 
+/** The simulator is not loaded for a line of help: test/process/sim-cli.test.ts holds it against what there is. */
+const SCENARIO_HELP = `Scenarios:
+  home                 devices of households log in, register, call each other, talk, end
+`;
+
 const MAX_DEVICES = 100_000;
 /** Up to here real cryptography is quick enough to be the default. */
 const REAL_UP_TO = 1000;
@@ -28,20 +34,22 @@ function runCommand(): Command {
     'run a scenario, print what it took and the hash of its trace',
     'kagimori sim run home --seed 7 --devices 100',
   )
-    .addHelpText('before', 'Scenarios:\n  home  devices of households log in, register, call each other, talk, end\n')
+    .addHelpText('before', SCENARIO_HELP)
     .option('--seed <number>', 'the same seed gives the same trace', numberBetween(0, 0xffff_ffff), 1)
-    .option('--devices <number>', 'how many devices', numberBetween(2, MAX_DEVICES), 12)
+    .option('--devices <number>', 'how many devices, of `home`', numberBetween(2, MAX_DEVICES), 12)
     .option('--crypto <kind>', `real or model; real up to ${REAL_UP_TO} devices when absent, model above`, cryptoKind)
-    .option('--diagram <call>', 'draw one call, by its number or as caller:callee')
+    .option('--diagram <call>', 'of `home`: draw one call, by its number or as caller:callee')
     .action(async (scenario: string, options: Options) => {
       // a daemon loads no simulator
-      const { findCall, runScenario, SCENARIOS } = await import('../../sim/scenarios.ts');
-      if (!SCENARIOS.includes(scenario)) {
-        const known = SCENARIOS.join(', ');
+      const { findCall, runScenario, SCENARIOS, tellByName } = await import('../../sim/scenarios.ts');
+      if (!SCENARIOS.has(scenario)) {
+        const known = [...SCENARIOS.keys()].join(', ');
         throw new Failure('usage', 'unknown-scenario', `there is no scenario ${scenario}: known are: ${known}`);
       }
       const { seed, devices, json, diagram } = options;
       const crypto = options.crypto ?? (devices <= REAL_UP_TO ? 'real' : 'model');
+      const told = tellByName(scenario, { seed, crypto });
+      if (told !== null) return showStory(told, json === true);
       const progress = progressLine(process.stderr);
       const result = runScenario({ devices, seed, crypto, keepTrace: diagram !== undefined, progress: progress.show });
       progress.end();
@@ -57,6 +65,15 @@ function runCommand(): Command {
       const value = drawn === null ? result.report : { ...result.report, diagram: drawn.value };
       output.result(value, drawn === null ? result.text : `${result.text}\n\n${drawn.text}`);
     });
+}
+
+/** What is told, and a failure when something of it does not hold. */
+async function showStory(told: Told, json: boolean): Promise<void> {
+  const { holds, storyText } = await import('../../sim/story.ts');
+  createOutput(json).result({ ...told, holds: holds(told) }, storyText(told));
+  if (holds(told)) return;
+  const remedy = `please report it, with the seed ${told.seed}`;
+  throw new Failure('refused', 'story-broken', `${told.scenario}: not everything holds that has to: ${remedy}`);
 }
 
 function cryptoKind(text: string): 'real' | 'model' {

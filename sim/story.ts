@@ -1,0 +1,146 @@
+/**
+ * A story: a few parties in a world, what happens to them in order, and what has to be true at each point. It is judged by
+ * its own facts and by the laws that hold in every world.
+ */
+import type { DeviceParty } from './device-party.ts';
+import { MICROS_PER_MS } from './event-queue.ts';
+import { type Finding, type Invariants, watchInvariants } from './invariants.ts';
+
+import type { PartyName } from './party.ts';
+import type { LogLine } from './party-context.ts';
+import { createWorld, type SimWorld } from './world.ts';
+import type { CryptoKind, WorldPlan } from './world-plan.ts';
+
+export interface Story {
+  readonly name: string;
+  /** One line for people. */
+  readonly about: string;
+  readonly plan: Omit<WorldPlan, 'crypto'>;
+  tell(stage: Stage): void;
+}
+
+/** What a story does with its world. */
+export interface Stage {
+  readonly world: SimWorld;
+  readonly laws: Invariants;
+  device(name: PartyName): DeviceParty;
+  /** What somebody does now. */
+  deed(text: string, act: () => void): void;
+  /** Nobody does anything for so long. */
+  pass(ms: number): void;
+  /** Has to be true now. */
+  fact(text: string, holds: boolean): void;
+  /** Has to become true within that time, and is waited for. */
+  within(ms: number, text: string, holds: () => boolean): void;
+  /** Whether a party has written such a line to its log since the beginning. */
+  logged(party: PartyName, event: string): boolean;
+}
+
+export interface StoryLine {
+  readonly kind: 'deed' | 'fact';
+  readonly atMs: number;
+  readonly text: string;
+  /** Of a deed: true. */
+  readonly holds: boolean;
+  /** How long it was waited for. */
+  readonly tookMs: number;
+}
+
+export interface Told {
+  readonly scenario: string;
+  readonly about: string;
+  readonly seed: number | string;
+  readonly crypto: CryptoKind;
+  readonly lines: readonly StoryLine[];
+  /** Laws that were broken. */
+  readonly findings: readonly Finding[];
+  readonly virtualSeconds: number;
+  readonly traceHash: string;
+}
+
+export interface StoryOptions {
+  readonly seed: number | string;
+  readonly crypto: CryptoKind;
+  /** Spoils the world on purpose, for the proof that the story can fail. */
+  readonly plant?: (world: SimWorld) => void;
+}
+
+export const holds = ({ lines, findings }: Told): boolean => findings.length === 0 && lines.every((line) => line.holds);
+
+export function tellStory(story: Story, { seed, crypto, plant = () => {} }: StoryOptions): Told {
+  const world = createWorld({ ...story.plan, crypto }, seed);
+  const laws = watchInvariants(world);
+  const lines: StoryLine[] = [];
+  const logged = new Map<PartyName, Set<string>>();
+  world.observe({
+    logged: (party, { event }: LogLine) => {
+      const events = logged.get(party) ?? new Set();
+      logged.set(party, events.add(event));
+    },
+  });
+  plant(world);
+  const nowMs = (): number => world.now() / MICROS_PER_MS;
+  const stage: Stage = {
+    world,
+    laws,
+    device(name) {
+      const found = world.devices.get(name);
+      if (found === undefined) throw new RangeError(`there is no device ${name} in this story`);
+      return found;
+    },
+    deed(text, act) {
+      lines.push({ kind: 'deed', atMs: nowMs(), text, holds: true, tookMs: 0 });
+      act();
+    },
+    pass: (ms) => world.runUntil(nowMs() + ms),
+    fact: (text, isSo) => void lines.push({ kind: 'fact', atMs: nowMs(), text, holds: isSo, tookMs: 0 }),
+    within(ms, text, isSo) {
+      const began = nowMs();
+      const became = isSo() || world.runWhile(() => !isSo(), began + ms);
+      lines.push({ kind: 'fact', atMs: nowMs(), text, holds: became, tookMs: nowMs() - began });
+    },
+    logged: (party, event) => logged.get(party)?.has(event) === true,
+  };
+  story.tell(stage);
+  return {
+    scenario: story.name,
+    about: story.about,
+    seed,
+    crypto,
+    lines,
+    findings: laws.findings,
+    virtualSeconds: Math.round(nowMs() / 1000),
+    traceHash: world.trace.hash(),
+  };
+}
+
+/** For people: one line a deed or a fact, with the time since the beginning. */
+export function storyText(told: Told): string {
+  const { scenario, about, seed, lines, findings, virtualSeconds, traceHash } = told;
+  const facts = lines.filter(({ kind }) => kind === 'fact');
+  const kept = facts.filter((line) => line.holds).length;
+  const rows = lines.map(({ kind, atMs, text, holds: isSo, tookMs }) => {
+    const mark = kind === 'deed' ? '→' : isSo ? '✓' : '✗';
+    const took = tookMs >= 1 ? `  (after ${(tookMs / 1000).toFixed(tookMs < 10_000 ? 2 : 0)} s)` : '';
+    return `${clockText(atMs).padStart(14)}  ${mark} ${text}${took}`;
+  });
+  const broken = findings.map(({ law, atMs, what }) => `${clockText(atMs).padStart(14)}  ✗ law ${law}: ${what}`);
+  return [
+    `${scenario}: ${about} (seed ${seed})`,
+    '',
+    ...rows,
+    ...broken,
+    '',
+    `${kept} of ${facts.length} facts hold, ${findings.length} laws broken; ${virtualSeconds} s of virtual time, trace ${traceHash}`,
+  ].join('\n');
+}
+
+/** Days where there are some, else minutes and seconds. */
+function clockText(ms: number): string {
+  const seconds = ms / 1000;
+  const days = Math.floor(seconds / 86_400);
+  const rest = seconds - days * 86_400;
+  const minutes = Math.floor(rest / 60);
+  const small = `${minutes}:${(rest - minutes * 60).toFixed(2).padStart(5, '0')}`;
+  return days > 0 ? `day ${days}, ${small}` : small;
+}
