@@ -14,6 +14,7 @@ const Invitation = message('Invitation', null, 'what an invitation says', {
   anchor: required(3, bytes(32), 'SHA-256 of the trust anchor under which the manager stands'),
   token: optional(4, bytes(TOKEN_BYTES), 'absent: for devices that show a certificate of their own'),
   root: optional(5, text(1, 32), 'first segment of every topic; absent: km1'),
+  name: optional(6, text(1, 64), 'of the device; for * it puts a part of its own; absent: the device says it all'),
 });
 export type Invitation = Value<typeof Invitation>;
 
