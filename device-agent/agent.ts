@@ -25,7 +25,9 @@ import {
 } from './calling.ts';
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
 import { CONSENT_KEY_BYTES } from './consent.ts';
+import { deviceWorld, lookAtClock, newDeviceTime } from './device-time.ts';
 import type { Effect } from './effects.ts';
+import { followUser } from './following.ts';
 import { dropOldKeys } from './handover.ts';
 import * as invited from './invited.ts';
 import * as joining from './joining.ts';
@@ -43,6 +45,8 @@ import {
 } from './renewal.ts';
 import { endOverdue, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
 import type { AgentSettings, AgentState } from './state.ts';
+import { type InsertedUser, noUsers } from './user-states.ts';
+import { userDenied, userDone, userInserted, userOverdue, userRemoved, userSigned } from './users.ts';
 
 export type AgentEvent =
   | { readonly type: 'linked'; readonly link: LinkId }
@@ -50,6 +54,10 @@ export type AgentEvent =
   | { readonly type: 'received'; readonly topic: Topic; readonly payload: Uint8Array }
   | { readonly type: 'saved'; readonly number: number }
   | { readonly type: 'saveFailed'; readonly number: number; readonly reason: string }
+  /** A user's medium is in, and its key can sign. */
+  | ({ readonly type: 'userInserted' } & InsertedUser)
+  | { readonly type: 'userRemoved'; readonly leaf: Uint8Array }
+  | { readonly type: 'userSigned'; readonly number: number; readonly signature: Uint8Array | null }
   | { readonly type: 'time' };
 
 type Own = Pick<AgentState, 'identity' | 'id' | 'leafHash'>;
@@ -61,7 +69,10 @@ export function createAgent(
   memory: AgentMemory,
   world: World,
 ): AgentState {
-  const { secret, managerChain, chainHeld, consentKey } = memory;
+  const { secret, managerChain, consentKey } = memory;
+  const leaf = settings.reader.readCertificate(own.identity.chain[0]!);
+  // whatever was agreed under another certificate of ours was agreed with another transcript in mind
+  const isSame = memory.leaf !== null && equal(memory.leaf, own.leafHash);
   return {
     ...own,
     settings,
@@ -76,10 +87,11 @@ export function createAgent(
     denied: null,
     failures: 0,
     restUntil: null,
-    secret: secret !== null && secret.device === own.id ? secret : null,
+    secret: isSame && secret !== null && secret.device === own.id ? secret : null,
     managerLeaf:
       managerChain === null ? null : { chain: managerChain, hash: world.crypto.hash('sha-256', managerChain[0]!) },
-    chainHeld,
+    chainHeld: isSame && memory.chainHeld,
+    time: newDeviceTime(Math.max(memory.time, leaf?.notBefore ?? 0)),
     registration: { wanted, acknowledged: null, pending: null, active: true },
     calls: new Map(),
     asked: new Map(),
@@ -88,6 +100,7 @@ export function createAgent(
     over: new Set(),
     renewals: new Map(),
     standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
+    users: noUsers(),
     openings: [],
     waiting: [],
     riding: [],
@@ -100,12 +113,13 @@ export function createAgent(
   };
 }
 
-/** One step. A peer's fault never throws out of it. */
+/** One step. A peer's fault never throws out of it. @param world  of the system; wishes beside it get the device's own */
 export function stepAgent(state: AgentState, event: AgentEvent, world: World): readonly Effect[] {
   state.out = [];
   state.charged = null;
   try {
-    take(state, event, world);
+    lookAtClock(state, world);
+    take(state, event, deviceWorld(state, world));
   } catch (error) {
     const from = event.type === 'received' ? event.topic : event.type;
     if (error instanceof ProtocolError) {
@@ -141,6 +155,12 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
       state.awaitedSave = null;
       state.invitation = null;
       return joining.abandon(state, 'what has to survive this process could not be stored', world);
+    case 'userInserted':
+      return userInserted(state, event, world);
+    case 'userRemoved':
+      return userRemoved(state, event.leaf, world);
+    case 'userSigned':
+      return userSigned(state, event.number, event.signature, world);
     case 'time':
       for (const key of takeDue(state.deadlines, world.now)) guarded(state, key, () => deadline(state, key, world));
       return;
@@ -303,10 +323,11 @@ function receiveMessage(
     case 'Registered':
       return receiveRegistered(state, message);
     case 'Done':
-      receiveDeleted(state, message.requestId);
+      if (!receiveDeleted(state, message.requestId)) userDone(state, message.requestId);
       return;
     case 'Denied':
-      return registrationDenied(state, message, world) ? undefined : receiveDenied(state, message, bytes);
+      if (registrationDenied(state, message, world) || userDenied(state, message, world)) return;
+      return receiveDenied(state, message, bytes);
     case 'Ask':
       return receiveAsk(state, message, grantFor(message, all), bytes, world);
     case 'Grant':
@@ -322,10 +343,14 @@ function receiveMessage(
       return receiveProbe(state, message, world);
     case 'Renew':
       return receiveRenew(state, message, bytes, world);
-    case 'End':
-      forgetAsk(state, toHex(message.sid));
-      forgetRenewal(state, toHex(message.sid));
-      return receiveEnd(state, message, world);
+    case 'End': {
+      const sid = toHex(message.sid);
+      const session = state.sessions.get(sid);
+      forgetAsk(state, sid);
+      forgetRenewal(state, sid);
+      receiveEnd(state, message, world);
+      return followUser(state, session, message.reason, world);
+    }
     case 'EndOk':
       return receiveEndOk(state, message);
     case 'Close':
@@ -391,6 +416,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       return rideOverdue(state, world);
     case 'register':
       return registerOverdue(state, world);
+    case 'user':
+      return userOverdue(state, rest, world);
     case 'renewal':
       return grantOverdue(state, rest, world);
     case 'earlyRenewal':

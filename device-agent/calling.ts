@@ -20,6 +20,7 @@ import { chargeReceived, log, sendOnChannel, sendWhenOpen, tell } from './outbox
 import { installSession, noteOver, receiveRecordFrom } from './sessions.ts';
 import { useStandingNonce } from './standing.ts';
 import type { AgentState, Asked, Call } from './state.ts';
+import { awayFault, userFault } from './users.ts';
 
 export interface CallWish {
   readonly callee: string;
@@ -27,15 +28,30 @@ export interface CallWish {
   readonly allowUnencrypted: boolean;
   /** Size of the messages to come: costs of suites are compared for it. */
   readonly messageBytes?: number | undefined;
+  /** So long the manager may wait for a user who is nowhere. */
+  readonly waitSeconds?: number | undefined;
+  /** Of a user with several devices: this one. */
+  readonly device?: DeviceId | undefined;
   readonly timeoutSeconds: number;
 }
 
 /** [patent 2102] @returns the call's key: hex of its nonce */
-export function startCall(state: AgentState, wish: CallWish, world: World): string {
+export function startCall(state: AgentState, wish: CallWish, world: World, follows?: Call['follows']): string {
   const nonceA = world.crypto.random(NONCE_BYTES);
   const key = toHex(nonceA);
-  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes } = wish;
-  const call: Call = { callee, nonceA, lifetimeSeconds, allowUnencrypted, messageBytes, cost: noCost(), sentOn: null };
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, waitSeconds, device } = wish;
+  const call: Call = {
+    callee,
+    nonceA,
+    lifetimeSeconds,
+    allowUnencrypted,
+    messageBytes,
+    waitUntil: waitSeconds === undefined ? undefined : later(world.now, seconds(waitSeconds)),
+    device,
+    follows,
+    cost: noCost(),
+    sentOn: null,
+  };
   state.calls.set(key, call);
   schedule(state.deadlines, `call:${key}`, later(world.now, seconds(wish.timeoutSeconds)));
   sendCalls(state, world);
@@ -72,14 +88,20 @@ export function sendCalls(state: AgentState, world: World): void {
     }
     call.sentOn = open.channel;
     state.charged = call.cost;
-    const { nonceA, callee, lifetimeSeconds, messageBytes } = call;
+    const { nonceA, callee, lifetimeSeconds, messageBytes, device } = call;
     const lifetime = lifetimeSeconds ?? undefined;
     const allowUnencrypted = call.allowUnencrypted ? true : undefined;
     const terms = { lifetime: lifetimeSeconds ?? LONGEST_LIFETIME, allowUnencrypted: call.allowUnencrypted };
     const consent = writeConsent(state.consentKey, { role: 'caller', name: callee, call: nonceA }, terms, world);
-    const connect = { kind: 'Connect', nonceA, callee, lifetime, allowUnencrypted, consent, messageBytes } as const;
-    sendOnChannel(state, [connect], call.cost, world);
+    const wishes = { lifetime, allowUnencrypted, messageBytes, wait: waitLeft(call, world), device };
+    sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, consent, ...wishes }], call.cost, world);
   }
+}
+
+/** Whole seconds; undefined: nobody is waited for. */
+function waitLeft({ waitUntil }: Call, world: World): number | undefined {
+  if (waitUntil === undefined || waitUntil <= world.now) return undefined;
+  return Math.min(LONGEST_LIFETIME, Math.ceil((waitUntil - world.now) / 1000));
 }
 
 /** The manager never gives more (design §5.4); seconds. */
@@ -136,7 +158,7 @@ export function receiveAsk(
   chargeReceived(state, cost, bytes);
   const asked: Asked = { ask: detached(ask), cost, nonceB: null, early: [] };
   if (ask.from === state.id) return answerAsk(state, asked, 'self', world);
-  const refusal = unacceptable(state, ask);
+  const refusal = unacceptable(state, ask) ?? awayFault(state, ask.name);
   if (refusal !== null) return answerAsk(state, asked, refusal, world);
   const { approval, maxSessions } = state.settings;
   const full = state.sessions.size + state.asked.size >= maxSessions;
@@ -227,13 +249,15 @@ function installAsCaller(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   if (!call.allowUnencrypted && !CIPHERS[grant.suite.cipher].encrypts)
     throw refused('an integrity-only suite that was not asked for');
   if (state.sessions.has(toHex(grant.sid))) throw refused('the sid of a session that stands');
+  const fault = userFault(state, 'caller', call.callee, grant.userLeaf);
+  if (fault !== null) throw refused(fault);
   const me = ownIdentity(state, grant, world);
   const { callee: name, nonceA, cost } = call;
   const agreement = { ...agreementOf(grant), caller: me, callee: peerIdentity(grant), name, nonceA };
   const records = sessionContext(world.crypto, agreement, grant.secret, 'caller', grant.route ?? null);
   state.calls.delete(key); // the nonce is used up
   cancel(state.deadlines, `call:${key}`);
-  installSession(state, { grant, agreement, records, cost, call: key, handover: false }, world);
+  installSession(state, { grant, agreement, records, cost, call: key, wishes: call, handover: false }, world);
 }
 
 function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: number, world: World): void {
@@ -247,6 +271,8 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   if (grant.lifetime !== ask.lifetime || !sameSuite(grant.suite, ask.suite) || grant.keyMode !== ask.keyMode) {
     throw refused('other terms than approved');
   }
+  const fault = userFault(state, 'callee', ask.name, grant.userLeaf);
+  if (fault !== null) throw refused(fault);
   const me = ownIdentity(state, grant, world);
   const { name, nonceA } = ask;
   const agreement = { ...agreementOf(grant), caller: peerIdentity(grant), callee: me, name, nonceA, nonceB };

@@ -14,6 +14,7 @@ import { sessionsSaid } from './renewal.ts';
 import { dropAllSessions, endsSaidBefore } from './sessions.ts';
 import { standingMessages } from './standing.ts';
 import type { AgentState, Opening } from './state.ts';
+import { registerUsers } from './users.ts';
 
 const CLOSE_TIMEOUT = seconds(3);
 const REJOIN_AFTER = seconds(1);
@@ -64,6 +65,7 @@ export function channelOpened(
   for (let at = 0; at < first.length; at += MESSAGES_PER_RECORD) {
     sendOnChannel(state, first.slice(at, at + MESSAGES_PER_RECORD), opening.cost, world);
   }
+  registerUsers(state, world);
   touchIdle(state, world);
   schedule(state.deadlines, 'worn', later(world.now, RENEW_AFTER));
 }

@@ -8,12 +8,14 @@ import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import type { Reason } from '../protocol/message-values.ts';
 import { describeProposal } from '../protocol/proposal.ts';
 import { suiteName } from '../protocol/suites.ts';
+import { deviceId } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { approveAsk, refuseAsk, startCall } from './calling.ts';
 import { closeChannel } from './channel.ts';
 import type { Cost } from './cost.ts';
+import { clockReport } from './device-time.ts';
 import type { News } from './effects.ts';
 import { join } from './joining.ts';
 import type { MeasuredCosts } from './priced-proposals.ts';
@@ -21,11 +23,14 @@ import { register, unregister } from './registration.ts';
 import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
 import { withdrawStanding } from './standing.ts';
 import type { AgentState, Session } from './state.ts';
+import type { LocalUser } from './user-states.ts';
 
 export interface ControlParts {
   readonly state: AgentState;
   readonly crypto: Crypto;
+  /** As the device sees it. */
   readonly world: () => World;
+  readonly systemWorld: () => World;
   /** Runs in a turn of the agent's loop. */
   readonly wish: (act: () => void) => void;
   readonly listeners: Set<(news: News) => void>;
@@ -118,6 +123,7 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
       wish(() => withdrawStanding(state, caller as DeviceId, world()));
       return { caller, withdrawn: true };
     },
+    'user.wait': async (args, _send, signal) => userRegistered(parts, asObject(args), signal),
     register: async (_args, _send, signal) => {
       const done = waitFor(parts, signal, 30, (news) =>
         news.news === 'registered' ? { version: news.version } : null,
@@ -140,14 +146,19 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
 }
 
 async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal): Promise<JsonValue> {
-  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, timeoutSeconds } = asObject(args);
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, waitSeconds, device, timeoutSeconds } =
+    asObject(args);
+  const wait = waitSeconds === undefined ? undefined : numberOf(waitSeconds, 'waitSeconds', 1, 86_400);
   const wished = {
     callee: textOf(callee, 'callee'),
     lifetimeSeconds: lifetimeSeconds === undefined ? null : numberOf(lifetimeSeconds, 'lifetimeSeconds', 1, 86_400),
     allowUnencrypted: allowUnencrypted === true,
     messageBytes: messageBytes === undefined ? undefined : numberOf(messageBytes, 'messageBytes', 1, MAX_MESSAGE_BYTES),
+    waitSeconds: wait,
+    device: device === undefined ? undefined : knownDevice(textOf(device, 'device')),
     timeoutSeconds:
-      timeoutSeconds === undefined ? DEFAULT_CALL_SECONDS : numberOf(timeoutSeconds, 'timeoutSeconds', 1, 600),
+      (wait ?? 0) +
+      (timeoutSeconds === undefined ? DEFAULT_CALL_SECONDS : numberOf(timeoutSeconds, 'timeoutSeconds', 1, 600)),
   };
   if (wished.callee.length > 255) throw new ControlError('usage', 'callee: at most 255 characters');
   const { state, world, wish } = parts;
@@ -167,6 +178,12 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
     call = startCall(state, wished, world());
   });
   return done;
+}
+
+function knownDevice(text: string): DeviceId {
+  const device = deviceId(text);
+  if (device === null) throw new ControlError('usage', `device: ${text} is no device id`);
+  return device;
 }
 
 async function close(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {
@@ -206,6 +223,24 @@ function decide({ state, world, wish }: ControlParts, args: Args, yes: boolean):
   wish(() => (yes ? approveAsk(state, sid, world()) : refuseAsk(state, sid, 'refused-by-user', world())));
   return { sid, approved: yes };
 }
+
+/** Until the manager has said yes or no to a user whose medium is in. */
+async function userRegistered(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {
+  const leaf = textOf(args.leaf, 'leaf');
+  const refusal = (user: string, reason: Reason, detail: string | null): ControlError =>
+    new ControlError(reason, `${user}: ${reason}: ${detail ?? REMEDIES[reason]}`);
+  const local = parts.state.users.here.get(leaf);
+  if (local?.step.name === 'here') return showUser(leaf, local);
+  if (local?.step.name === 'refused') throw refusal(local.user, local.step.reason, local.step.detail);
+  return waitFor(parts, signal, USER_SECONDS, (news) => {
+    if (!('leaf' in news) || news.leaf !== leaf) return null;
+    if (news.news === 'userRefused') throw refusal(news.user, news.reason, news.detail);
+    if (news.news === 'userGone') throw new ControlError('user-gone', `${news.user}: the medium was taken out`);
+    return showUser(leaf, parts.state.users.here.get(leaf)!);
+  });
+}
+
+const USER_SECONDS = 25;
 
 function listen(
   { listeners }: ControlParts,
@@ -254,7 +289,7 @@ function waitFor(
 
 // ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-function showStatus({ state, crypto, traffic, linkReason, costs }: ControlParts): JsonValue {
+function showStatus({ state, crypto, traffic, linkReason, costs, world, systemWorld }: ControlParts): JsonValue {
   const { channel, registration } = state;
   const down = state.link === null ? { linkReason: linkReason() } : {};
   return {
@@ -272,6 +307,7 @@ function showStatus({ state, crypto, traffic, linkReason, costs }: ControlParts)
             encrypted: !channel.channel.authenticateOnly,
           },
     denied: state.denied,
+    clock: { time: new Date(world().wall * 1000).toISOString(), ...clockReport(state, systemWorld()) },
     registration: {
       version: registration.acknowledged?.version ?? null,
       addresses: registration.wanted.addresses,
@@ -294,10 +330,16 @@ function showStatus({ state, crypto, traffic, linkReason, costs }: ControlParts)
       .filter(([, asked]) => asked.nonceB === null)
       .map(([sid, { ask }]) => ({ sid, from: ask.from, name: ask.name, suite: suiteName(ask.suite) })),
     sessions: [...state.sessions].map(([sid, session]) => showSession(sid, session)),
+    users: [...state.users.here].map(([leaf, local]) => showUser(leaf, local)),
     openings: state.openings.map(({ opened, by, cost }) => ({ opened, by, ...showCost(cost) })),
     publicKeyOperations: { ...crypto.counter, all: publicKeyOperations(crypto.counter) },
     traffic: { ...traffic },
   };
+}
+
+function showUser(leaf: string, { user, step }: LocalUser): JsonValue {
+  const why = step.name === 'refused' ? { reason: step.reason, detail: step.detail ?? REMEDIES[step.reason] } : {};
+  return { user, state: step.name, ...why, leaf };
 }
 
 function showSession(sid: string, session: Session): { readonly [key: string]: JsonValue } {
@@ -367,6 +409,16 @@ function showNews(news: News): JsonValue {
       return { event: 'registered', version: news.version };
     case 'deleted':
       return { event: 'deleted' };
+    case 'userHere':
+      return { event: 'user.here', user: news.user, leaf: news.leaf };
+    case 'userRefused': {
+      const { user, leaf, reason, detail } = news;
+      return { event: 'user.refused', user, leaf, reason, detail: detail ?? REMEDIES[reason] };
+    }
+    case 'userGone':
+      return { event: 'user.gone', user: news.user, leaf: news.leaf };
+    case 'sessionMoved':
+      return { event: 'session.moved', from: news.from, to: news.to };
     default:
       return news satisfies never;
   }

@@ -54,6 +54,18 @@ export type News =
       readonly reason: Reason;
       readonly closedBy: ClosedBy;
     }
+  /** The user's medium is in, and the manager knows it. */
+  | { readonly news: 'userHere'; readonly user: string; readonly leaf: string }
+  | {
+      readonly news: 'userRefused';
+      readonly user: string;
+      readonly leaf: string;
+      readonly reason: Reason;
+      readonly detail: string | null;
+    }
+  | { readonly news: 'userGone'; readonly user: string; readonly leaf: string }
+  /** The user went to another device, and the session with it: `to` is the new one. */
+  | { readonly news: 'sessionMoved'; readonly from: string; readonly to: string }
   | { readonly news: 'received'; readonly sid: string; readonly from: DeviceId; readonly payload: Uint8Array };
 
 export type ClosedBy = 'caller' | 'callee' | 'manager' | 'timeout';
@@ -69,5 +81,12 @@ export type Effect =
       readonly fields: LogFields;
     }
   | { readonly type: 'tell'; readonly news: News }
+  /** By the key of that user, as user-proof.ts has it. Answered by `userSigned` with the same number, or never. */
+  | {
+      readonly type: 'signAsUser';
+      readonly number: number;
+      readonly leaf: Uint8Array;
+      readonly toSign: Uint8Array;
+    }
   /** End the link; another one is of use only after so long. */
   | { readonly type: 'rest'; readonly forMs: number };

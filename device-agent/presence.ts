@@ -8,5 +8,6 @@ import { sendOnChannel } from './outbox.ts';
 import type { AgentState } from './state.ts';
 
 export function receiveProbe(state: AgentState, { nonce }: MessageOf<'Probe'>, world: World): void {
-  sendOnChannel(state, [{ kind: 'Present', nonce: nonce.slice(), users: [] }], null, world);
+  const users = [...state.users.here.values()].map(({ leaf }) => leaf);
+  sendOnChannel(state, [{ kind: 'Present', nonce: nonce.slice(), users }], null, world);
 }

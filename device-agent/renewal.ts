@@ -19,6 +19,7 @@ import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from '.
 import { chargeReceived, log, sendOnChannel, sendWhenOpen } from './outbox.ts';
 import { receiveRecordFrom, renewSession } from './sessions.ts';
 import type { AgentState, Call, PendingRenewal, Session } from './state.ts';
+import { awayFault, userFault } from './users.ts';
 
 const MAX_EARLY_RECORDS = 4;
 const EARLY_RECORD_TIME = seconds(2);
@@ -81,6 +82,8 @@ function refusalOf(
 ): Reason | null {
   const { role, peer, name, suite, lifetime } = renew;
   if (peer === state.id) return 'self';
+  const away = role === 'callee' ? awayFault(state, name) : null;
+  if (away !== null) return away;
   if (unacceptable(state, renew) !== null) return 'no-common-suite';
   if (session !== undefined) {
     const { state: phase, until, epoch } = session;
@@ -170,6 +173,11 @@ function install(
   if (grant.epoch < renew.epoch) throw refused('an epoch that is over');
   if (grant.lifetime > renew.lifetime || !sameSuite(grant.suite, renew.suite) || grant.keyMode !== renew.keyMode)
     throw refused('other terms than agreed to');
+  const before = state.sessions.get(sid);
+  if (before !== undefined && before.user !== (grant.userLeaf === undefined ? null : toHex(grant.userLeaf)))
+    throw refused('another user than before');
+  const fault = userFault(state, role, name, grant.userLeaf);
+  if (fault !== null) throw refused(fault);
   const me = ownIdentity(state, grant, world);
   const peer = peerIdentity(grant);
   const [caller, callee] = role === 'caller' ? [me, peer] : [peer, me];

@@ -28,6 +28,7 @@ import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
 import { closeChannel } from './channel.ts';
 import type { AgentConfig } from './config.ts';
 import { controlOf } from './control.ts';
+import { deviceWorld } from './device-time.ts';
 import type { Effect, News } from './effects.ts';
 import { announceAddresses } from './joining.ts';
 import { type AgentMemory, decodeMemory, NO_MEMORY } from './memory.ts';
@@ -35,6 +36,7 @@ import { inboxes } from './outbox.ts';
 import { type MeasureCosts, type MeasuredCosts, priceProposals } from './priced-proposals.ts';
 import { endAllSessions } from './sessions.ts';
 import type { AgentSettings } from './state.ts';
+import type { InsertedUser } from './user-states.ts';
 
 export interface AgentParts {
   readonly crypto: Crypto;
@@ -53,6 +55,8 @@ export interface AgentParts {
     options: { readonly everyMs: number },
     changed: (report: { readonly addresses: readonly string[] }) => void,
   ) => { addresses(): readonly string[]; stop(): void };
+  /** Signs with the key of a user whose medium is in; null: it cannot. Absent: no user comes to this device. */
+  readonly signAsUser?: (leaf: Uint8Array, toSign: Uint8Array) => Promise<Uint8Array | null>;
   /** What suites cost this machine; absent: no cost is registered. */
   readonly measureCosts?: MeasureCosts;
 }
@@ -60,6 +64,9 @@ export interface AgentParts {
 export interface AgentService {
   readonly id: DeviceId;
   readonly control: Readonly<Record<string, ControlHandler>>;
+  /** A user's medium is in, and its key is at hand. */
+  userInserted(user: InsertedUser): void;
+  userRemoved(leaf: Uint8Array): void;
   close(): Promise<void>;
 }
 
@@ -98,7 +105,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     if (config.addresses === 'auto')
       loop.run(() => wish(() => announceAddresses(state, reachableAt(config, addresses), world())));
   });
-  const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const systemWorld = () => ({ now: clock.now(), wall: clock.wall(), crypto });
+  const world = () => deviceWorld(state, systemWorld());
   const wanted = { addresses: reachableAt(config, network.addresses()), proposals };
   const memoryFile = join(config.stateDirectory, 'channel.cbor');
   const state = createAgent(
@@ -115,7 +123,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     },
     wanted,
     readMemory(memoryFile, log),
-    world(),
+    systemWorld(),
   );
   const listeners = new Set<(news: News) => void>();
 
@@ -138,7 +146,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     });
   const loop = drive<AgentEvent, Effect>({
     now: clock.now,
-    step: (event) => accounted(() => stepAgent(state, event, world())),
+    step: (event) => accounted(() => stepAgent(state, event, systemWorld())),
     perform(effect, feed) {
       switch (effect.type) {
         case 'publish':
@@ -153,6 +161,13 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
           return transport.rest(effect.forMs);
         case 'save':
           return feed(saveMemory(memoryFile, effect.content, effect.number));
+        case 'signAsUser': {
+          const { number, leaf, toSign } = effect;
+          void (parts.signAsUser?.(leaf, toSign) ?? Promise.resolve(null)).then((signature) =>
+            loop.feed({ type: 'userSigned', number, signature }),
+          );
+          return;
+        }
         default:
           effect satisfies never;
       }
@@ -203,12 +218,15 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       state,
       crypto,
       world,
+      systemWorld,
       wish: (act) => loop.run(() => wish(act)),
       listeners,
       traffic: transport.traffic,
       linkReason: () => linkReason,
       costs: measured,
     }),
+    userInserted: (user) => loop.feed({ type: 'userInserted', ...user }),
+    userRemoved: (leaf) => loop.feed({ type: 'userRemoved', leaf }),
     async close() {
       network.stop();
       pinned?.close();

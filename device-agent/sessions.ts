@@ -22,7 +22,7 @@ import type { Cost } from './cost.ts';
 import type { ClosedBy } from './effects.ts';
 import { dropOldKeys, keysToKeep, overlapEnds, sendingRecords } from './handover.ts';
 import { log, publish, ride, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import type { AgentState, Session } from './state.ts';
+import type { AgentState, Call, Session } from './state.ts';
 
 /** The caller's first record is repeated with a new partial IV after these times; then the session is given up. */
 const HELLO_AFTER_MS = [500, 1000, 2000, 4000];
@@ -41,6 +41,8 @@ export interface Installation {
   readonly cost: Cost;
   /** The caller's key of its call. */
   readonly call: string | null;
+  /** What the caller wished, at the caller. */
+  readonly wishes?: Call;
   /** Both hold the keys of the epoch before: these go on serving until the new ones are seen at work. */
   readonly handover: boolean;
 }
@@ -60,20 +62,22 @@ export function renewSession(state: AgentState, installation: Installation, worl
   const sid = toHex(installation.agreement.sid);
   const before = state.sessions.get(sid);
   if (before === undefined) return installSession(state, installation, world);
-  const { data, call, until } = before;
+  const { data, call, wishes, until } = before;
   const renewed = sessionOf({ ...installation, call: call ?? installation.call }, world);
   const kept = keysToKeep(before, renewed.epoch, installation.handover);
   cancel(state.deadlines, `old:${sid}`);
-  begin(state, sid, { ...renewed, before: kept, data, until: Millis(Math.min(until, renewed.until)) }, world);
+  begin(state, sid, { ...renewed, wishes, before: kept, data, until: Millis(Math.min(until, renewed.until)) }, world);
 }
 
-function sessionOf({ grant, agreement, records, cost, call }: Installation, world: World): Session {
+function sessionOf({ grant, agreement, records, cost, call, wishes }: Installation, world: World): Session {
   return {
     sid: agreement.sid,
     role: grant.role,
     peer: grant.peer,
     name: agreement.name,
     call,
+    wishes: wishes ?? null,
+    user: agreement.user === null ? null : toHex(agreement.user),
     suite: agreement.suite,
     keyMode: agreement.keyMode,
     epoch: agreement.epoch,
@@ -232,6 +236,8 @@ function cameOpen(state: AgentState, sid: string, session: Session, world: World
   const { peer, role, epoch, call } = session;
   log(state, 'info', 'session.open', { sid, peer, role, epoch });
   tell(state, { news: 'sessionOpened', sid, call, peer, role, epoch });
+  const follows = session.wishes?.follows;
+  if (follows !== undefined && epoch === 0) tell(state, { news: 'sessionMoved', from: follows.sid, to: sid });
 }
 
 /** What has not been said yet of a session that is over need not be said. */
@@ -316,6 +322,15 @@ export function endAllSessions(state: AgentState, reason: Reason, world: World):
   }
 }
 
+/** Over here at once, whatever the link does; the manager hears of it now or when it can. */
+export function endAtOnce(state: AgentState, sid: string, reason: Reason, world: World): void {
+  const session = state.sessions.get(sid);
+  if (session === undefined) return;
+  endSession(state, sid, reason, world);
+  closed(state, sid, reason, session.role);
+  awaitEndOk(state, sid, session, reason, END_TIMEOUT, world);
+}
+
 /** This device is out: its peers were told, or will be, and what it holds opens nothing any more. */
 export function dropAllSessions(state: AgentState, reason: Reason): void {
   for (const sid of [...state.sessions.keys()]) closed(state, sid, reason, 'manager');
@@ -367,7 +382,7 @@ export function noteOver({ over }: AgentState, key: string): void {
   }
 }
 
-function dropRenewal(state: AgentState, sid: string): void {
+export function dropRenewal(state: AgentState, sid: string): void {
   state.renewals.delete(sid);
   for (const kind of ['renewal', 'earlyRenewal']) cancel(state.deadlines, `${kind}:${sid}`);
 }

@@ -17,8 +17,10 @@ import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, LinkId, Millis } from '../protocol/units.ts';
 import type { ApprovalPolicy } from './approval.ts';
 import type { Cost } from './cost.ts';
+import type { DeviceTime } from './device-time.ts';
 import type { Effect } from './effects.ts';
 import type { Invitation, Joining } from './joining-states.ts';
+import type { UsersState } from './user-states.ts';
 
 export interface AgentSettings {
   readonly topics: Topics;
@@ -56,6 +58,12 @@ export interface Call {
   readonly lifetimeSeconds: number | null;
   readonly allowUnencrypted: boolean;
   readonly messageBytes: number | undefined;
+  /** Until then the manager may wait for a user who is nowhere. */
+  readonly waitUntil?: Millis | undefined;
+  /** Of a user with several devices: this one. */
+  readonly device?: DeviceId | undefined;
+  /** The session whose user has moved, and how often in a row. */
+  readonly follows?: { readonly sid: string; readonly moves: number } | undefined;
   readonly cost: Cost;
   sentOn: Channel | null;
 }
@@ -111,6 +119,10 @@ export interface Session {
   readonly name: string;
   /** The caller's key of its call. */
   readonly call: string | null;
+  /** What the caller wished; null: at the callee, or from before a restart. */
+  readonly wishes: Call | null;
+  /** SHA-256 of the certificate of the user that it was made to, in hex; null: it was made to a device. */
+  readonly user: string | null;
   readonly suite: Suite;
   readonly keyMode: KeyMode;
   /** Counts the grants: above 0 it was renewed. */
@@ -146,9 +158,12 @@ export interface RegistrationState {
 
 export interface AgentState {
   readonly settings: AgentSettings;
-  readonly identity: LoginIdentity;
+  /** What the next login shows. */
+  identity: LoginIdentity;
   readonly id: DeviceId;
-  readonly leafHash: Uint8Array;
+  /** SHA-256 of the leaf that the manager has, which stands in transcripts. */
+  leafHash: Uint8Array;
+  readonly time: DeviceTime;
   readonly instance: Uint8Array;
   /** Never leaves this device. */
   readonly consentKey: Uint8Array;
@@ -182,6 +197,7 @@ export interface AgentState {
   readonly renewals: Map<string, PendingRenewal>;
   /** By caller. */
   readonly standing: Map<DeviceId, StandingApproval>;
+  readonly users: UsersState;
   readonly openings: Opening[];
   /** Messages that wait for a channel, and those that ride on the next record. */
   readonly waiting: ChannelMessage[];

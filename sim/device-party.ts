@@ -4,9 +4,11 @@
  */
 import { type AgentEvent, createAgent, stepAgent } from '../device-agent/agent.ts';
 import { type CallWish, startCall } from '../device-agent/calling.ts';
+import { deviceWorld } from '../device-agent/device-time.ts';
 import type { Effect, News } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
 import type { AgentSettings, AgentState, Session } from '../device-agent/state.ts';
+import { toHex } from '../protocol/bytes.ts';
 import { type Crypto, type PublicKeyCounter, publicKeyOperations } from '../protocol/crypto.ts';
 import type { LoginIdentity } from '../protocol/login.ts';
 import type { Registration } from '../protocol/registration.ts';
@@ -19,6 +21,15 @@ import { MICROS_PER_MS } from './event-queue.ts';
 import type { Outgoing } from './message-names.ts';
 import type { LineOwner } from './party.ts';
 import type { PartyContext } from './party-context.ts';
+
+/** A user's removable medium: what is on it, already unlocked. */
+export interface SimMedium {
+  readonly user: string;
+  readonly chain: readonly [Uint8Array, ...Uint8Array[]];
+  /** SHA-256 of the user's certificate. */
+  readonly leaf: Uint8Array;
+  sign(toSign: Uint8Array): Uint8Array;
+}
 
 export interface DeviceParts {
   readonly settings: AgentSettings;
@@ -52,11 +63,16 @@ export interface DeviceParty {
   run(wish: (state: AgentState, world: World) => void): void;
   /** @returns the call's key: hex of its nonce */
   call(callee: string, wish?: Partial<CallWish>): string;
+  /** Puts a medium in; one that is in stays in over a restart, and is unlocked again. */
+  insert(medium: SimMedium): void;
+  pull(medium: SimMedium): void;
   /** A new process with what the disk has. */
   boot(): void;
   kill(): void;
 }
 
+/** What an elliptic signature takes in another process of a small device. */
+const SIGNING_MICROS = 4 * MICROS_PER_MS;
 const DEFAULT_CALL = { lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60 };
 
 export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyContext): DeviceParty {
@@ -71,11 +87,12 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
   let memory: Uint8Array | null = null;
   let state: AgentState;
 
-  const world = (): World => ({
+  const systemWorld = (): World => ({
     now: Millis(now() / MICROS_PER_MS),
     wall: EpochSeconds(context.wall() + self.skewSeconds),
     crypto,
   });
+  const world = (): World => deviceWorld(state, systemWorld());
   const sidOf = (peer: string, route: number | null): string | null => {
     for (const [sid, session] of state.sessions) if (session.peer === peer && session.route === route) return sid;
     return null;
@@ -90,7 +107,7 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
     perform(effects);
     wake.set();
   };
-  const feed = (event: AgentEvent): void => turn(() => stepAgent(state, event, world()));
+  const feed = (event: AgentEvent): void => turn(() => stepAgent(state, event, systemWorld()));
 
   const perform = (effects: readonly Effect[]): void => {
     const outgoing: Outgoing[] = effects.filter((effect) => effect.type === 'publish');
@@ -115,6 +132,9 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
         case 'rest':
           context.rest(id, effect.forMs);
           break;
+        case 'signAsUser':
+          signAsUser(effect.leaf, effect.toSign, effect.number);
+          break;
         default:
           effect satisfies never;
       }
@@ -134,6 +154,16 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
     );
   };
 
+  const media = new Map<string, SimMedium>();
+  const signAsUser = (leaf: Uint8Array, toSign: Uint8Array, number: number): void => {
+    const asking = process;
+    queue.push(now() + SIGNING_MICROS, () => {
+      if (process !== asking) return;
+      const signature = media.get(toHex(leaf))?.sign(toSign) ?? null;
+      feed({ type: 'userSigned', number, signature });
+    });
+  };
+
   const wake = alarm(
     queue,
     now,
@@ -147,7 +177,7 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
       { identity: parts.identity, id, leafHash: crypto.hash('sha-256', parts.leaf) },
       parts.wanted,
       memory === null ? NO_MEMORY : decodeMemory(memory.slice()),
-      world(),
+      systemWorld(),
     );
 
   const self: DeviceParty = {
@@ -186,11 +216,20 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
       });
       return key;
     },
+    insert(medium) {
+      media.set(toHex(medium.leaf), medium);
+      feed({ type: 'userInserted', user: medium.user, chain: medium.chain });
+    },
+    pull(medium) {
+      media.delete(toHex(medium.leaf));
+      feed({ type: 'userRemoved', leaf: medium.leaf });
+    },
     boot() {
       process++;
       running = true;
       state = create();
       wake.set();
+      for (const { user, chain } of media.values()) feed({ type: 'userInserted', user, chain });
     },
     kill() {
       process++;

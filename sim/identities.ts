@@ -51,7 +51,7 @@ export interface SimIdentity {
 
 export interface SimAuthority {
   readonly anchor: ParsedCertificate;
-  /** @param name  common name: device id, or the name of the manager or verifier; at most 64 bytes */
+  /** @param name  common name: device id, or the name of the manager, verifier or user; at most 64 bytes */
   issue(name: string, role: SimRole): SimIdentity;
   /** A device's certificate over a key that somebody else made. @param number  of it, for another serial number each time */
   certify(name: string, spki: Uint8Array, period: Period, number: number): ParsedCertificate;
@@ -66,8 +66,8 @@ export interface SimAuthority {
 const PURPOSES: Readonly<Record<SimPurpose, readonly string[]>> = {
   device: [EKU.kagimoriDevice, EKU.clientAuth],
   manager: [EKU.kagimoriManager],
-  user: [EKU.kagimoriUser],
   verifier: [EKU.kagimoriVerifier],
+  user: [EKU.kagimoriUser],
 };
 
 /** 2025-01-01 to 2049-12-31, UTC: whatever a simulation's clock shows, and one form of time (UTCTime). */

@@ -14,7 +14,8 @@ import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
 import { type DeviceId, seconds } from '../protocol/units.ts';
-import { type DeviceParty, deviceParty } from './device-party.ts';
+import { userSignature } from '../protocol/user-proof.ts';
+import { type DeviceParty, deviceParty, type SimMedium } from './device-party.ts';
 import { disk } from './disk.ts';
 import type { SimAuthority, SimIdentity } from './identities.ts';
 import { type ManagerParty, managerParty } from './manager-party.ts';
@@ -23,7 +24,7 @@ import type { PartyContext } from './party-context.ts';
 import { seededCrypto } from './seeded-crypto.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { type VerifierParty, verifierParty } from './verifier-party.ts';
-import type { DevicePlan, WorldPlan } from './world-plan.ts';
+import type { DevicePlan, UserPlan, WorldPlan } from './world-plan.ts';
 
 export interface Ground {
   readonly random: SeededRandom;
@@ -41,6 +42,7 @@ export interface Residents {
   readonly manager: ManagerParty;
   readonly verifier: VerifierParty;
   readonly devices: ReadonlyMap<string, { readonly party: DeviceParty; readonly certificate: ParsedCertificate }>;
+  readonly users: ReadonlyMap<string, { readonly medium: SimMedium; readonly certificate: ParsedCertificate }>;
 }
 
 const MANAGER_NAME = 'home-manager';
@@ -99,6 +101,7 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
         otherIdentities: identities.slice(1),
         verifierKeys: [managerCrypto.publicKey(verifierIdentity.certificate.spki)!],
         reader: authority.reader,
+        readRequest,
         sealingKey: random.fork('sealing key').bytes(32),
       },
       crypto: managerCrypto,
@@ -148,7 +151,25 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
     };
     return { party: deviceParty(name as DeviceId, parts, context), certificate: identity.certificate };
   };
-  return { manager, verifier, devices: new Map(plan.devices.map((wish, number) => [wish.name, device(wish, number)])) };
+  const user = ({ name, algorithm = 'p256' }: UserPlan) => {
+    const { chain, certificate, signingKey } = authority.issue(name, { purpose: 'user', algorithm });
+    const [leaf, ...issuers] = chain;
+    const signature = userSignature(signingKey.algorithm);
+    if (leaf === undefined || signature === null) throw new RangeError(`${name} has no key that signs for a user`);
+    const medium: SimMedium = {
+      user: name,
+      chain: [leaf, ...issuers],
+      leaf: managerCrypto.hash('sha-256', leaf),
+      sign: (toSign) => signingKey.sign(signature, toSign),
+    };
+    return { medium, certificate };
+  };
+  return {
+    manager,
+    verifier,
+    devices: new Map(plan.devices.map((wish, number) => [wish.name, device(wish, number)])),
+    users: new Map((plan.users ?? []).map((wish) => [wish.name, user(wish)])),
+  };
 }
 
 function loginIdentity({ chain, signingKey }: SimIdentity): LoginIdentity {

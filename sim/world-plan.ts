@@ -27,9 +27,17 @@ export interface DevicePlan {
   readonly certifiedForSeconds?: number;
 }
 
+export interface UserPlan {
+  /** Stands in the certificate; asked for as `user:…`. */
+  readonly name: string;
+  readonly algorithm?: 'p256' | 'ed25519';
+}
+
 export interface WorldPlan {
   readonly crypto: CryptoKind;
   readonly devices: readonly DevicePlan[];
+  /** Each with a medium that can be put into devices. */
+  readonly users?: readonly UserPlan[];
   readonly manager?: {
     readonly settings?: Partial<ManagerSettings>;
     /** Key types; one certificate for each. */

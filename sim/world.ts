@@ -7,7 +7,7 @@ import { topicsUnder } from '../protocol/topics.ts';
 import { EpochSeconds, type Topic } from '../protocol/units.ts';
 import type { Adversary } from './adversary.ts';
 import { type BrokerHost, brokerHost } from './broker-host.ts';
-import type { DeviceParty } from './device-party.ts';
+import type { DeviceParty, SimMedium } from './device-party.ts';
 import { eventQueue, MICROS_PER_MS, MICROS_PER_SECOND, type Micros } from './event-queue.ts';
 import { simAuthority } from './identities.ts';
 import { createLine, DEVICE_WAITS, type Line, type LineContext, SERVICE_WAITS, type Waits } from './line.ts';
@@ -31,6 +31,8 @@ export interface SimWorld {
   readonly broker: BrokerHost;
   /** By id, in the order of the plan. */
   readonly devices: ReadonlyMap<PartyName, DeviceParty>;
+  /** By name. */
+  readonly media: ReadonlyMap<string, SimMedium>;
   readonly trace: Trace;
   /** Messages and payload bytes that each party's line carried, both ways. */
   readonly traffic: ReadonlyMap<PartyName, Traffic>;
@@ -58,7 +60,8 @@ export interface SimWorld {
   breakLink(party: PartyName): void;
   /** A hostile broker's own message, past every policy. */
   inject(to: PartyName, topic: Topic, payload: Uint8Array): void;
-  revoke(device: PartyName): void;
+  /** A device or a user. */
+  revoke(name: PartyName): void;
 }
 
 export interface Traffic {
@@ -153,7 +156,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
   };
 
   const authority = simAuthority(random.fork('authority'), plan.crypto);
-  const { manager, verifier, devices } = residents(
+  const { manager, verifier, devices, users } = residents(
     plan,
     { random, authority, context, counter: newPublicKeyCounter },
     {
@@ -213,6 +216,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     verifier,
     broker,
     devices: new Map([...devices].map(([id, { party }]) => [id, party])),
+    media: new Map([...users].map(([name, { medium }]) => [name, medium])),
     trace,
     traffic,
     adversary: null,
@@ -268,9 +272,9 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     breakLink: (party) => lines.get(party)?.breakConnection('the network broke'),
     inject: (to, topic, payload) => broker.inject(to, topic, payload, outwardName(payload)),
     revoke(name) {
-      const device = devices.get(name);
-      if (device === undefined) throw new RangeError(`there is no device ${name} in this world`);
-      verifier.revoke(device.certificate);
+      const owner = devices.get(name) ?? users.get(name);
+      if (owner === undefined) throw new RangeError(`there is no ${name} in this world`);
+      verifier.revoke(owner.certificate);
     },
   };
 

@@ -40,11 +40,17 @@ export interface TownDevice {
   operations(): number;
   /** Nothing reaches its disk any more, and nobody says so: what is killed then has lost it. */
   diskFrozen: boolean;
+  /** By how much its system's clock is ahead. */
+  skewSeconds: number;
+  /** As the device sees it. */
   world(): World;
   call(callee: string, wish?: Partial<CallWish>): string;
   /** A wish of a program on the device. */
   run(wish: (state: AgentState, world: World) => void): void;
   feed(event: AgentEvent): void;
+  /** Puts a user's unlocked medium in; its key answers with the next `flush`. */
+  insert(user: Holder, name?: string): void;
+  pull(user: Holder): void;
   /** kill -9 and start again with what is on its disk. */
   restart(): void;
   /** Its MQTT link breaks; it comes again by itself with `flush`. */
@@ -59,6 +65,7 @@ export interface DeviceWishes {
   readonly issuer?: Holder;
   readonly holder?: Holder;
   readonly start?: boolean;
+  readonly skewSeconds?: number;
   /** What it shows in place of its own chain. */
   readonly chain?: readonly Uint8Array[];
   readonly cipherSuites?: readonly number[];

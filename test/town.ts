@@ -14,6 +14,7 @@ import {
 } from '../broker/policy.ts';
 import { createAgent, stepAgent } from '../device-agent/agent.ts';
 import { startCall } from '../device-agent/calling.ts';
+import { deviceWorld } from '../device-agent/device-time.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
 import { decodeMemory, NO_MEMORY } from '../device-agent/memory.ts';
 import { inboxes } from '../device-agent/outbox.ts';
@@ -23,6 +24,7 @@ import type { Effect as ManagerEffect } from '../manager/effects.ts';
 import { type ManagerEvent, stepManager } from '../manager/manager.ts';
 import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState } from '../manager/state.ts';
+import { readRequest } from '../platform/certificate-request.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
@@ -35,9 +37,10 @@ import { suitesFor } from '../protocol/login.ts';
 import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES, type Cipher, longestTagBits, type Suite } from '../protocol/suites.ts';
 import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
-import { type DeviceId, type LinkId, type Millis, Topic } from '../protocol/units.ts';
+import { type DeviceId, EpochSeconds, type LinkId, type Millis, Topic } from '../protocol/units.ts';
 import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, DEVICE_WISHES, MANAGER_WISHES, reader, root } from './test-authority.ts';
+import { townMedia } from './town-media.ts';
 import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
 import { townSettings } from './town-settings.ts';
 import { townVerifier } from './town-verifier.ts';
@@ -177,6 +180,7 @@ export function town(wishes: TownWishes = {}): Town {
         })),
         verifierKeys: before?.verifierKeys ?? holders.map((one) => managerCrypto.publicKey(one.certificate.spki)!),
         reader,
+        readRequest,
         sealingKey,
       },
       loadRegistry(store),
@@ -269,19 +273,25 @@ export function town(wishes: TownWishes = {}): Town {
     };
     const wanted = { addresses: [`udp://192.0.2.1:5${devices.length}`], proposals: wish.proposals ?? [GCM] };
     const id = name as DeviceId;
+    const systemWorld = () => ({ ...worldOf(crypto), wall: EpochSeconds(clock.wall() + device.skewSeconds) });
+    const deviceNow = () => deviceWorld(device.state, systemWorld());
     const create = (): AgentState =>
       createAgent(
         agentSettings,
         { identity, id, leafHash: crypto.hash('sha-256', holder.certificate.der) },
         wanted,
         device.memory === null ? NO_MEMORY : decodeMemory(device.memory),
-        worldOf(crypto),
+        systemWorld(),
       );
     const perform = (effects: readonly AgentEffect[]): void => {
       for (const effect of effects) {
         if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
         if (effect.type === 'tell') device.news.push(effect.news);
         if (effect.type === 'rest') link.rest(effect.forMs);
+        if (effect.type === 'signAsUser') {
+          const { number, leaf, toSign } = effect;
+          pending.push(() => device.feed({ type: 'userSigned', number, signature: media.sign(leaf, toSign) }));
+        }
         if (effect.type === 'log' && effect.event === 'bug') throw new Error(`${name}: ${effect.fields.detail}`);
         if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
         if (effect.type === 'save' && !device.diskFrozen) {
@@ -307,6 +317,7 @@ export function town(wishes: TownWishes = {}): Town {
           received: (topic, payload) => device.feed({ type: 'received', topic, payload }),
         },
       });
+    const media = townMedia(crypto, issuer, (event) => device.feed(event), flush);
     const device: TownDevice = {
       id,
       state: null as unknown as AgentState,
@@ -316,22 +327,25 @@ export function town(wishes: TownWishes = {}): Town {
       logs: [],
       memory: null,
       diskFrozen: false,
+      skewSeconds: wish.skewSeconds ?? 0,
       counter,
-      world: () => worldOf(crypto),
+      world: deviceNow,
       operations: () => publicKeyOperations(counter),
-      feed: (event) => accounted(() => stepAgent(device.state, event, worldOf(crypto))),
+      feed: (event) => accounted(() => stepAgent(device.state, event, systemWorld())),
       run: (wish) =>
         accounted(() => {
           device.state.out = [];
           device.state.charged = null;
-          wish(device.state, worldOf(crypto));
+          wish(device.state, deviceNow());
           return device.state.out;
         }),
+      insert: (user, called) => media.insert(user, called),
+      pull: (user) => media.pull(user),
       call(callee, wished = {}) {
         let key = '';
         const call = { callee, lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60, ...wished };
         device.run((state) => {
-          key = startCall(state, call, worldOf(crypto));
+          key = startCall(state, call, deviceNow());
         });
         return key;
       },

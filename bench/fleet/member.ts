@@ -104,6 +104,7 @@ export function fleetMember(
         case 'save':
           return feed({ type: 'saved', number: effect.number });
         case 'log':
+        case 'signAsUser':
           return;
         default:
           effect satisfies never;
