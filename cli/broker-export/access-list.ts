@@ -2,6 +2,7 @@
  * Who may use which topic at an outside broker, in Mosquitto's form (`acl_file`). What no line names nobody may do; each
  * listener has a list of its own, so that no name of a device can be that of a service. @spec mosquitto.conf(5), design §5.1
  */
+import { INTEGRATION_ROOT } from '../../protocol/approval-topics.ts';
 import { encodeId } from '../../protocol/topics.ts';
 import type { DeviceId } from '../../protocol/units.ts';
 
@@ -12,6 +13,9 @@ const RULES = (root: string, user: string): readonly string[] => [
   `read ${root}/p/${user}/+`,
   `write ${root}/v/q/${user}`,
   `read ${root}/v/a/${user}`,
+  `write ${INTEGRATION_ROOT}/approval/${user}/ask`,
+  `write ${INTEGRATION_ROOT}/approval/${user}/settled`,
+  `read ${INTEGRATION_ROOT}/approval/${user}/answer`,
 ];
 
 /**
