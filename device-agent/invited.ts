@@ -20,6 +20,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened } from './channel.ts';
 import { noCost } from './cost.ts';
+import { demandedVerdict, isSecretOfUse } from './device-time.ts';
 import { keepSecret, saveMemory, startFullLogin } from './joining.ts';
 import type { InvitationStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
@@ -67,7 +68,7 @@ export function receiveResume(
   world: World,
 ): boolean {
   const { secret } = state;
-  if (secret === null || secret.until <= world.wall) return false;
+  if (secret === null || !isSecretOfUse(state, secret.until, world)) return false;
   const answered = answerResumption(world.crypto, secret, 'manager', body, state.instance);
   if (answered === null) return false;
   const { answer, resumed } = answered;
@@ -87,7 +88,7 @@ export function receiveMessage1(
   world: World,
 ): void {
   // without a trusted clock the verdict has to be bound to our key, which only our own message_1 can ask for
-  if (state.settings.managerVerdict === 'fresh') return startFullLogin(state, [], world);
+  if (demandedVerdict(state, world) === 'fresh') return startFullLogin(state, [], world);
   const read = readOffer(world.crypto, state.identity, body);
   if ('error' in read) {
     sendExchange(state, 'error', exchange, read.error, noCost());
@@ -134,6 +135,10 @@ export function receiveMessage3(state: AgentState, body: Uint8Array, frame: Uint
     return;
   }
   const judged = judgeManager(state, chain, read.request.verdict ?? null, null, world);
+  if (judged === null) {
+    state.invitation = null;
+    return startFullLogin(state, [], world);
+  }
   const login = verifyRequest(world.crypto, read, judged.peer);
   const { message4, keys } = answerLogin(world.crypto, login, { permitted: true, chainHeld: true });
   if (keys === null) return;

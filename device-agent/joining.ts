@@ -23,6 +23,7 @@ import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened, dropChannel } from './channel.ts';
 import { noCost } from './cost.ts';
+import { demandedVerdict, isSecretOfUse } from './device-time.ts';
 import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { encodeMemory } from './memory.ts';
@@ -43,7 +44,7 @@ export function join(state: AgentState, world: World): void {
   state.restUntil = null;
   cancel(state.deadlines, 'join');
   const { secret } = state;
-  if (secret === null || secret.until <= world.wall || secret.manager !== state.settings.manager) {
+  if (secret === null || !isSecretOfUse(state, secret.until, world) || secret.manager !== state.settings.manager) {
     return startFullLogin(state, [], world);
   }
   const awaiting = requestResumption(world.crypto, secret, 'device', state.instance);
@@ -65,11 +66,12 @@ export function startFullLogin(
     denied(state, why);
     return abandon(state, why, world);
   }
-  const { managerVerdict, authenticateOnly } = state.settings;
+  const { authenticateOnly } = state.settings;
+  const verdict = demandedVerdict(state, world);
   const offer = {
     suites: channelSuites,
     sendChain: state.managerLeaf === null ? true : undefined,
-    verdict: managerVerdict === 'none' ? undefined : managerVerdict,
+    verdict: verdict === 'none' ? undefined : verdict,
     authenticateOnly: authenticateOnly ? true : undefined,
   };
   const { message1, state: login } = startLogin(world.crypto, state.identity, offer, selected);
@@ -128,8 +130,9 @@ export function receiveMessage2(state: AgentState, body: Uint8Array, world: Worl
     state.managerLeaf = null; // a leaf that we do not hold: the chain is asked for next time
     return abandon(state, 'the manager shows a certificate that is not held', world);
   }
-  const nonce = state.settings.managerVerdict === 'fresh' ? ownFreshness(world.crypto, login) : null;
+  const nonce = login.offer.verdict === 'fresh' ? ownFreshness(world.crypto, login) : null;
   const judged = judgeManager(state, chain, read.choice.verdict ?? null, nonce, world);
+  if (judged === null) return startFullLogin(state, [], world);
   const verified = verifyChoice(world.crypto, read, judged.peer);
   const registration = registerAgain(state, world);
   const request = {
@@ -221,8 +224,9 @@ export function keepSecret(
 
 /** @returns the number under which the end of it is told */
 export function saveMemory(state: AgentState): number {
-  const { secret, managerLeaf, chainHeld, consentKey } = state;
-  return save(state, encodeMemory({ secret, managerChain: managerLeaf?.chain ?? null, chainHeld, consentKey }));
+  const { secret, managerLeaf, chainHeld, consentKey, leafHash: leaf, time } = state;
+  const managerChain = managerLeaf?.chain ?? null;
+  return save(state, encodeMemory({ secret, managerChain, chainHeld, consentKey, leaf, time: time.bound }));
 }
 
 /** D2: the next secret is stored before anything is said under it. */

@@ -38,18 +38,32 @@ export interface VerdictExpectation {
  * @throws ProtocolError badVerdict
  */
 export function checkVerdict(crypto: Crypto, bytes: Uint8Array, expected: VerdictExpectation): Verdict {
+  const verdict = authenticVerdict(crypto, bytes, expected);
+  if (expected.nonce === null && expected.now === null) {
+    throw bad('stale: without a trusted clock only a verdict with our nonce proves its freshness');
+  }
+  const fault = expected.now === null ? null : timeFault(verdict, expected.now, expected.maxClockSkew);
+  if (fault !== null) throw bad(fault);
+  return verdict;
+}
+
+/**
+ * The same but for the time: for who has to find out whether the verdict or his own clock is of another time.
+ * @throws ProtocolError badVerdict
+ */
+export function authenticVerdict(
+  crypto: Crypto,
+  bytes: Uint8Array,
+  expected: Omit<VerdictExpectation, 'now' | 'maxClockSkew'>,
+): Verdict {
   const verdict = openVerdict(crypto, bytes, expected.verifierKeys);
   if (verdict.purpose !== expected.purpose) {
     throw bad(`wrong purpose: it is about a ${verdict.purpose}, a ${expected.purpose} was asked about`);
   }
   if (!equal(verdict.leaf, expected.leafSha256)) throw bad('swapped: it is about another certificate');
-  if (expected.nonce === null && expected.now === null) {
-    throw bad('stale: without a trusted clock only a verdict with our nonce proves its freshness');
-  }
   if (expected.nonce !== null && (verdict.nonce === undefined || !equal(verdict.nonce, expected.nonce))) {
     throw bad('wrong nonce: it does not answer our question');
   }
-  if (expected.now !== null) checkTime(verdict, expected.now, expected.maxClockSkew);
   return verdict;
 }
 
@@ -68,10 +82,11 @@ function openVerdict(crypto: Crypto, bytes: Uint8Array, keys: readonly PublicKey
   }
 }
 
-function checkTime(verdict: Verdict, now: EpochSeconds, skew: number): void {
-  if (verdict.time > now + skew) throw bad(`from the future: made ${verdict.time - now} s after our time`);
+/** @returns what is wrong with its time, or null; one of the two clocks may be the cause */
+export function timeFault(verdict: Verdict, now: EpochSeconds, skew: number): string | null {
+  if (verdict.time > now + skew) return `from the future: made ${verdict.time - now} s after our time`;
   const age = now - verdict.time;
-  if (age > verdict.maxAge + skew) throw bad(`stale: ${age} s old, it held for ${verdict.maxAge} s`);
+  return age > verdict.maxAge + skew ? `stale: ${age} s old, it held for ${verdict.maxAge} s` : null;
 }
 
 function bad(detail: string): ProtocolError {
