@@ -4,6 +4,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
+import { isPkcs11Uri } from '../hardware/pkcs11-uri.ts';
 import { FileFault, readBounded } from '../platform/files.ts';
 import { decodeUtf8 } from '../protocol/bytes.ts';
 import { type ConfigPath, problemsOf } from './config-problems.ts';
@@ -176,7 +177,10 @@ function offsetOf(document: Document.Parsed, path: ConfigPath, atKey: boolean): 
 const PATH_KEY = /(?:^file|File|Files|Directory)$/;
 
 function withAbsolutePaths(value: unknown, folder: string, key = ''): unknown {
-  if (typeof value === 'string') return PATH_KEY.test(key) ? resolve(folder, value) : value;
+  if (typeof value === 'string') {
+    const isPath = PATH_KEY.test(key) && !(key === 'keyFile' && isPkcs11Uri(value));
+    return isPath ? resolve(folder, value) : value;
+  }
   if (Array.isArray(value)) return value.map((item) => withAbsolutePaths(item, folder, key));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withAbsolutePaths(item, folder, name)]));

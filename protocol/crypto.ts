@@ -53,8 +53,24 @@ export interface PublicKey {
 /** A private key that stays where it is (file, PKCS#11); only its use is offered. */
 export interface SigningKey {
   readonly algorithm: KeyAlgorithm;
-  /** @returns the signature; ECDSA as r ‖ s. Deterministic or not, as the key's home does it. */
+  /**
+   * @returns the signature; ECDSA as r ‖ s. Deterministic or not, as the key's home does it.
+   * @throws  SigningFault when the key's home is away
+   */
   sign(algorithm: SignatureAlgorithm, data: Uint8Array): Uint8Array;
+}
+
+/** The key's home does not sign, now: a token that was taken away. Nobody's bug, and over as soon as it is back. */
+export class SigningFault extends Error {
+  /** Names the key. */
+  readonly what: string;
+  readonly remedy: string;
+  constructor(what: string, remedy: string) {
+    super(`${what}: ${remedy}`);
+    this.name = 'SigningFault';
+    this.what = what;
+    this.remedy = remedy;
+  }
 }
 
 /** Counts of public-key operations since the process began. */

@@ -52,7 +52,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     because: 'the broker moves bytes: it knows topics and the kind of a frame, and never opens what it carries',
   },
   hardware: {
-    packages: ['node:'],
+    packages: ['node:', 'koffi'],
     folders: [
       'platform',
       'protocol/suites.ts',
@@ -85,7 +85,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 const SERVICES = ['manager', 'verifier', 'device-agent', 'broker'];
 /** Where a service touches the outside; every other file of it is pure. The broker is mostly edge: sockets and Aedes. */
 const EDGES =
-  /^(?:[^/]+\/(?:service|config)\.ts|(?:device-agent|manager)\/control\.ts|verifier\/(?:list-fetching|list-memory|ocsp-asking|ocsp-signers|own-key|responder|revocation-data)\.ts|broker\/(?:attachment|aedes-host|listeners|web-door|socket-guard|blank-persistence)\.ts)$/;
+  /^(?:[^/]+\/(?:service|config)\.ts|(?:device-agent|manager)\/(?:[a-z]+-)?control(?:-arguments)?\.ts|verifier\/(?:list-fetching|list-memory|ocsp-asking|ocsp-signers|own-key|responder|revocation-data)\.ts|broker\/(?:attachment|aedes-host|listeners|web-door|socket-guard|blank-persistence)\.ts)$/;
 const CONFIG = /^[^/]+\/config\.ts$/;
 const SIM_COMMAND = 'cli/commands/sim.ts';
 /** Where the time that a run took is measured. */

@@ -6,7 +6,7 @@ import { readConfigFile } from '../cli/config-file.ts';
 import { brokerLink } from '../cli/daemons/broker-link.ts';
 import { agentConfig } from '../device-agent/config.ts';
 import { startAgent } from '../device-agent/service.ts';
-import { openFileKeyStore } from '../hardware/key-store.ts';
+import { openKeyStore } from '../hardware/key-store.ts';
 import { systemClock } from '../platform/clock.ts';
 import type { JsonValue } from '../platform/control-socket.ts';
 import { nodeCrypto } from '../platform/crypto-node.ts';
@@ -66,7 +66,7 @@ export async function startSpyingAgent(configPath: string): Promise<SpyingAgent>
     crypto,
     clock: systemClock(),
     log: createLog({ name: 'spying-agent', level: 'debug', json: true, destination: { write: say } }),
-    keyStore: openFileKeyStore(config.keyFile, crypto.counter),
+    keyStore: openKeyStore(config.keyFile, crypto.counter),
     openTransport: brokerLink(config.broker, null, crypto),
     watchNetwork: () => ({ addresses: () => [], stop() {} }),
   });

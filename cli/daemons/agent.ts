@@ -6,7 +6,7 @@ import { agentConfig } from '../../device-agent/config.ts';
 import type { MeasureCosts } from '../../device-agent/priced-proposals.ts';
 import { startAgent } from '../../device-agent/service.ts';
 import { readCpuFeatures } from '../../hardware/cpu-features.ts';
-import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { openKeyStore } from '../../hardware/key-store.ts';
 import { watchNetwork } from '../../hardware/network-watch.ts';
 import { MEASURE_BUDGET_MS } from '../../hardware/suite-cost.ts';
 import { costConditions, suiteCosts } from '../../hardware/suite-cost-file.ts';
@@ -27,15 +27,16 @@ import { brokerLink } from './broker-link.ts';
 export async function startAgentDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, agentConfig);
   const crypto = nodeCrypto();
-  const keyStore = openFileKeyStore(config.keyFile, crypto.counter);
+  const keyStore = openKeyStore(config.keyFile, crypto.counter);
   const openTransport = brokerLink(config.broker, null, crypto);
   const { stateDirectory } = config;
-  const lock = takeDirectory(stateDirectory);
-  const closers: (() => Promise<void> | void)[] = [() => lock.release()];
+  const closers: (() => Promise<void> | void)[] = [() => keyStore.close()];
   const close = async (): Promise<void> => {
     for (const one of closers.splice(0).reverse()) await one();
   };
   try {
+    const lock = takeDirectory(stateDirectory);
+    closers.push(() => lock.release());
     const clock = systemClock();
     const measureCosts = costMeter(join(stateDirectory, 'suite-costs.json'), crypto, clock.wall);
     const agent = startAgent(config, { crypto, clock, log, keyStore, openTransport, watchNetwork, measureCosts });

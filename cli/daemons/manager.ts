@@ -2,7 +2,7 @@
  * Composition root of `manager run`.
  */
 import { join } from 'node:path';
-import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { openKeyStore } from '../../hardware/key-store.ts';
 import { type ManagerConfig, managerConfig } from '../../manager/config.ts';
 import { startManager } from '../../manager/service.ts';
 import { systemClock } from '../../platform/clock.ts';
@@ -20,11 +20,15 @@ import { keepRules } from './rules-keeper.ts';
 export async function startManagerDaemon(configPath: string, log: Log, acceptRollback: boolean): Promise<Running> {
   const config = readConfigFile(configPath, managerConfig);
   const crypto = nodeCrypto();
-  const openKey = (path: string) => openFileKeyStore(path, crypto.counter);
   const { store, sealingKey, history, close: closeStore } = await openManagerStore(config, acceptRollback, crypto, log);
-  const closers: (() => Promise<void>)[] = [closeStore];
+  const closers: (() => Promise<void> | void)[] = [closeStore];
   const close = async (): Promise<void> => {
     for (const one of closers.splice(0).reverse()) await one();
+  };
+  const openKey = (keyFileOrUri: string) => {
+    const key = openKeyStore(keyFileOrUri, crypto.counter);
+    closers.push(() => key.close());
+    return key;
   };
   try {
     const keeper = await keepRules(config, log);

@@ -1,7 +1,7 @@
 /**
  * Certificates that a configuration names: valid now, under the anchors, for the purpose, with the key that belongs to it.
  */
-import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { openKeyStore, shownKeyPlace } from '../../hardware/key-store.ts';
 import { certificateReader, readPem } from '../../platform/certificates.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { equal } from '../../protocol/bytes.ts';
@@ -97,10 +97,12 @@ function checkPeriod(path: string, { notBefore, notAfter }: ParsedCertificate, n
 }
 
 function checkKey(keyFile: string, certificateFile: string, leaf: ParsedCertificate): readonly Finding[] {
-  return attempt(`${keyFile} cannot be used`, () => {
-    const key = openFileKeyStore(keyFile, nodeCrypto().counter);
-    if (equal(key.publicSpki, leaf.spki)) return [well(`${keyFile} belongs to ${certificateFile}`)];
-    return [ill(`${keyFile} is not the key of ${certificateFile}`, 'give the key that was made with the certificate')];
+  return attempt(`${shownKeyPlace(keyFile)} cannot be used`, () => {
+    const key = openKeyStore(keyFile, nodeCrypto().counter);
+    const [belongs, shown] = [equal(key.publicSpki, leaf.spki), shownKeyPlace(keyFile)];
+    key.close();
+    if (belongs) return [well(`${shown} belongs to ${certificateFile}`)];
+    return [ill(`${shown} is not the key of ${certificateFile}`, 'give the key that was made with the certificate')];
   });
 }
 

@@ -2,7 +2,8 @@
  * Files that a configuration names: there, readable, private where they hold a secret.
  */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { swappedFault } from '../../hardware/key-store.ts';
+import { holdsCertificate, SWAPPED, SWAPPED_REMEDY } from '../../hardware/key-store.ts';
+import { isPkcs11Uri } from '../../hardware/pkcs11-uri.ts';
 import { FileFault, readBounded, readPrivate } from '../../platform/files.ts';
 import { TOKEN_RULE, tokenIn } from '../../platform/token.ts';
 import { wipe } from '../../protocol/bytes.ts';
@@ -17,6 +18,7 @@ const TOKEN_KEY = /^(?:tokenFile|passwordFile|managerFile|verifierFile)$/;
 export function checkFiles(config: unknown, key = ''): readonly Finding[] {
   if (typeof config === 'string') {
     if (DIRECTORY_KEY.test(key)) return [checkDirectory(key, config)];
+    if (key === 'keyFile' && isPkcs11Uri(config)) return []; // the check of the certificate opens it
     return FILE_KEY.test(key) ? attempt(`${key} cannot be used`, () => [checkFile(key, config)]) : [];
   }
   if (Array.isArray(config)) return config.flatMap((item) => checkFiles(item, key));
@@ -31,9 +33,7 @@ function checkFile(key: string, path: string): Finding {
     readBounded(path, MAX_BYTES);
     return well(`${key} ${path} can be read`);
   }
-  if (!token && swappedFault(path) !== null) {
-    return ill(`${key} ${path} holds a certificate, not a private key`, 'are certificateFile and keyFile swapped?');
-  }
+  if (!token && holdsCertificate(path)) return ill(`${key} ${path} ${SWAPPED}`, SWAPPED_REMEDY);
   const contents = readPrivate(path, MAX_BYTES);
   const broken = token && tokenIn(contents) === null;
   wipe(contents);

@@ -7,7 +7,7 @@ import { generate, type Packet, parser } from 'mqtt-packet';
 import { readConfigFile } from '../../cli/config-file.ts';
 import { agentConfig } from '../../device-agent/config.ts';
 import { startAgent } from '../../device-agent/service.ts';
-import { openFileKeyStore } from '../../hardware/key-store.ts';
+import { openKeyStore } from '../../hardware/key-store.ts';
 import { systemClock } from '../../platform/clock.ts';
 import type { ControlHandler } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
@@ -78,7 +78,7 @@ export async function hostileDevice(configFile: string, port: number, localAddre
     crypto,
     clock: systemClock(),
     log: createLog({ name: 'hostile', level: 'silent', json: true }),
-    keyStore: openFileKeyStore(config.keyFile, crypto.counter),
+    keyStore: openKeyStore(config.keyFile, crypto.counter),
     watchNetwork: () => ({ addresses: () => [], stop: () => {} }),
     openTransport({ subscriptions, observer }) {
       const begin = (): void => {

@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { KeyStoreError, openFileKeyStore } from '../../hardware/key-store.ts';
+import { openKeyStore } from '../../hardware/key-store.ts';
+import { KeyStoreError } from '../../hardware/key-store-error.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../../platform/crypto-node.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
 
@@ -36,7 +37,7 @@ test('keys of both signature types sign, and every signature is counted', (t) =>
   ] as const) {
     const { privatePkcs8Pem, publicSpki } = generateSigningKey(kind);
     const counter = newPublicKeyCounter();
-    const store = openFileKeyStore(keyFile(t, privatePkcs8Pem), counter);
+    const store = openKeyStore(keyFile(t, privatePkcs8Pem), counter);
     assert.deepEqual(store.publicSpki, publicSpki);
     const data = encodeUtf8('data');
     const signature = store.sign(algorithm, data);
@@ -52,13 +53,13 @@ test('the traditional EC form (SEC1), as `openssl ecparam -genkey` writes it, is
     type: 'sec1',
     format: 'pem',
   });
-  assert.equal(openFileKeyStore(keyFile(t, sec1), newPublicKeyCounter()).algorithm, 'p256');
+  assert.equal(openKeyStore(keyFile(t, sec1), newPublicKeyCounter()).algorithm, 'p256');
 });
 
 test('a key that others can read, that is encrypted, missing or no key is refused with what to run', (t) => {
   const { privateKey } = generateKeyPairSync('ed25519');
   const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' });
-  const open = (path: string) => () => openFileKeyStore(path, newPublicKeyCounter());
+  const open = (path: string) => () => openKeyStore(path, newPublicKeyCounter());
   assert.throws(open(keyFile(t, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o644)), refused(/chmod 600/));
   assert.throws(open(keyFile(t, encrypted)), refused(/encrypted.*openssl pkey/));
   const chain = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
