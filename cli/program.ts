@@ -16,6 +16,7 @@ import { sessionCommand } from './commands/session.ts';
 import { simCommand } from './commands/sim.ts';
 import { statusCommand } from './commands/status.ts';
 import { suitesCommand } from './commands/suites.ts';
+import { userCommand } from './commands/user.ts';
 import { verifierCommand } from './commands/verifier.ts';
 
 /** Every command throws instead of ending the process; errors are not printed here. */
@@ -35,6 +36,7 @@ export function createProgram(): Command {
     rulesCommand(),
     suitesCommand(),
     agentCommand(),
+    userCommand(),
     statusCommand(),
     doctorCommand(),
     demoCommand(),

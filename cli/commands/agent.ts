@@ -8,6 +8,8 @@ import { MAX_MESSAGE_BYTES } from '../../protocol/units.ts';
 import { noun, numberBetween, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, isObject, outline } from '../output.ts';
+import { timeSpan } from '../time-span.ts';
+import { enrolVerb } from './agent-enrol.ts';
 import { AGENT_LIMIT_MS, type AgentOptions, agentOptions, ofAgent, plainVerb, sessionVerb } from './agent-options.ts';
 import { listenVerb, sendVerb } from './agent-talk.ts';
 import { configVerb, runVerb } from './daemon-verbs.ts';
@@ -18,7 +20,8 @@ export function agentCommand(): Command {
     const { startAgentDaemon } = await import('../daemons/agent.ts');
     await runDaemon('agent', options, startAgentDaemon);
   });
-  return noun('agent', 'the agent on this device: login, sessions, messages', [
+  return noun('agent', 'the agent on this device: enrolment, login, sessions, messages', [
+    enrolVerb(),
     run,
     configVerb('agent'),
     statusVerb(),
@@ -51,13 +54,16 @@ function connectVerb(): Command {
     timeout: number;
     allowUnencrypted?: boolean;
     messageBytes?: number;
+    wait?: number;
+    device?: string;
   };
   return agentOptions(
     verb('connect <callee>', 'open a session with another device', 'kagimori agent connect thermostat'),
   )
     .description(
       'open a session with another device, by any of its names. A callee that does not exist and one that this device ' +
-        'may not connect to are both refused with `forbidden`, code 1: they look the same on purpose',
+        'may not connect to are both refused with `forbidden`, code 1: they look the same on purpose. `user:ID` stands ' +
+        'for the device at which that user is',
     )
     .option('--lifetime <seconds>', 'how long the session may last', numberBetween(1, 86_400))
     .option('--allow-unencrypted', 'accept a suite that authenticates and does not encrypt')
@@ -66,17 +72,21 @@ function connectVerb(): Command {
       'size of the messages to come: the lightest suite for it',
       numberBetween(1, MAX_MESSAGE_BYTES),
     )
+    .option('--wait <time>', 'for a user who is at no device: wait so long, as 90s, 10m or 2h', timeSpan(1, 86_400))
+    .option('--device <id>', 'of a user who is at several devices: this one')
     .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
     .action(async (callee: string, options: Options) => {
-      const { lifetime, timeout, allowUnencrypted, messageBytes } = options;
+      const { lifetime, timeout, allowUnencrypted, messageBytes, wait, device } = options;
       const args = {
         callee,
         timeoutSeconds: timeout,
         ...(lifetime === undefined ? {} : { lifetimeSeconds: lifetime }),
         ...(allowUnencrypted === true ? { allowUnencrypted } : {}),
         ...(messageBytes === undefined ? {} : { messageBytes }),
+        ...(wait === undefined ? {} : { waitSeconds: wait }),
+        ...(device === undefined ? {} : { device }),
       };
-      const timeoutMs = (timeout + GRACE_SECONDS) * 1000;
+      const timeoutMs = (timeout + (wait ?? 0) + GRACE_SECONDS) * 1000;
       const session = await ask('agent', 'connect', args, { ...ofAgent(options), timeoutMs });
       const output = createOutput(options.json === true);
       output.result(session, openedSentence(session));

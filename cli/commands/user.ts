@@ -1,0 +1,10 @@
+/**
+ * `kagimori user …`: users and the media that they carry from device to device.
+ */
+import type { Command } from 'commander';
+import { noun } from '../command.ts';
+import { unlockVerb, userStatusVerb } from './user-medium.ts';
+
+export function userCommand(): Command {
+  return noun('user', 'users, and the media that they carry from device to device', [unlockVerb(), userStatusVerb()]);
+}
