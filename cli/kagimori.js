@@ -9,6 +9,12 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const OLDEST_MAJOR = 24;
+/** As protocol/invitation.ts writes it; one that was cut off before this holds no token yet. */
+const INVITATION = /^\s*kagimori-[\w\s-]{60,}$/;
+
+const invitation = process.argv.slice(2).find((argument) => INVITATION.test(argument));
+// An invitation is as secret as a password, and everybody on this machine sees the list of processes.
+if (invitation !== undefined) process.title = withoutInvitations(['kagimori', ...process.argv.slice(2)]).join(' ');
 
 if (Number.parseInt(process.versions.node, 10) >= OLDEST_MAJOR) await import('./main.ts');
 else passOn();
@@ -21,7 +27,12 @@ function passOn() {
     process.exitCode = 2;
     return;
   }
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const args = [fileURLToPath(import.meta.url), ...withoutInvitations(process.argv.slice(2))];
+  const child = spawn(node, args, { stdio: [invitation === undefined ? 'inherit' : 'pipe', 'inherit', 'inherit'] });
+  if (invitation !== undefined) {
+    child.stdin.on('error', () => {}); // it ended before it had read
+    child.stdin.end(`${invitation}\n`);
+  }
   // Ctrl-C reaches the child by itself: its terminal is ours.
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT']) {
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY) || child.kill(signal));
@@ -35,6 +46,11 @@ function passOn() {
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   });
+}
+
+/** Each as `-`: on standard input. */
+function withoutInvitations(args) {
+  return args.map((argument) => (INVITATION.test(argument) ? '-' : argument));
 }
 
 function pinnedNode() {

@@ -40,8 +40,12 @@ function endAsCommander({ code, message }: CommanderError): void {
   tell(new Failure('usage', 'usage', `${what}: add --help to see what can stand there`));
 }
 
+/** An invitation in the wrong place is repeated by no error. */
+const withoutInvitation = (line: string): string => line.replace(/kagimori-[\w-]{60,}/g, 'kagimori-…');
+
 function tell(error: unknown): void {
-  const { exitCode, code, lines, bug } = shownFailure(error);
+  const { exitCode, code, bug, ...told } = shownFailure(error);
+  const lines = told.lines.map(withoutInvitation);
   process.exitCode = exitCode;
   for (const line of lines) process.stderr.write(`kagimori: ${printable(line)}\n`);
   if (process.argv.includes('--json')) {
