@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { openKeyStore } from '../hardware/key-store.ts';
 import { writePem } from '../platform/certificates.ts';
 import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE, type ParsedCrl } from '../protocol/certificate.ts';
@@ -93,6 +94,7 @@ export async function startStage(t: TestContext, config: VerifierConfig, clock: 
   const service = await startVerifier(config, {
     crypto,
     clock: { now: () => Millis(performance.now()), wall: () => EpochSeconds(clock.at) },
+    openKey: (keyFile) => openKeyStore(keyFile, crypto.counter),
     openTransport: (options) => hub.transport(options),
     observe: (event) => events.push(event),
   });

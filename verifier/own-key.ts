@@ -3,11 +3,10 @@
  * fit, as while only one of the two files is new, leaves the old one in use.
  */
 import { readCertificateFile } from '../platform/certificate-file.ts';
-import { signingKey } from '../platform/crypto-node.ts';
-import { readPrivate } from '../platform/files.ts';
+import type { OwnSigningKey } from '../platform/crypto-node.ts';
 import { equal } from '../protocol/bytes.ts';
 import { EXTENDED_KEY_USAGE, type ParsedCertificate } from '../protocol/certificate.ts';
-import type { PublicKeyCounter, SigningKey } from '../protocol/crypto.ts';
+import type { SigningKey } from '../protocol/crypto.ts';
 import { VerifierError } from './verifier-error.ts';
 
 export interface KeyFiles {
@@ -15,23 +14,25 @@ export interface KeyFiles {
   readonly keyFile: string;
 }
 
+/** @param keyFileOrUri  what `keyFile` says @throws an error of its own kind, when there is no key */
+export type OpenKey = (keyFileOrUri: string) => OwnSigningKey & { close(): void };
+
 export interface OwnKey {
   readonly certificate: ParsedCertificate;
   /** What stands behind it in the file. */
   readonly chain: readonly ParsedCertificate[];
   /** Signs with the key that is in use at that moment. */
   readonly key: SigningKey;
-  /** Reads both again. @returns whether another key signs from now on @throws VerifierError, FileFault, SigningKeyError */
+  /** Reads both again. @returns whether another key signs from now on @throws VerifierError, FileFault, and what `openKey` throws */
   renew(): boolean;
+  close(): void;
   /** What is odd about the certificate, though it can be used; or null. */
   oddity(): string | null;
 }
 
-const MAX_KEY_BYTES = 16 * 1024;
-
-/** @throws VerifierError, FileFault, SigningKeyError */
-export function readOwnKey(files: KeyFiles, counter: PublicKeyCounter): OwnKey {
-  let pair = readPair(files, counter);
+/** @throws VerifierError, FileFault, and what `openKey` throws */
+export function readOwnKey(files: KeyFiles, openKey: OpenKey): OwnKey {
+  let pair = readPair(files, openKey);
   return {
     get certificate() {
       return pair.certificate;
@@ -46,11 +47,13 @@ export function readOwnKey(files: KeyFiles, counter: PublicKeyCounter): OwnKey {
       sign: (algorithm, data) => pair.key.sign(algorithm, data),
     },
     renew() {
-      const next = readPair(files, counter);
+      const next = readPair(files, openKey);
       const changed = !equal(next.certificate.spki, pair.certificate.spki);
+      pair.key.close();
       pair = next;
       return changed;
     },
+    close: () => pair.key.close(),
     oddity() {
       const usage = pair.certificate.extensions.extendedKeyUsage;
       return usage?.includes(EXTENDED_KEY_USAGE.kagimoriVerifier) === true
@@ -63,17 +66,21 @@ export function readOwnKey(files: KeyFiles, counter: PublicKeyCounter): OwnKey {
 interface Pair {
   readonly certificate: ParsedCertificate;
   readonly chain: readonly ParsedCertificate[];
-  readonly key: SigningKey;
+  readonly key: ReturnType<OpenKey>;
 }
 
-function readPair({ certificateFile, keyFile }: KeyFiles, counter: PublicKeyCounter): Pair {
+function readPair({ certificateFile, keyFile }: KeyFiles, openKey: OpenKey): Pair {
   const [certificate, ...chain] = readCertificateFile(certificateFile);
-  const bytes = readPrivate(keyFile, MAX_KEY_BYTES);
-  const key = signingKey(bytes, counter);
-  bytes.fill(0);
-  if (key.algorithm === 'rsa') throw new VerifierError(keyFile, 'verdicts are signed with P-256, P-384 or Ed25519');
-  if (!equal(key.publicSpki, certificate.spki)) {
-    throw new VerifierError(keyFile, `the key does not belong to the certificate in ${certificateFile}`);
+  const key = openKey(keyFile);
+  const fault =
+    key.algorithm === 'rsa'
+      ? 'verdicts are signed with P-256, P-384 or Ed25519'
+      : equal(key.publicSpki, certificate.spki)
+        ? null
+        : `the key does not belong to the certificate in ${certificateFile}`;
+  if (fault !== null) {
+    key.close();
+    throw new VerifierError(keyFile, fault);
   }
   return { certificate, chain, key };
 }

@@ -1,6 +1,7 @@
 /**
  * Runs the verifier: its key, its revocation data, questions from the broker, events to it, answers over HTTP.
  */
+import { isAbsolute } from 'node:path';
 import { readCertificateFile } from '../platform/certificate-file.ts';
 import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
@@ -9,7 +10,7 @@ import { readBounded } from '../platform/files.ts';
 import { ocspCodec } from '../platform/ocsp-codec.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
-import type { Crypto } from '../protocol/crypto.ts';
+import { type Crypto, SigningFault } from '../protocol/crypto.ts';
 import { EVENT_EVERY } from '../protocol/revocation-event.ts';
 import { crlSet } from '../protocol/revocation-list.ts';
 import { certificateMark, keyMark } from '../protocol/revocation-mark.ts';
@@ -20,7 +21,7 @@ import type { VerifierConfig } from './config.ts';
 import { type MixedRevocation, mixedRevocation, type RevocationNotes } from './mixed-revocation.ts';
 import { ocspSource } from './ocsp-answers.ts';
 import { type OcspAsking, type OcspPlace, placeFor, startOcspAsking } from './ocsp-asking.ts';
-import { readOwnKey } from './own-key.ts';
+import { type OpenKey, readOwnKey } from './own-key.ts';
 import { PAIR_REST_MS, type Responder, startResponder } from './responder.ts';
 import { openRevocationData, type RevocationData, type RevocationEvent } from './revocation-data.ts';
 import { staleWarnings } from './stale-warnings.ts';
@@ -30,6 +31,7 @@ import { type Answer, createVerifier, type Verifier, type VerifierCounters, type
 export interface VerifierParts {
   readonly crypto: Crypto;
   readonly clock: { now(): Millis; wall(): EpochSeconds };
+  readonly openKey: OpenKey;
   readonly openTransport: (options: {
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
@@ -48,6 +50,8 @@ export type VerifierEvent =
   /** So many verdicts were good although the data about certificates of that issuer is out of date. */
   | { readonly kind: 'stale'; readonly issuer: string; readonly since: EpochSeconds; readonly verdicts: number }
   /** A handler of the responder failed; the caller was told no more than that. */
+  /** Events are not signed since now; null: they are again. */
+  | { readonly kind: 'keyStore'; readonly fault: SigningFault | null }
   | { readonly kind: 'fault'; readonly path: string; readonly detail: string };
 
 export interface VerifierService {
@@ -71,13 +75,13 @@ const MAX_WAIT_MS = 4_500;
 /** Of certificates that a responder called revoked. */
 const MAX_ANSWERED_REVOKED = 100_000;
 
-/** @throws VerifierError, FileFault, SigningKeyError, HttpListenFault when it cannot start with these settings */
+/** @throws VerifierError, FileFault, KeyStoreError, HttpListenFault when it cannot start with these settings */
 export async function startVerifier(config: VerifierConfig, parts: VerifierParts): Promise<VerifierService> {
   const { crypto, clock, openTransport, observe = () => {} } = parts;
   const topics = topicsUnder(config.root);
   const startedAt = clock.wall();
   const { anchors, staleSeconds } = readAnchors(config);
-  const own = readOwnKey(config, crypto.counter);
+  const own = readOwnKey(config, parts.openKey);
   const tellOddity = (): void => {
     const detail = own.oddity();
     if (detail !== null) observe({ kind: 'warning', path: config.certificateFile, detail });
@@ -89,7 +93,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     observe({ kind: 'warning', path: 'crlFiles, crlUrls, ocsp', detail });
   }
 
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: (() => Promise<void> | void)[] = [() => own.close()];
   const close = async (): Promise<void> => {
     for (const one of closers.splice(0).reverse()) await one();
   };
@@ -229,8 +233,17 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
     closers.push(() => {
       closing = true;
     });
+    let keyFault: SigningFault | null = null;
     const tellEvents = (): void => {
-      for (const event of verifier.events(world())) transport.publish(topics.verifierEvents, event, 1);
+      const before = keyFault;
+      try {
+        for (const event of verifier.events(world())) transport.publish(topics.verifierEvents, event, 1);
+        keyFault = null;
+      } catch (error) {
+        if (!(error instanceof SigningFault)) throw error;
+        keyFault = error;
+      }
+      if ((before === null) !== (keyFault === null)) observe({ kind: 'keyStore', fault: keyFault });
     };
     const beat = setInterval(() => {
       tellEvents();
@@ -256,7 +269,7 @@ export async function startVerifier(config: VerifierConfig, parts: VerifierParts
       adopt(); // what the old key signed is not given out any more
     };
     let resting: NodeJS.Timeout | undefined;
-    const pair = watchFiles([config.certificateFile, config.keyFile], () => {
+    const pair = watchFiles([config.certificateFile, config.keyFile].filter(isAbsolute), () => {
       clearTimeout(resting);
       resting = setTimeout(renew, PAIR_REST_MS).unref();
     });

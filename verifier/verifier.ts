@@ -3,7 +3,7 @@
  * who asks too much. Deterministic: time and cryptography arrive with each question. [patent 1100-1112]
  */
 import { type CertificateReader, issuerAndSerial, type ParsedCertificate } from '../protocol/certificate.ts';
-import type { SigningKey } from '../protocol/crypto.ts';
+import { SigningFault, type SigningKey } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { Purpose, VerdictReason } from '../protocol/message-values.ts';
 import { validatePath } from '../protocol/path-validation.ts';
@@ -69,7 +69,7 @@ export type Answer =
       /** Subject CN of the leaf as it stands, for the log; null when unreadable. */
       readonly subject: string | null;
     }
-  | { readonly kind: 'ignored'; readonly why: 'limited' | 'garbage' | 'bug'; readonly detail: string };
+  | { readonly kind: 'ignored'; readonly why: 'limited' | 'garbage' | 'key-store' | 'bug'; readonly detail: string };
 
 export interface Verifier {
   readonly counters: VerifierCounters;
@@ -167,6 +167,7 @@ export function createVerifier(settings: VerifierSettings, initial: VerifierPoli
       } catch (error) {
         // it may cost that asker its answer, never everybody the verifier
         if (!(error instanceof Error)) throw error;
+        if (error instanceof SigningFault) return { kind: 'ignored', why: 'key-store', detail: error.message };
         counters.bugs++;
         return { kind: 'ignored', why: 'bug', detail: error.message };
       }

@@ -2,6 +2,7 @@
  * Composition root of `verifier run`.
  */
 import { join } from 'node:path';
+import { openKeyStore } from '../../hardware/key-store.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { serveControl } from '../../platform/control-socket.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
@@ -34,6 +35,7 @@ export async function startVerifierDaemon(configPath: string, log: Log): Promise
     const verifier = await startVerifier(config, {
       crypto,
       clock,
+      openKey: (keyFileOrUri) => openKeyStore(keyFileOrUri, crypto.counter),
       openTransport: brokerLink(config.broker, 'verifier', crypto),
       observe: (event) => logVerifier(log, links, event),
     });
@@ -93,6 +95,8 @@ function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
     case 'answered':
       if (event.answer.kind === 'ignored' && event.answer.why === 'bug')
         return log.error('bug', { asker: event.asker, detail: event.answer.detail, remedy: 'please report it' });
+      if (event.answer.kind === 'ignored' && event.answer.why === 'key-store')
+        return log.error('key-store.failed', { asker: event.asker, why: event.answer.detail });
       return log.debug('question.answered', { asker: event.asker, outcome: event.answer.kind });
     case 'adopted':
       if (event.unproven === 0) return log.info('file.adopted', { path: event.path, lists: event.lists });
@@ -117,6 +121,9 @@ function logVerifier(log: Log, links: LinkLog, event: VerifierEvent): void {
         verdicts: event.verdicts,
         remedy: 'have its CA issue a new list: good verdicts end when `staleSeconds` are over',
       });
+    case 'keyStore':
+      if (event.fault === null) return log.info('key-store.recovered');
+      return log.error('key-store.failed', { why: event.fault.what, remedy: event.fault.remedy });
     case 'fault':
       return log.error('responder.failed', { path: event.path, detail: event.detail });
     default:

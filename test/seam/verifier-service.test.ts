@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { openKeyStore } from '../../hardware/key-store.ts';
+import { KeyStoreError } from '../../hardware/key-store-error.ts';
 import { writePem } from '../../platform/certificates.ts';
 import { FileFault } from '../../platform/files.ts';
 import type { ParsedCrl } from '../../protocol/certificate.ts';
@@ -109,11 +111,13 @@ test('a start with a file that cannot be used fails and names the file', async (
   const parts = {
     crypto,
     clock: { now: () => Millis(0), wall: () => AT },
+    openKey: (keyFile: string) => openKeyStore(keyFile, crypto.counter),
     openTransport: () => assert.fail('no transport before the files are good'),
   };
   const fails = async (changed: Partial<VerifierConfig>, path: string): Promise<void> => {
     const names = (error: unknown): boolean =>
-      (error instanceof VerifierError || error instanceof FileFault) && error.message.includes(path);
+      (error instanceof VerifierError || error instanceof FileFault || error instanceof KeyStoreError) &&
+      error.message.includes(path);
     await assert.rejects(startVerifier({ ...config, ...changed }, parts), names);
   };
   await fails({ trustAnchorFiles: [at('absent.pem')] }, 'absent.pem');
