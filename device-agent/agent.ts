@@ -3,6 +3,7 @@
  */
 import { equal, toHex } from '../protocol/bytes.ts';
 import { openMessages } from '../protocol/channel.ts';
+import { SigningFault } from '../protocol/crypto.ts';
 import { noDeadlines, takeDue } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { decodeFrame, type ExchangeKind, HINT_FRAME } from '../protocol/frame.ts';
@@ -12,17 +13,19 @@ import { recordContextState, wipeContext } from '../protocol/record.ts';
 import type { Registration } from '../protocol/registration.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { receiveAsk, refuseAsk, withdrawAsk } from './answering.ts';
+import { type ApprovalMemory, approvalState, NO_APPROVALS } from './approval-memory.ts';
 import { forgetAsk, holdEarly } from './asks.ts';
+import { callTimedOut, managerOutOfReach, receiveDenied, receiveGrant, refuseCalls, sendCalls } from './calling.ts';
 import {
-  callTimedOut,
-  managerOutOfReach,
-  receiveAsk,
-  receiveDenied,
-  receiveGrant,
-  refuseAsk,
-  refuseCalls,
-  sendCalls,
-} from './calling.ts';
+  certificateNotStored,
+  certificateReplaced,
+  certificateStored,
+  lookAtCertificate,
+  lookSoon,
+  newLife,
+  ownCertificate,
+} from './certificate-life.ts';
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
 import { CONSENT_KEY_BYTES } from './consent.ts';
 import { deviceWorld, lookAtClock, newDeviceTime } from './device-time.ts';
@@ -44,6 +47,7 @@ import {
   receiveRenewedGrant,
 } from './renewal.ts';
 import { endOverdue, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, timeIsUp } from './sessions.ts';
+import { standingAtStart } from './standing.ts';
 import type { AgentSettings, AgentState } from './state.ts';
 import { type InsertedUser, noUsers } from './user-states.ts';
 import { userDenied, userDone, userInserted, userOverdue, userRemoved, userSigned } from './users.ts';
@@ -54,6 +58,10 @@ export type AgentEvent =
   | { readonly type: 'received'; readonly topic: Topic; readonly payload: Uint8Array }
   | { readonly type: 'saved'; readonly number: number }
   | { readonly type: 'saveFailed'; readonly number: number; readonly reason: string }
+  | { readonly type: 'certificateStored'; readonly number: number }
+  | { readonly type: 'certificateNotStored'; readonly number: number; readonly reason: string }
+  /** Somebody else has put another chain in the place of ours, leaf first. */
+  | { readonly type: 'certificateReplaced'; readonly chain: readonly Uint8Array[] }
   /** A user's medium is in, and its key can sign. */
   | ({ readonly type: 'userInserted' } & InsertedUser)
   | { readonly type: 'userRemoved'; readonly leaf: Uint8Array }
@@ -68,9 +76,11 @@ export function createAgent(
   wanted: Registration,
   memory: AgentMemory,
   world: World,
+  approvals: ApprovalMemory = NO_APPROVALS,
 ): AgentState {
   const { secret, managerChain, consentKey } = memory;
-  const leaf = settings.reader.readCertificate(own.identity.chain[0]!);
+  const { chain } = own.identity;
+  const certificate = ownCertificate(chain, own.leafHash, settings.reader.readCertificate(chain[0]!));
   // whatever was agreed under another certificate of ours was agreed with another transcript in mind
   const isSame = memory.leaf !== null && equal(memory.leaf, own.leafHash);
   return {
@@ -91,7 +101,8 @@ export function createAgent(
     managerLeaf:
       managerChain === null ? null : { chain: managerChain, hash: world.crypto.hash('sha-256', managerChain[0]!) },
     chainHeld: isSame && memory.chainHeld,
-    time: newDeviceTime(Math.max(memory.time, leaf?.notBefore ?? 0)),
+    time: newDeviceTime(Math.max(memory.time, certificate.notBefore)),
+    life: newLife(certificate, world),
     registration: { wanted, acknowledged: null, pending: null, active: true },
     calls: new Map(),
     asked: new Map(),
@@ -99,7 +110,8 @@ export function createAgent(
     unconfirmedEnds: new Map(),
     over: new Set(),
     renewals: new Map(),
-    standing: new Map(settings.standing.map((entry) => [entry.caller, { ...entry, nonces: new Set() }])),
+    approvals: approvalState(approvals),
+    standing: standingAtStart(settings, approvals),
     users: noUsers(),
     openings: [],
     waiting: [],
@@ -124,6 +136,8 @@ export function stepAgent(state: AgentState, event: AgentEvent, world: World): r
     const from = event.type === 'received' ? event.topic : event.type;
     if (error instanceof ProtocolError) {
       log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    } else if (error instanceof SigningFault) {
+      log(state, 'error', 'key-store.failed', { from, why: error.what, remedy: error.remedy });
     } else if (event.type === 'received' && error instanceof Error) {
       // a fault of ours that a peer's bytes brought out: it must not end every session of this device
       log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
@@ -139,6 +153,7 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
       state.link = event.link;
       state.linkedAt = world.now;
       state.promoted = state.settings.broker === 'outside'; // there the link itself is the device's
+      lookSoon(state, world);
       return joining.join(state, world);
     case 'unlinked':
       return leaveLink(state);
@@ -155,6 +170,12 @@ function take(state: AgentState, event: AgentEvent, world: World): void {
       state.awaitedSave = null;
       state.invitation = null;
       return joining.abandon(state, 'what has to survive this process could not be stored', world);
+    case 'certificateStored':
+      return showCertificate(state, certificateStored(state, event.number, world), world);
+    case 'certificateNotStored':
+      return certificateNotStored(state, event.number, event.reason, world);
+    case 'certificateReplaced':
+      return showCertificate(state, certificateReplaced(state, event.chain, world), world);
     case 'userInserted':
       return userInserted(state, event, world);
     case 'userRemoved':
@@ -346,7 +367,7 @@ function receiveMessage(
     case 'End': {
       const sid = toHex(message.sid);
       const session = state.sessions.get(sid);
-      forgetAsk(state, sid);
+      withdrawAsk(state, sid, message.reason);
       forgetRenewal(state, sid);
       receiveEnd(state, message, world);
       return followUser(state, session, message.reason, world);
@@ -402,7 +423,7 @@ function deadline(state: AgentState, key: string, world: World): void {
     case 'reach':
       return managerOutOfReach(state, rest);
     case 'call':
-      return callTimedOut(state, rest);
+      return callTimedOut(state, rest, world);
     case 'ask':
       return refuseAsk(state, rest, 'timeout', world);
     case 'grant':
@@ -412,6 +433,8 @@ function deadline(state: AgentState, key: string, world: World): void {
       if (asked !== undefined) asked.early.length = 0;
       return;
     }
+    case 'certificate':
+      return showCertificate(state, lookAtCertificate(state, world), world);
     case 'ride':
       return rideOverdue(state, world);
     case 'register':
@@ -434,6 +457,11 @@ function deadline(state: AgentState, key: string, world: World): void {
     default:
       throw new RangeError(`no such deadline: ${key}`);
   }
+}
+
+/** The channel that is open stays so until the login is through. */
+function showCertificate(state: AgentState, isDue: boolean, world: World): void {
+  if (isDue) joining.startFullLogin(state, [], world);
 }
 
 /** Erases every key that this process holds. */

@@ -1,5 +1,5 @@
 /**
- * The caller's side of a connect, and the callee's, up to the installed grant (patent 2102, 2116–2126, 2136–2142).
+ * The caller's side of a connect up to the installed grant, and the callee's from its answer on (patent 2102, 2136–2142).
  */
 import { equal, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
@@ -10,17 +10,15 @@ import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { decideAsk } from './approval.ts';
 import { forgetAsk, holdEarly } from './asks.ts';
 import { writeConsent } from './consent.ts';
 import { noCost } from './cost.ts';
-import { agreementOf, ownIdentity, peerIdentity, refused, unacceptable } from './grant-check.ts';
+import { agreementOf, ownIdentity, peerIdentity, refused } from './grant-check.ts';
 import { join } from './joining.ts';
 import { chargeReceived, log, sendOnChannel, sendWhenOpen, tell } from './outbox.ts';
-import { installSession, noteOver, receiveRecordFrom } from './sessions.ts';
-import { useStandingNonce } from './standing.ts';
-import type { AgentState, Asked, Call } from './state.ts';
-import { awayFault, userFault } from './users.ts';
+import { endSession, installSession, noteOver, receiveRecordFrom } from './sessions.ts';
+import type { AgentState, Call } from './state.ts';
+import { userFault } from './users.ts';
 
 export interface CallWish {
   readonly callee: string;
@@ -28,6 +26,8 @@ export interface CallWish {
   readonly allowUnencrypted: boolean;
   /** Size of the messages to come: costs of suites are compared for it. */
   readonly messageBytes?: number | undefined;
+  /** What for: the callee's policy may go by it. */
+  readonly purpose?: string | undefined;
   /** So long the manager may wait for a user who is nowhere. */
   readonly waitSeconds?: number | undefined;
   /** Of a user with several devices: this one. */
@@ -39,13 +39,14 @@ export interface CallWish {
 export function startCall(state: AgentState, wish: CallWish, world: World, follows?: Call['follows']): string {
   const nonceA = world.crypto.random(NONCE_BYTES);
   const key = toHex(nonceA);
-  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, waitSeconds, device } = wish;
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, purpose, waitSeconds, device } = wish;
   const call: Call = {
     callee,
     nonceA,
     lifetimeSeconds,
     allowUnencrypted,
     messageBytes,
+    purpose,
     waitUntil: waitSeconds === undefined ? undefined : later(world.now, seconds(waitSeconds)),
     device,
     follows,
@@ -88,12 +89,12 @@ export function sendCalls(state: AgentState, world: World): void {
     }
     call.sentOn = open.channel;
     state.charged = call.cost;
-    const { nonceA, callee, lifetimeSeconds, messageBytes, device } = call;
+    const { nonceA, callee, lifetimeSeconds, messageBytes, purpose, device } = call;
     const lifetime = lifetimeSeconds ?? undefined;
     const allowUnencrypted = call.allowUnencrypted ? true : undefined;
     const terms = { lifetime: lifetimeSeconds ?? LONGEST_LIFETIME, allowUnencrypted: call.allowUnencrypted };
     const consent = writeConsent(state.consentKey, { role: 'caller', name: callee, call: nonceA }, terms, world);
-    const wishes = { lifetime, allowUnencrypted, messageBytes, wait: waitLeft(call, world), device };
+    const wishes = { lifetime, allowUnencrypted, messageBytes, purpose, wait: waitLeft(call, world), device };
     sendOnChannel(state, [{ kind: 'Connect', nonceA, callee, consent, ...wishes }], call.cost, world);
   }
 }
@@ -124,8 +125,24 @@ export function refuseCalls(state: AgentState): void {
   for (const key of [...state.calls.keys()]) callFailed(state, key, reason, `this device is not let in: ${denied}`);
 }
 
-export function callTimedOut(state: AgentState, key: string): void {
+export function callTimedOut(state: AgentState, key: string, world: World): void {
+  withdrawConnect(state, key, world);
   callFailed(state, key, 'timeout', 'no decision in time: the callee still thinks, or the manager is away');
+}
+
+/** The program that asked has gone: what is not granted yet shall not be, and what is granted and not open yet ends. */
+export function cancelCall(state: AgentState, key: string, world: World): void {
+  withdrawConnect(state, key, world);
+  callFailed(state, key, 'withdrawn', 'whoever asked has gone');
+  for (const [sid, session] of state.sessions)
+    if (session.call === key && session.state.name === 'granted') endSession(state, sid, 'withdrawn', world);
+}
+
+/** The manager is told, if it has heard of the call. */
+function withdrawConnect(state: AgentState, key: string, world: World): void {
+  const call = state.calls.get(key);
+  if (call !== undefined && call.sentOn !== null)
+    sendWhenOpen(state, { kind: 'Cancel', nonceA: call.nonceA }, call.cost, world);
 }
 
 function callFailed(state: AgentState, key: string, reason: Reason, detail: string | null): void {
@@ -137,85 +154,6 @@ function callFailed(state: AgentState, key: string, reason: Reason, detail: stri
   cancel(state.deadlines, `reach:${key}`);
   log(state, 'info', 'call.failed', { callee: call.callee, reason, detail });
   tell(state, { news: 'callFailed', call: key, callee: call.callee, reason, detail, cost: call.cost });
-}
-
-// ── Callee ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** [patent 2116–2120] @param granted the grant of a standing approval that came with the ask */
-export function receiveAsk(
-  state: AgentState,
-  ask: MessageOf<'Ask'>,
-  granted: MessageOf<'Grant'> | null,
-  bytes: number,
-  world: World,
-): void {
-  const sid = toHex(ask.sid);
-  const before = state.asked.get(sid);
-  // asked again on a new channel: the answer was lost, and the same one goes out
-  if (before !== undefined && before.nonceB !== null) return answerAsk(state, before, null, world);
-  if (before !== undefined || state.sessions.has(sid)) return;
-  const cost = noCost();
-  chargeReceived(state, cost, bytes);
-  const asked: Asked = { ask: detached(ask), cost, nonceB: null, early: [] };
-  if (ask.from === state.id) return answerAsk(state, asked, 'self', world);
-  const refusal = unacceptable(state, ask) ?? awayFault(state, ask.name);
-  if (refusal !== null) return answerAsk(state, asked, refusal, world);
-  const { approval, maxSessions } = state.settings;
-  const full = state.sessions.size + state.asked.size >= maxSessions;
-  if (approval.busy || full) return answerAsk(state, asked, 'busy', world);
-  if (granted !== null) {
-    if (!useStandingNonce(state, ask.from, ask.lifetime, granted.nonceB, world))
-      return answerAsk(state, asked, 'withdrawn', world);
-    asked.nonceB = granted.nonceB.slice();
-    state.asked.set(sid, asked);
-    schedule(state.deadlines, `grant:${sid}`, later(world.now, GRANT_TIMEOUT)); // should the grant not do
-    return;
-  }
-  const verdict = decideAsk(approval, ask.from);
-  if (verdict.decision === 'refuse') return answerAsk(state, asked, verdict.reason, world);
-  state.asked.set(sid, asked);
-  if (verdict.decision === 'allow') return approveAsk(state, sid, world);
-  schedule(state.deadlines, `ask:${sid}`, later(world.now, seconds(approval.askTimeoutSeconds)));
-  tell(state, { news: 'asked', sid, from: ask.from, name: ask.name, suite: ask.suite });
-}
-
-export function approveAsk(state: AgentState, sid: string, world: World): void {
-  const asked = state.asked.get(sid);
-  if (asked === undefined || asked.nonceB !== null) return;
-  asked.nonceB = world.crypto.random(NONCE_BYTES);
-  cancel(state.deadlines, `ask:${sid}`);
-  schedule(state.deadlines, `grant:${sid}`, later(world.now, GRANT_TIMEOUT));
-  answerAsk(state, asked, null, world);
-}
-
-const GRANT_TIMEOUT = seconds(60);
-
-export function refuseAsk(state: AgentState, sid: string, reason: Reason, world: World): void {
-  const asked = state.asked.get(sid);
-  if (asked === undefined || asked.nonceB !== null) return;
-  forgetAsk(state, sid);
-  answerAsk(state, asked, reason, world);
-}
-
-function answerAsk(state: AgentState, asked: Asked, refusal: Reason | null, world: World): void {
-  const { ask, cost, nonceB } = asked;
-  state.charged = cost;
-  log(state, 'info', refusal === null ? 'ask.approved' : 'ask.refused', {
-    from: ask.from,
-    sid: toHex(ask.sid),
-    reason: refusal,
-  });
-  const decision =
-    nonceB === null
-      ? { reason: refusal ?? ('refused-by-policy' as const) }
-      : { nonceB, consent: consentTo(state, ask, world) };
-  sendWhenOpen(state, { kind: 'Answer', sid: ask.sid, ...decision }, cost, world);
-  if ('reason' in decision)
-    tell(state, { news: 'askRefused', sid: toHex(ask.sid), from: ask.from, reason: decision.reason, cost });
-}
-
-function consentTo(state: AgentState, { from, sid, lifetime }: MessageOf<'Ask'>, world: World): Uint8Array {
-  return writeConsent(state.consentKey, { role: 'callee', from, sid }, { lifetime, allowUnencrypted: true }, world);
 }
 
 // ── Both: the grant ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -268,6 +206,7 @@ function installAsCallee(state: AgentState, grant: MessageOf<'Grant'>, bytes: nu
   const { ask, nonceB } = asked;
   if (!equal(nonceB, grant.nonceB)) throw refused('a nonce that is not ours');
   if (grant.peer !== ask.from) throw refused('another caller than approved');
+  if (ask.leaf !== undefined && !equal(ask.leaf, grant.peerLeaf)) throw refused('another certificate than approved');
   if (grant.lifetime !== ask.lifetime || !sameSuite(grant.suite, ask.suite) || grant.keyMode !== ask.keyMode) {
     throw refused('other terms than approved');
   }
@@ -297,9 +236,3 @@ function ignored(state: AgentState, grant: MessageOf<'Grant'>): void {
   const installed = state.sessions.get(sid)?.epoch === grant.epoch;
   log(state, installed ? 'debug' : 'warn', 'grant.ignored', { sid, peer: grant.peer, installed });
 }
-
-const detached = (ask: MessageOf<'Ask'>): MessageOf<'Ask'> => ({
-  ...ask,
-  sid: ask.sid.slice(),
-  nonceA: ask.nonceA.slice(),
-});

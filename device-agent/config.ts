@@ -6,6 +6,8 @@ import { BROKER_URL, BROKER_URL_FORM } from '../platform/broker-url.ts';
 import { faultOf, offersOf, proposalOf } from '../protocol/proposal.ts';
 import { CIPHER_ORDER, HASH_ORDER } from '../protocol/selection.ts';
 import { CIPHERS } from '../protocol/suites.ts';
+import { DAYS } from '../protocol/time-window.ts';
+import { HOURS } from './approval-policy.ts';
 
 const file = z.string().min(1);
 const device = z.string().min(1).max(64);
@@ -54,83 +56,126 @@ const proposal = z
     }
   });
 
-export const agentConfig = z.strictObject({
-  /** First segment of every topic. */
-  root: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,32}$/, 'letters, digits, - and _ only')
-    .default('km1'),
-  broker: z.strictObject({
-    /** `mqtt://host:port` or `mqtts://host:port`; `ws://host:port/path` or `wss://…` over WebSocket. */
-    url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
-    /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
-    anchorsFile: file.optional(),
-    /** `outside`: not a Kagimori broker; it knows this device by a password or a client certificate. */
-    kind: z.enum(['kagimori', 'outside']).default('kagimori'),
-    /** One line: this device's password at an outside broker; its user name is its id as topics spell it. */
-    passwordFile: file.optional(),
-    /** Chain, leaf first, and key that are shown to a broker which asks for a client certificate; PEM. */
-    certificateFile: file.optional(),
-    keyFile: file.optional(),
-  }),
-  /** Manager name: what must stand in the manager's certificate. */
-  manager: z.string().min(1).max(128),
-  /** What survives this process, and the control socket; made with mode 0700. */
-  stateDirectory: file,
-  /** This device's chain, leaf first, and its key; PEM. The subject's common name is the device's id. */
-  certificateFile: file,
-  keyFile: file,
-  /** Under these the manager's certificate must stand; PEM. */
-  trustAnchorFiles: z.array(file).min(1).max(64),
-  /** The verifier's certificate, for verdicts on the manager. */
-  verifierCertificateFile: file.optional(),
-  /**
-   * Verdict of the verifier on the manager: `none`, `cached` (any that is young enough), `fresh` (bound to this login:
-   * for devices without a trusted clock).
-   */
-  managerVerdict: z.enum(['none', 'cached', 'fresh']).default('none'),
-  /** URIs under which peers may reach this device, or `auto`: the relay and this machine's addresses, followed as they change. */
-  addresses: z.union([z.literal('auto'), z.array(z.string().min(1).max(255)).max(16)]).default('auto'),
-  /** The suites this device can run. */
-  proposals: z
-    .array(proposal)
-    .min(1)
-    .max(64)
-    .default([
-      { cipher: 'aes-gcm', keyBits: { min: 128 }, hash: 'sha-256', keyMode: 'seed', priority: 1 },
-      { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', keyMode: 'seed', priority: 2 },
-    ]),
-  /**
-   * Measure what each proposal costs this machine, in at most 100 ms of CPU at the first start and after a change of
-   * processor or Node, and register it; false: the manager goes by its table.
-   */
-  measureCosts: z.boolean().default(true),
-  /** Who may open sessions with this device; the first rule that matches decides. */
-  approval: z
-    .strictObject({
-      rules: z
-        .array(z.strictObject({ from: device, decision }))
-        .max(1000)
-        .default([]),
-      otherwise: decision.default('allow'),
-      askTimeoutSeconds: z.int().min(1).max(600).default(30),
-      busy: z.boolean().default(false),
-    })
-    .prefault({}),
-  /** Callers approved beforehand: their grant comes with the question. */
-  standing: z
-    .array(z.strictObject({ caller: device, lifetimeSeconds: z.int().min(1).max(86_400) }))
-    .max(64)
+const hours = {
+  /** `22:00-06:00` by this device's clock; the end does not belong to it. */
+  hours: z.string().regex(HOURS, 'two times of day, such as 22:00-06:00').optional(),
+  /** On which they begin. */
+  days: z.array(z.enum(DAYS)).min(1).max(7).optional(),
+};
+const pattern = (longest: number) => z.string().min(1).max(longest).optional();
+
+export const approvalConfig = z.strictObject({
+  /** Everything that a rule names must hold; `*` stands for any run of characters. */
+  rules: z
+    .array(
+      z.strictObject({
+        from: pattern(64),
+        class: pattern(64),
+        group: pattern(64),
+        /** At the caller. */
+        user: pattern(255),
+        /** What the caller says it calls for. */
+        purpose: pattern(64),
+        /** The name that was asked for: `user:anna` for a user at this device. */
+        callee: pattern(255),
+        ...hours,
+        decision,
+      }),
+    )
+    .max(1000)
     .default([]),
-  channel: z
+  otherwise: decision.default('allow'),
+  askTimeoutSeconds: z.int().min(1).max(600).default(30),
+  busy: z.boolean().default(false),
+  /** When nobody is asked: what would be is refused with `busy`. */
+  doNotDisturb: z.array(z.strictObject(hours)).max(64).default([]),
+  /** A program that is asked as well; what it reads and answers: docs/approval.md. */
+  hook: z
     .strictObject({
-      /** Close the channel after so many seconds without a message; the manager opens it when this device is wanted. */
-      closeWhenIdleSeconds: z.number().min(0.1).max(86_400).optional(),
-      /** Authenticate and do not encrypt: registration only, no sessions. The manager must allow it. */
-      authenticateOnly: z.boolean().default(false),
+      command: z.string().regex(/^\//, 'an absolute path').max(4096),
+      args: z.array(z.string().max(4096)).max(64).default([]),
+      timeoutSeconds: z.number().min(0.1).max(600).default(10),
+      atOnce: z.int().min(1).max(16).default(2),
     })
-    .prefault({}),
-  maxSessions: z.int().min(1).max(4096).default(1024),
+    .optional(),
 });
+
+export const agentConfig = z
+  .strictObject({
+    /** First segment of every topic. */
+    root: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,32}$/, 'letters, digits, - and _ only')
+      .default('km1'),
+    broker: z.strictObject({
+      /** `mqtt://host:port` or `mqtts://host:port`; `ws://host:port/path` or `wss://…` over WebSocket. */
+      url: z.string().regex(BROKER_URL, BROKER_URL_FORM),
+      /** Anchors of the broker's TLS certificate; PEM. The system's when absent. */
+      anchorsFile: file.optional(),
+      /** `outside`: not a Kagimori broker; it knows this device by a password or a client certificate. */
+      kind: z.enum(['kagimori', 'outside']).default('kagimori'),
+      /** One line: this device's password at an outside broker; its user name is its id as topics spell it. */
+      passwordFile: file.optional(),
+      /** Chain, leaf first, and key that are shown to a broker which asks for a client certificate; PEM. */
+      certificateFile: file.optional(),
+      keyFile: file.optional(),
+    }),
+    /** Manager name: what must stand in the manager's certificate. */
+    manager: z.string().min(1).max(128),
+    /** What survives this process, and the control socket; made with mode 0700. */
+    stateDirectory: file,
+    /** This device's chain, leaf first, and its key; PEM. The subject's common name is the device's id. */
+    certificateFile: file,
+    keyFile: file,
+    /** Under these the manager's certificate must stand; PEM. */
+    trustAnchorFiles: z.array(file).min(1).max(64),
+    /** The verifier's certificate, for verdicts on the manager. */
+    verifierCertificateFile: file.optional(),
+    /**
+     * Verdict of the verifier on the manager: `none`, `cached` (any that is young enough), `fresh` (bound to this login:
+     * for devices without a trusted clock).
+     */
+    managerVerdict: z.enum(['none', 'cached', 'fresh']).default('none'),
+    /** URIs under which peers may reach this device, or `auto`: the relay and this machine's addresses, followed as they change. */
+    addresses: z.union([z.literal('auto'), z.array(z.string().min(1).max(255)).max(16)]).default('auto'),
+    /** The suites this device can run. */
+    proposals: z
+      .array(proposal)
+      .min(1)
+      .max(64)
+      .default([
+        { cipher: 'aes-gcm', keyBits: { min: 128 }, hash: 'sha-256', keyMode: 'seed', priority: 1 },
+        { cipher: 'chacha20-poly1305', keyBits: 256, hash: 'sha-256', keyMode: 'seed', priority: 2 },
+      ]),
+    /**
+     * Measure what each proposal costs this machine, in at most 100 ms of CPU at the first start and after a change of
+     * processor or Node, and register it; false: the manager goes by its table.
+     */
+    measureCosts: z.boolean().default(true),
+    /** `automatic`: at two thirds of its life the manager is asked for another certificate over the same key; `off`: nobody is. */
+    renewal: z.enum(['automatic', 'off']).default('automatic'),
+    /** Who may open sessions with this device; the first rule that matches decides. */
+    approval: approvalConfig.optional(),
+    /** The same in a file of its own, which is followed when it changes; instead of `approval`. */
+    approvalFile: file.optional(),
+    /** Callers approved beforehand: their grant comes with the question. */
+    standing: z
+      .array(z.strictObject({ caller: device, lifetimeSeconds: z.int().min(1).max(86_400) }))
+      .max(64)
+      .default([]),
+    channel: z
+      .strictObject({
+        /** Close the channel after so many seconds without a message; the manager opens it when this device is wanted. */
+        closeWhenIdleSeconds: z.number().min(0.1).max(86_400).optional(),
+        /** Authenticate and do not encrypt: registration only, no sessions. The manager must allow it. */
+        authenticateOnly: z.boolean().default(false),
+      })
+      .prefault({}),
+    maxSessions: z.int().min(1).max(4096).default(1024),
+  })
+  .refine(({ approval, approvalFile }) => approval === undefined || approvalFile === undefined, {
+    path: ['approvalFile'],
+    message: 'give approval or approvalFile, not both',
+  });
 
 export type AgentConfig = z.output<typeof agentConfig>;

@@ -12,8 +12,11 @@ import { deviceId } from '../protocol/topics.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import { MAX_MESSAGE_BYTES } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { approveAsk, refuseAsk, startCall } from './calling.ts';
+import { approvalControl } from './approval-control.ts';
+import { cancelCall, startCall } from './calling.ts';
+import { certificateReport } from './certificate-life.ts';
 import { closeChannel } from './channel.ts';
+import { type Args, asObject, numberOf, textOf } from './control-arguments.ts';
 import type { Cost } from './cost.ts';
 import { clockReport } from './device-time.ts';
 import type { News } from './effects.ts';
@@ -21,7 +24,6 @@ import { join } from './joining.ts';
 import type { MeasuredCosts } from './priced-proposals.ts';
 import { register, unregister } from './registration.ts';
 import { endSession, findSession, type SendFault, sayBye, sendData } from './sessions.ts';
-import { withdrawStanding } from './standing.ts';
 import type { AgentState, Session } from './state.ts';
 import type { LocalUser } from './user-states.ts';
 
@@ -39,9 +41,9 @@ export interface ControlParts {
   readonly linkReason: () => string | null;
   /** Null: no cost is measured. */
   readonly costs: MeasuredCosts | null;
+  /** Where the approval policy comes from, and what is wrong with a newer one. */
+  readonly policySource: () => JsonValue;
 }
-
-type Args = { readonly [key: string]: JsonValue };
 
 const SEND_FAULTS: Readonly<Record<SendFault, string>> = {
   'no-session': 'no such session: kagimori agent status lists them',
@@ -93,6 +95,7 @@ const DEFAULT_CALL_SECONDS = 60;
 export function controlOf(parts: ControlParts): Readonly<Record<string, ControlHandler>> {
   const { state, world, wish } = parts;
   return {
+    ...approvalControl(parts),
     status: async () => showStatus(parts),
     connect: async (args, _send, signal) => connect(parts, args, signal),
     send: async (args) => {
@@ -114,16 +117,6 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
     },
     listen: (_args, send, signal) => listen(parts, send, signal),
     close: async (args, _send, signal) => close(parts, asObject(args), signal),
-    approve: async (args) => decide(parts, asObject(args), true),
-    refuse: async (args) => decide(parts, asObject(args), false),
-    withdraw: async (args) => {
-      const caller = textOf(asObject(args).caller, 'caller');
-      if (!state.standing.has(caller as DeviceId))
-        throw new ControlError('not-found', `no standing approval for ${caller}`);
-      wish(() => withdrawStanding(state, caller as DeviceId, world()));
-      return { caller, withdrawn: true };
-    },
-    'user.wait': async (args, _send, signal) => userRegistered(parts, asObject(args), signal),
     register: async (_args, _send, signal) => {
       const done = waitFor(parts, signal, 30, (news) =>
         news.news === 'registered' ? { version: news.version } : null,
@@ -146,7 +139,7 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
 }
 
 async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal): Promise<JsonValue> {
-  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, waitSeconds, device, timeoutSeconds } =
+  const { callee, lifetimeSeconds, allowUnencrypted, messageBytes, purpose, waitSeconds, device, timeoutSeconds } =
     asObject(args);
   const wait = waitSeconds === undefined ? undefined : numberOf(waitSeconds, 'waitSeconds', 1, 86_400);
   const wished = {
@@ -154,6 +147,7 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
     lifetimeSeconds: lifetimeSeconds === undefined ? null : numberOf(lifetimeSeconds, 'lifetimeSeconds', 1, 86_400),
     allowUnencrypted: allowUnencrypted === true,
     messageBytes: messageBytes === undefined ? undefined : numberOf(messageBytes, 'messageBytes', 1, MAX_MESSAGE_BYTES),
+    purpose: purpose === undefined ? undefined : purposeOf(purpose),
     waitSeconds: wait,
     device: device === undefined ? undefined : knownDevice(textOf(device, 'device')),
     timeoutSeconds:
@@ -177,7 +171,17 @@ async function connect(parts: ControlParts, args: JsonValue, signal: AbortSignal
   wish(() => {
     call = startCall(state, wished, world());
   });
+  signal.addEventListener('abort', () => {
+    const key = call;
+    if (key !== null) wish(() => cancelCall(state, key, world()));
+  });
   return done;
+}
+
+function purposeOf(value: JsonValue): string {
+  const purpose = textOf(value, 'purpose');
+  if (encodeUtf8(purpose).length > 64) throw new ControlError('usage', 'purpose: at most 64 bytes');
+  return purpose;
 }
 
 function knownDevice(text: string): DeviceId {
@@ -214,33 +218,6 @@ async function close(parts: ControlParts, args: Args, signal: AbortSignal): Prom
   });
   return done;
 }
-
-function decide({ state, world, wish }: ControlParts, args: Args, yes: boolean): JsonValue {
-  const sid = textOf(args.sid, 'sid');
-  const asked = state.asked.get(sid);
-  if (asked === undefined || asked.nonceB !== null)
-    throw new ControlError('not-found', `nothing is asked under ${sid}`);
-  wish(() => (yes ? approveAsk(state, sid, world()) : refuseAsk(state, sid, 'refused-by-user', world())));
-  return { sid, approved: yes };
-}
-
-/** Until the manager has said yes or no to a user whose medium is in. */
-async function userRegistered(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {
-  const leaf = textOf(args.leaf, 'leaf');
-  const refusal = (user: string, reason: Reason, detail: string | null): ControlError =>
-    new ControlError(reason, `${user}: ${reason}: ${detail ?? REMEDIES[reason]}`);
-  const local = parts.state.users.here.get(leaf);
-  if (local?.step.name === 'here') return showUser(leaf, local);
-  if (local?.step.name === 'refused') throw refusal(local.user, local.step.reason, local.step.detail);
-  return waitFor(parts, signal, USER_SECONDS, (news) => {
-    if (!('leaf' in news) || news.leaf !== leaf) return null;
-    if (news.news === 'userRefused') throw refusal(news.user, news.reason, news.detail);
-    if (news.news === 'userGone') throw new ControlError('user-gone', `${news.user}: the medium was taken out`);
-    return showUser(leaf, parts.state.users.here.get(leaf)!);
-  });
-}
-
-const USER_SECONDS = 25;
 
 function listen(
   { listeners }: ControlParts,
@@ -308,6 +285,7 @@ function showStatus({ state, crypto, traffic, linkReason, costs, world, systemWo
           },
     denied: state.denied,
     clock: { time: new Date(world().wall * 1000).toISOString(), ...clockReport(state, systemWorld()) },
+    certificate: { ...certificateReport(state) },
     registration: {
       version: registration.acknowledged?.version ?? null,
       addresses: registration.wanted.addresses,
@@ -377,14 +355,22 @@ function showNews(news: News): JsonValue {
       const content = text === null ? { base64: Buffer.from(payload).toString('base64') } : { text };
       return { event: 'message', sid, from, bytes: payload.length, ...content };
     }
-    case 'asked':
-      return { event: 'ask', sid: news.sid, from: news.from, name: news.name, suite: suiteName(news.suite) };
+    case 'asked': {
+      const { sid, from, name, class: kind, groups, user, purpose } = news;
+      const about = { class: kind ?? null, groups: [...(groups ?? [])], user: user ?? null, purpose: purpose ?? null };
+      return { event: 'ask', sid, from, name, suite: suiteName(news.suite), ...about };
+    }
+    case 'askApproved':
+      return { event: 'ask.approved', sid: news.sid, from: news.from, by: news.by };
+    case 'askWithdrawn':
+      return { event: 'ask.withdrawn', sid: news.sid, from: news.from, reason: news.reason };
     case 'askRefused':
       return {
         event: 'ask.refused',
         sid: news.sid,
         from: news.from,
         reason: news.reason,
+        by: news.by,
         opening: showCost(news.cost),
       };
     case 'sessionOpened':
@@ -434,22 +420,6 @@ function textIfPrintable(payload: Uint8Array): string | null {
 }
 
 // ── What comes in ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-function asObject(args: JsonValue): Args {
-  return args !== null && typeof args === 'object' && !Array.isArray(args) ? (args as Args) : {};
-}
-
-function textOf(value: JsonValue | undefined, name: string): string {
-  if (typeof value !== 'string' || value.length === 0) throw new ControlError('usage', `${name} is missing`);
-  return value.normalize('NFC');
-}
-
-function numberOf(value: JsonValue, name: string, min: number, max: number): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-    throw new ControlError('usage', `${name}: a whole number from ${min} to ${max}`);
-  }
-  return value;
-}
 
 function payloadOf({ text, base64 }: Args): Uint8Array {
   if (typeof text === 'string') return encodeUtf8(text);

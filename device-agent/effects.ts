@@ -21,12 +21,20 @@ export type News =
       readonly from: DeviceId;
       readonly name: string;
       readonly suite: Suite;
+      readonly class?: string | undefined;
+      readonly groups?: readonly string[] | undefined;
+      readonly user?: string | undefined;
+      readonly purpose?: string | undefined;
     }
+  | { readonly news: 'askApproved'; readonly sid: string; readonly from: DeviceId; readonly by: AskDecider }
+  /** Nobody need answer any more. */
+  | { readonly news: 'askWithdrawn'; readonly sid: string; readonly from: DeviceId; readonly reason: Reason }
   | {
       readonly news: 'askRefused';
       readonly sid: string;
       readonly from: DeviceId;
       readonly reason: Reason;
+      readonly by: AskDecider;
       readonly cost: Cost;
     }
   | {
@@ -68,12 +76,19 @@ export type News =
   | { readonly news: 'sessionMoved'; readonly from: string; readonly to: string }
   | { readonly news: 'received'; readonly sid: string; readonly from: DeviceId; readonly payload: Uint8Array };
 
+/** Who decided on an Ask: `topic` is somebody behind the MQTT integration topic. */
+export type AskDecider = 'policy' | 'remembered' | 'person' | 'hook' | 'topic';
+
 export type ClosedBy = 'caller' | 'callee' | 'manager' | 'timeout';
 
 export type Effect =
   | { readonly type: 'publish'; readonly topic: Topic; readonly payload: Uint8Array; readonly qos: 0 | 1 }
   /** What must survive this process; null: forget it. Answered by `saved` or `saveFailed` with the same number. */
   | { readonly type: 'save'; readonly number: number; readonly content: Uint8Array | null }
+  /** What survives of approval; nobody waits for it. */
+  | { readonly type: 'keep'; readonly content: Uint8Array }
+  /** The chain, leaf first, takes the place of the present one. Answered by `certificateStored` or `certificateNotStored`. */
+  | { readonly type: 'storeCertificate'; readonly number: number; readonly chain: readonly Uint8Array[] }
   | {
       readonly type: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -4,6 +4,7 @@
 
 import { EMPTY } from '../protocol/bytes.ts';
 import { openChannel } from '../protocol/channel.ts';
+import { SigningFault } from '../protocol/crypto.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { decodeError } from '../protocol/edhoc/error-message.ts';
 import { nextSuite } from '../protocol/edhoc/initiator.ts';
@@ -21,6 +22,7 @@ import { Busy, channelMessages } from '../protocol/messages.ts';
 import { MAX_AGE_SECONDS, nextSecret, readResumed, requestResumption } from '../protocol/resumption.ts';
 import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { renewalEnded, requestOfRenewal, takeIssued } from './certificate-life.ts';
 import { channelKeysOf, channelOpened, dropChannel } from './channel.ts';
 import { noCost } from './cost.ts';
 import { demandedVerdict, isSecretOfUse } from './device-time.ts';
@@ -138,6 +140,7 @@ export function receiveMessage2(state: AgentState, body: Uint8Array, world: Worl
   const request = {
     instance: state.instance,
     messages: registration === null ? undefined : channelMessages.encodeAll([registration]),
+    certificateRequest: requestOfRenewal(state, world),
   };
   const { message3, state: requested } = requestLogin(
     world.crypto,
@@ -156,6 +159,8 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   if (joining?.step.name !== 'awaitingMessage4') return;
   const { login, manager } = joining.step;
   const { answer, keys } = readLoginAnswer(world.crypto, login, body);
+  const isRenewed = takeIssued(state, answer, world);
+  if (keys === null && isRenewed) return awaitCertificate(state);
   if (keys === null) {
     const reason = answer.reason ?? answer.refusal ?? 'forbidden';
     denied(state, reason);
@@ -171,6 +176,13 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   state.awaitedSave = saveMemory(state);
 }
 
+/** The next login shows what was issued, once it is stored. */
+function awaitCertificate(state: AgentState): void {
+  state.joining = null;
+  cancel(state.deadlines, 'exchange');
+  cancel(state.deadlines, 'repeat');
+}
+
 function denied(state: AgentState, reason: string): void {
   state.denied = reason;
   tell(state, { news: 'loginDenied', reason });
@@ -182,8 +194,9 @@ function remedyFor(reason: string): string {
     case 'revoked':
       return 'this certificate was revoked: ask the operator for a new one';
     case 'expired':
+      return 'this certificate ran out: enrol anew (kagimori agent enrol), or the operator allows enrolment.renewExpiredDays';
     case 'not-yet-valid':
-      return 'check the clock, then the validity of the certificate';
+      return "check the verifier's clock, then the validity of the certificate";
     case 'unknown-issuer':
       return 'the CA of this certificate is not one that the verifier trusts';
     case 'name-taken':
@@ -211,6 +224,7 @@ export function keepSecret(
   world: World,
 ): void {
   state.managerLeaf = { chain: manager.chain, hash: manager.hash };
+  state.leafHash = state.life.current.hash;
   state.secret = {
     generation: 0,
     secret,
@@ -277,6 +291,8 @@ export function savedJoining(state: AgentState, world: World): readonly Uint8Arr
 export function receiveError(state: AgentState, body: Uint8Array, world: World): void {
   const { joining } = state;
   if (joining === null) return;
+  // why a resumption is refused a full login hears, and from the manager itself
+  if (joining.step.name === 'awaitingResumed') return startFullLogin(state, [], world);
   const error = decodeError(body);
   if (error.kind === 'wrongSuite' && joining.step.name === 'awaitingMessage2') {
     return startFullLogin(state, joining.step.offered, world, error.suites);
@@ -346,6 +362,7 @@ export function exchangeTimedOut(state: AgentState, world: World): void {
 
 export function abandon(state: AgentState, why: string, world: World): void {
   log(state, 'warn', 'login.failed', { why, attempt: state.failures + 1 });
+  renewalEnded(state, why, world);
   state.joining = null;
   retryLater(state, world);
 }
@@ -371,6 +388,11 @@ const ENDS_EXCHANGE: ReadonlySet<ErrorCode> = new Set(['badCertificate', 'badVer
 
 /** A fault in an exchange of ours: garbage is ignored, a manager that is not what it should be ends the exchange. */
 export function exchangeFault(state: AgentState, error: unknown, world: World): void {
+  if (error instanceof SigningFault) {
+    log(state, 'error', 'key-store.failed', { why: error.what, remedy: error.remedy });
+    denied(state, error.message);
+    return abandon(state, error.what, world);
+  }
   if (!(error instanceof ProtocolError)) throw error;
   log(state, 'warn', 'login.fault', { code: error.code, detail: error.message });
   if (ENDS_EXCHANGE.has(error.code)) {

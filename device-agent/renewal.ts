@@ -11,7 +11,8 @@ import { sessionContext } from '../protocol/session-key.ts';
 import { CIPHERS, sameSuite } from '../protocol/suites.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { decideAsk } from './approval.ts';
+import { callerIn, shownHere } from './answering.ts';
+import { ruleFor } from './approval.ts';
 import { forgetAsk } from './asks.ts';
 import { readConsent } from './consent.ts';
 import { noCost } from './cost.ts';
@@ -125,8 +126,8 @@ function callOf(state: AgentState, { role, call, name }: MessageOf<'Renew'>): Ca
 /** What the policy refuses today ends; what it, or a standing approval, would allow unasked goes on; else the consent counts. */
 function refusalAsCallee(state: AgentState, renew: MessageOf<'Renew'>, world: World): Reason | null {
   const { sid, peer, lifetime, consent } = renew;
-  const verdict = decideAsk(state.settings.approval, peer);
-  if (verdict.decision === 'refuse') return verdict.reason;
+  const verdict = ruleFor(state.settings.approval, callerIn({ ...renew, from: peer }), shownHere(state, world));
+  if (verdict.decision === 'refuse') return 'refused-by-policy';
   if (verdict.decision === 'allow' || lifetime <= (state.standing.get(peer)?.lifetimeSeconds ?? 0)) return null;
   const subject = { role: 'callee', from: peer, sid } as const;
   const given = consent === undefined ? null : readConsent(state.consentKey, subject, consent, world);

@@ -3,15 +3,17 @@
  */
 import { join } from 'node:path';
 import { readCertificateFile, readPinnedKeys } from '../platform/certificate-file.ts';
-import { certificateReader } from '../platform/certificates.ts';
-import type { ControlHandler } from '../platform/control-socket.ts';
+import { issueRequest } from '../platform/certificate-request-issuing.ts';
+import { certificateReader, writePem } from '../platform/certificates.ts';
+import type { ControlHandler, JsonValue } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
+import { type FileWatch, watchFiles } from '../platform/file-watch.ts';
 import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
 import { followPinnedKeys } from '../platform/pinned-keys.ts';
 import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
-import { equal } from '../protocol/bytes.ts';
+import { encodeUtf8, equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
 import { type Crypto, publicKeyOperations, type SigningKey } from '../protocol/crypto.ts';
@@ -22,11 +24,22 @@ import { suitesFor } from '../protocol/login.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import { proposalOf } from '../protocol/proposal.ts';
 import { CHANNEL_SUITES } from '../protocol/suites.ts';
+import { localClock } from '../protocol/time-window.ts';
 import { deviceId, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
+import type { ApprovalPolicy } from './approval.ts';
+import {
+  APPROVALS_FILE,
+  type ApprovalMemory,
+  decodeApprovals,
+  MAX_APPROVALS_BYTES,
+  NO_APPROVALS,
+} from './approval-memory.ts';
+import { approvalPolicyOf } from './approval-policy.ts';
+import { type Asker, askAll } from './askers.ts';
 import { closeChannel } from './channel.ts';
-import type { AgentConfig } from './config.ts';
+import { type AgentConfig, approvalConfig } from './config.ts';
 import { controlOf } from './control.ts';
 import { deviceWorld } from './device-time.ts';
 import type { Effect, News } from './effects.ts';
@@ -59,6 +72,19 @@ export interface AgentParts {
   readonly signAsUser?: (leaf: Uint8Array, toSign: Uint8Array) => Promise<Uint8Array | null>;
   /** What suites cost this machine; absent: no cost is registered. */
   readonly measureCosts?: MeasureCosts;
+  /** Absent: what stands in the configuration. */
+  readonly approval?: PolicySource;
+  /** Who is asked beside the person at the command line. @param policy  the one in force */
+  readonly askers?: (policy: () => ApprovalPolicy) => readonly Asker[];
+}
+
+/** Where the approval policy comes from. */
+export interface PolicySource {
+  readonly policy: ApprovalPolicy;
+  /** For people: which file, since when, what is wrong with a newer one. */
+  shown(): JsonValue;
+  /** From now on changes go to the agent. */
+  follow(take: (policy: ApprovalPolicy) => void): void;
 }
 
 export interface AgentService {
@@ -99,7 +125,11 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       `${config.certificateFile}: no device's certificate: ${fault.detail}: issue one with \`kagimori ca issue\``,
     );
   }
-  const settings = settingsOf(config, crypto);
+  const renewal = { writeRequest: () => issueRequest(keyStore, { name: id }) };
+  const settings = {
+    ...settingsOf(config, crypto, parts.approval?.policy),
+    ...(config.renewal === 'automatic' ? { renewal } : {}),
+  };
   const { proposals, measured } = priced(config.proposals.map(proposalOf), config, parts);
   const network = watchNetwork({ everyMs: NETWORK_POLL_MS }, ({ addresses }) => {
     if (config.addresses === 'auto')
@@ -109,6 +139,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   const world = () => deviceWorld(state, systemWorld());
   const wanted = { addresses: reachableAt(config, network.addresses()), proposals };
   const memoryFile = join(config.stateDirectory, 'channel.cbor');
+  const approvalsFile = join(config.stateDirectory, APPROVALS_FILE);
   const state = createAgent(
     settings,
     {
@@ -124,8 +155,12 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     wanted,
     readMemory(memoryFile, log),
     systemWorld(),
+    readApprovals(approvalsFile, settings, log),
   );
   const listeners = new Set<(news: News) => void>();
+  parts.approval?.follow((policy) => {
+    settings.approval = policy;
+  });
 
   const accounted = (step: () => readonly Effect[]): readonly Effect[] => {
     const cpuBefore = clock.cpuMicros();
@@ -159,6 +194,10 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
           return;
         case 'rest':
           return transport.rest(effect.forMs);
+        case 'keep':
+          return keepApprovals(approvalsFile, effect.content, log);
+        case 'storeCertificate':
+          return feed(storeCertificate(config.certificateFile, effect.chain, effect.number));
         case 'save':
           return feed(saveMemory(memoryFile, effect.content, effect.number));
         case 'signAsUser': {
@@ -175,6 +214,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     nextDeadline: () => nextDeadline(state.deadlines),
     time: { type: 'time' },
   });
+  const askers = parts.askers?.(() => settings.approval) ?? [];
+  listeners.add(askAll(askers, { state, world, wish: (act) => void loop.run(() => wish(act)) }));
   const { topics } = settings;
   const links = linkLog(log, () => clock.now());
   let linkReason: string | null = 'not there yet';
@@ -205,6 +246,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
     },
   });
+  const certificate = followCertificate(config.certificateFile, log, (event) => loop.feed(event));
   const { verifierCertificateFile } = config;
   const pinned =
     verifierCertificateFile === undefined
@@ -224,11 +266,13 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       traffic: transport.traffic,
       linkReason: () => linkReason,
       costs: measured,
+      policySource: () => parts.approval?.shown() ?? { file: null },
     }),
     userInserted: (user) => loop.feed({ type: 'userInserted', ...user }),
     userRemoved: (leaf) => loop.feed({ type: 'userRemoved', leaf }),
     async close() {
       network.stop();
+      certificate.close();
       pinned?.close();
       loop.run(() =>
         wish(() => {
@@ -243,7 +287,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
   };
 }
 
-function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
+function settingsOf(config: AgentConfig, crypto: Crypto, approval?: ApprovalPolicy): AgentSettings {
   const { verifierCertificateFile: pinned } = config;
   if (config.managerVerdict !== 'none' && pinned === undefined) {
     throw new AgentError('managerVerdict: verifierCertificateFile must be given with it');
@@ -259,7 +303,8 @@ function settingsOf(config: AgentConfig, crypto: Crypto): AgentSettings {
     authenticateOnly: config.channel.authenticateOnly,
     closeWhenIdle:
       config.channel.closeWhenIdleSeconds === undefined ? null : seconds(config.channel.closeWhenIdleSeconds),
-    approval: config.approval,
+    approval: approval ?? approvalPolicyOf(config.approval ?? approvalConfig.parse({})),
+    localTime: localClock(new Intl.DateTimeFormat().resolvedOptions().timeZone),
     standing: config.standing.map(({ caller, lifetimeSeconds }) => {
       const known = deviceId(caller);
       if (known === null) throw new AgentError(`standing: ${caller} is no device id`);
@@ -304,6 +349,57 @@ function readMemory(path: string, log: Log): AgentMemory {
     log.warn('state.unusable', { path, reason: error.message, remedy: 'none needed: a full login makes a new one' });
     return NO_MEMORY;
   }
+}
+
+/** Of a file that cannot be read nobody knows what was taken back: all that stands by the configuration counts as that. */
+function readApprovals(path: string, { standing }: AgentSettings, log: Log): ApprovalMemory {
+  try {
+    return decodeApprovals(readPrivate(path, MAX_APPROVALS_BYTES));
+  } catch (error) {
+    if (error instanceof FileFault && error.fault === 'missing') return NO_APPROVALS;
+    if (!(error instanceof FileFault) && !(error instanceof ProtocolError)) throw error;
+    const remedy = 'everybody is asked about; give standing approvals again: kagimori approval standing add';
+    log.error('approvals.unusable', { path, reason: error.message, remedy });
+    return { ...NO_APPROVALS, withdrawn: standing.map(({ caller }) => caller) };
+  }
+}
+
+function keepApprovals(path: string, content: Uint8Array, log: Log): void {
+  try {
+    writeAtomically(path, content, 0o600);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error('approvals.not-kept', {
+      path,
+      reason,
+      remedy: 'it counts until this process ends: make room, say it again',
+    });
+  }
+}
+
+/** Whoever reads the file finds the one before or this one. */
+function storeCertificate(path: string, chain: readonly Uint8Array[], number: number): AgentEvent {
+  try {
+    writeAtomically(path, encodeUtf8(writePem('CERTIFICATE', ...chain)), 0o644);
+    return { type: 'certificateStored', number };
+  } catch (error) {
+    return { type: 'certificateNotStored', number, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** An operator may renew by hand. */
+function followCertificate(path: string, log: Log, feed: (event: AgentEvent) => void): FileWatch {
+  return watchFiles([path], () => {
+    try {
+      feed({ type: 'certificateReplaced', chain: readCertificateFile(path).map(({ der }) => der) });
+    } catch (error) {
+      if (!(error instanceof FileFault)) throw error;
+      log.warn('certificate.refused', {
+        reason: error.message,
+        remedy: 'the one before stays in force: mend the file',
+      });
+    }
+  });
 }
 
 function saveMemory(path: string, content: Uint8Array | null, number: number): AgentEvent {

@@ -6,8 +6,11 @@ import { NONCE_BYTES } from '../protocol/message-values.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { keepApprovals } from './approval-keeping.ts';
+import { type ApprovalMemory, MAX_STANDING } from './approval-memory.ts';
+import { forgetAsk } from './asks.ts';
 import { ride, sendOnChannel } from './outbox.ts';
-import type { AgentState, StandingApproval } from './state.ts';
+import type { AgentSettings, AgentState, StandingApproval } from './state.ts';
 
 const NONCES_OUT = 4;
 
@@ -57,11 +60,46 @@ export function useStandingNonce(
   return true;
 }
 
-/** Takes a standing approval back, here at once. @returns false when there is none */
+/** Those of the configuration that nobody has taken back, and those that were given at run time. */
+export function standingAtStart(
+  { standing }: AgentSettings,
+  { standing: given, withdrawn }: ApprovalMemory,
+): Map<DeviceId, StandingApproval> {
+  const configured = standing.filter(({ caller }) => !withdrawn.includes(caller));
+  return new Map([...configured, ...given].map((entry) => [entry.caller, { ...entry, nonces: new Set<string>() }]));
+}
+
+/** In the place of what stood for this caller. @returns false when there are too many */
+export function giveStanding(state: AgentState, caller: DeviceId, lifetimeSeconds: number, world: World): boolean {
+  const { standing, approvals } = state;
+  if (!standing.has(caller) && standing.size >= MAX_STANDING) return false;
+  dropStanding(state, caller, world); // nonces that were given out for other terms count no more
+  approvals.withdrawn.delete(caller);
+  approvals.given.set(caller, lifetimeSeconds);
+  keepApprovals(state, world);
+  const given: StandingApproval = { lifetimeSeconds, nonces: new Set() };
+  standing.set(caller, given);
+  // without a channel the next one carries all that stand
+  if (state.channel !== null && !state.channel.channel.authenticateOnly)
+    sendOnChannel(state, [approve(caller, given, drawNonces(given, world), world)], null, world);
+  return true;
+}
+
+/** Takes a standing approval back, here at once and for good. @returns false when there is none */
 export function withdrawStanding(state: AgentState, caller: DeviceId, world: World): boolean {
+  const { approvals, settings } = state;
+  if (!dropStanding(state, caller, world)) return false;
+  approvals.given.delete(caller);
+  if (settings.standing.some((one) => one.caller === caller)) approvals.withdrawn.add(caller);
+  keepApprovals(state, world);
+  return true;
+}
+
+function dropStanding(state: AgentState, caller: DeviceId, world: World): boolean {
   if (!state.standing.delete(caller)) return false;
   const others = state.riding.filter((message) => message.kind !== 'Approve' || message.caller !== caller);
   state.riding.splice(0, state.riding.length, ...others);
+  for (const [sid, asked] of state.asked) if (asked.stands && asked.ask.from === caller) forgetAsk(state, sid);
   // without a channel nothing has to be said: the next one carries only what stands
   sendOnChannel(state, [{ kind: 'Withdraw', requestId: world.crypto.random(NONCE_BYTES), caller }], null, world);
   return true;

@@ -13,9 +13,12 @@ import type { RecordContext } from '../protocol/record.ts';
 import type { Registration } from '../protocol/registration.ts';
 import type { ResumptionSecret } from '../protocol/resumption.ts';
 import type { KeyMode, Suite } from '../protocol/suites.ts';
+import type { LocalClock } from '../protocol/time-window.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, LinkId, Millis } from '../protocol/units.ts';
 import type { ApprovalPolicy } from './approval.ts';
+import type { ApprovalState } from './approval-memory.ts';
+import type { CertificateLife } from './certificate-life.ts';
 import type { Cost } from './cost.ts';
 import type { DeviceTime } from './device-time.ts';
 import type { Effect } from './effects.ts';
@@ -38,10 +41,18 @@ export interface AgentSettings {
   readonly authenticateOnly: boolean;
   /** null: the channel stays open; otherwise it is closed after so long without a message. */
   readonly closeWhenIdle: Millis | null;
-  readonly approval: ApprovalPolicy;
-  /** Callers approved beforehand, with the longest lifetime. */
+  /** Follows its file. */
+  approval: ApprovalPolicy;
+  /** What clocks show where this device is; absent: UTC. */
+  readonly localTime?: LocalClock;
+  /** Callers approved beforehand by the configuration, with the longest lifetime. */
   readonly standing: readonly { readonly caller: DeviceId; readonly lifetimeSeconds: number }[];
   readonly maxSessions: number;
+  /** Absent: the certificate is somebody else's business. */
+  readonly renewal?: {
+    /** @returns PKCS#10, DER, for this device's name over the key of its certificate */
+    readonly writeRequest: () => Uint8Array;
+  };
 }
 
 /** How one channel came about, for `status`. */
@@ -58,6 +69,7 @@ export interface Call {
   readonly lifetimeSeconds: number | null;
   readonly allowUnencrypted: boolean;
   readonly messageBytes: number | undefined;
+  readonly purpose?: string | undefined;
   /** Until then the manager may wait for a user who is nowhere. */
   readonly waitUntil?: Millis | undefined;
   /** Of a user with several devices: this one. */
@@ -72,6 +84,8 @@ export interface Call {
 export interface Asked {
   readonly ask: MessageOf<'Ask'>;
   readonly cost: Cost;
+  /** By a standing approval, which may be taken back. */
+  readonly stands?: boolean;
   /** null: a person is still being asked. */
   nonceB: Uint8Array | null;
   /** Records of the caller that came before the grant. */
@@ -164,6 +178,7 @@ export interface AgentState {
   /** SHA-256 of the leaf that the manager has, which stands in transcripts. */
   leafHash: Uint8Array;
   readonly time: DeviceTime;
+  readonly life: CertificateLife;
   readonly instance: Uint8Array;
   /** Never leaves this device. */
   readonly consentKey: Uint8Array;
@@ -195,7 +210,8 @@ export interface AgentState {
   readonly over: Set<string>;
   /** By sid, in hex. */
   readonly renewals: Map<string, PendingRenewal>;
-  /** By caller. */
+  readonly approvals: ApprovalState;
+  /** Those that count, of the configuration and given at run time; by caller. */
   readonly standing: Map<DeviceId, StandingApproval>;
   readonly users: UsersState;
   readonly openings: Opening[];

@@ -83,7 +83,7 @@ function refuseGone(state: AgentState, sid: string, world: World): void {
   if (asked === undefined || asked.nonceB !== null) return; // the manager hears of the user, and ends what it approved
   sendOnChannel(state, [{ kind: 'Answer', sid: asked.ask.sid, reason: 'user-gone' }], asked.cost, world);
   const { from } = asked.ask;
-  tell(state, { news: 'askRefused', sid, from, reason: 'user-gone', cost: asked.cost });
+  tell(state, { news: 'askRefused', sid, from, reason: 'user-gone', by: 'policy', cost: asked.cost });
 }
 
 // ── The registration ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
  * to an agent in production, without sockets and files.
  */
 import { type AgentEvent, createAgent, stepAgent } from '../device-agent/agent.ts';
+import { decodeApprovals, NO_APPROVALS } from '../device-agent/approval-memory.ts';
 import { type CallWish, startCall } from '../device-agent/calling.ts';
 import { deviceWorld } from '../device-agent/device-time.ts';
 import type { Effect, News } from '../device-agent/effects.ts';
@@ -73,6 +74,7 @@ export interface DeviceParty {
 
 /** What an elliptic signature takes in another process of a small device. */
 const SIGNING_MICROS = 4 * MICROS_PER_MS;
+const FULL = 'the disk is full';
 const DEFAULT_CALL = { lifetimeSeconds: null, allowUnencrypted: false, timeoutSeconds: 60 };
 
 export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyContext): DeviceParty {
@@ -85,6 +87,8 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
   let process = 0;
   let running = false;
   let memory: Uint8Array | null = null;
+  let chain = parts.identity.chain;
+  let approvals: Uint8Array | null = null;
   let state: AgentState;
 
   const systemWorld = (): World => ({
@@ -129,6 +133,12 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
         case 'save':
           save(effect.content, effect.number);
           break;
+        case 'keep': // written before the turn is over, or not at all
+          if (parts.disk.state === 'good') approvals = effect.content;
+          break;
+        case 'storeCertificate':
+          storeCertificate(effect.chain, effect.number);
+          break;
         case 'rest':
           context.rest(id, effect.forMs);
           break;
@@ -149,7 +159,19 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
       () => {
         memory = content;
       },
-      (kept) => feed(kept ? { type: 'saved', number } : { type: 'saveFailed', number, reason: 'the disk is full' }),
+      (kept) => feed(kept ? { type: 'saved', number } : { type: 'saveFailed', number, reason: FULL }),
+      () => running && process === writer,
+    );
+  };
+
+  const storeCertificate = (issued: readonly Uint8Array[], number: number): void => {
+    const writer = process;
+    parts.disk.write(
+      () => {
+        chain = issued;
+      },
+      (kept) =>
+        feed(kept ? { type: 'certificateStored', number } : { type: 'certificateNotStored', number, reason: FULL }),
       () => running && process === writer,
     );
   };
@@ -174,10 +196,11 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
   const create = (): AgentState =>
     createAgent(
       parts.settings,
-      { identity: parts.identity, id, leafHash: crypto.hash('sha-256', parts.leaf) },
+      { identity: { ...parts.identity, chain }, id, leafHash: crypto.hash('sha-256', chain[0]!) },
       parts.wanted,
       memory === null ? NO_MEMORY : decodeMemory(memory.slice()),
       systemWorld(),
+      approvals === null ? NO_APPROVALS : decodeApprovals(approvals.slice()),
     );
 
   const self: DeviceParty = {

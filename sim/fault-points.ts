@@ -2,7 +2,7 @@
  * One session from its call to its end, with a restart of the callee in the middle, and faults at chosen messages: for the
  * search through all of them, one by one and in pairs.
  */
-import { approveAsk } from '../device-agent/calling.ts';
+import { approveAsk } from '../device-agent/answering.ts';
 import { endSession, sendData } from '../device-agent/sessions.ts';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import { type Action, FORWARD } from './adversary.ts';

@@ -2,7 +2,7 @@
  * A random schedule: what programs and people on a few devices do, and what happens to network, processes and disks
  * meanwhile, all drawn from one seed; then rest. For the search of orders of events in which a law breaks.
  */
-import { approveAsk, refuseAsk } from '../device-agent/calling.ts';
+import { approveAsk, refuseAsk } from '../device-agent/answering.ts';
 import { endSession, sayBye, sendData } from '../device-agent/sessions.ts';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Proposal } from '../protocol/messages.ts';

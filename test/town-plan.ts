@@ -34,6 +34,8 @@ export interface TownDevice {
   readonly logs: string[];
   /** What is on its disk. */
   memory: Uint8Array | null;
+  /** What of approval is on its disk. */
+  approvals: Uint8Array | null;
   /** Public-key operations so far, by kind. */
   readonly counter: Readonly<PublicKeyCounter>;
   /** Public-key operations so far. */
@@ -42,6 +44,8 @@ export interface TownDevice {
   diskFrozen: boolean;
   /** By how much its system's clock is ahead. */
   skewSeconds: number;
+  /** Its certificate file, leaf first. */
+  chain: readonly Uint8Array[];
   /** As the device sees it. */
   world(): World;
   call(callee: string, wish?: Partial<CallWish>): string;
@@ -66,6 +70,8 @@ export interface DeviceWishes {
   readonly holder?: Holder;
   readonly start?: boolean;
   readonly skewSeconds?: number;
+  /** It renews its certificate by itself. */
+  readonly renews?: boolean;
   /** What it shows in place of its own chain. */
   readonly chain?: readonly Uint8Array[];
   readonly cipherSuites?: readonly number[];

@@ -13,6 +13,7 @@ import {
   subscribing,
 } from '../broker/policy.ts';
 import { createAgent, stepAgent } from '../device-agent/agent.ts';
+import { decodeApprovals, NO_APPROVALS } from '../device-agent/approval-memory.ts';
 import { startCall } from '../device-agent/calling.ts';
 import { deviceWorld } from '../device-agent/device-time.ts';
 import type { Effect as AgentEffect } from '../device-agent/effects.ts';
@@ -25,6 +26,7 @@ import { type ManagerEvent, stepManager } from '../manager/manager.ts';
 import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState } from '../manager/state.ts';
 import { readRequest } from '../platform/certificate-request.ts';
+import { issueRequest } from '../platform/certificate-request-issuing.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
@@ -269,19 +271,26 @@ export function town(wishes: TownWishes = {}): Town {
       approval: { rules: [], otherwise: 'allow', askTimeoutSeconds: 30, busy: false },
       standing: [],
       maxSessions: 100,
+      ...(wish.renews === true
+        ? { renewal: { writeRequest: () => issueRequest({ ...signer, publicSpki: holder.key.publicSpki }, { name }) } }
+        : {}),
       ...wish.settings,
     };
     const wanted = { addresses: [`udp://192.0.2.1:5${devices.length}`], proposals: wish.proposals ?? [GCM] };
     const id = name as DeviceId;
     const systemWorld = () => ({ ...worldOf(crypto), wall: EpochSeconds(clock.wall() + device.skewSeconds) });
     const deviceNow = () => deviceWorld(device.state, systemWorld());
+    // what is shown may begin with another leaf than that of the holder
+    const leafHashOf = (chain: readonly Uint8Array[]): Uint8Array =>
+      crypto.hash('sha-256', chain === identity.chain ? holder.certificate.der : chain[0]!);
     const create = (): AgentState =>
       createAgent(
         agentSettings,
-        { identity, id, leafHash: crypto.hash('sha-256', holder.certificate.der) },
+        { identity: { ...identity, chain: device.chain }, id, leafHash: leafHashOf(device.chain) },
         wanted,
         device.memory === null ? NO_MEMORY : decodeMemory(device.memory),
         systemWorld(),
+        device.approvals === null ? NO_APPROVALS : decodeApprovals(device.approvals.slice()),
       );
     const perform = (effects: readonly AgentEffect[]): void => {
       for (const effect of effects) {
@@ -294,6 +303,14 @@ export function town(wishes: TownWishes = {}): Town {
         }
         if (effect.type === 'log' && effect.event === 'bug') throw new Error(`${name}: ${effect.fields.detail}`);
         if (effect.type === 'log') device.logs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
+        if (effect.type === 'keep' && !device.diskFrozen) device.approvals = effect.content.slice();
+        if (effect.type === 'storeCertificate' && !device.diskFrozen) {
+          const asked = device.state;
+          device.chain = effect.chain;
+          pending.push(
+            () => device.state === asked && device.feed({ type: 'certificateStored', number: effect.number }),
+          );
+        }
         if (effect.type === 'save' && !device.diskFrozen) {
           const asked = device.state;
           device.memory = effect.content?.slice() ?? null;
@@ -326,8 +343,10 @@ export function town(wishes: TownWishes = {}): Town {
       news: [],
       logs: [],
       memory: null,
+      approvals: null,
       diskFrozen: false,
       skewSeconds: wish.skewSeconds ?? 0,
+      chain: identity.chain,
       counter,
       world: deviceNow,
       operations: () => publicKeyOperations(counter),

@@ -105,6 +105,8 @@ export function fleetMember(
           return feed({ type: 'saved', number: effect.number });
         case 'log':
         case 'signAsUser':
+        case 'storeCertificate':
+        case 'keep':
           return;
         default:
           effect satisfies never;

@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { approveAsk, refuseAsk } from '../../device-agent/answering.ts';
 import { type ApprovalPolicy, decideAsk } from '../../device-agent/approval.ts';
-import { approveAsk, refuseAsk } from '../../device-agent/calling.ts';
 import type { DeviceId } from '../../protocol/units.ts';
 import { assertTalks, connect, couple, GCM_128, managerSays, refusal } from '../couple.ts';
 import { proposal, suiteOf } from '../town.ts';
@@ -32,7 +32,8 @@ test('[P14] [patent 2118] the first rule for the caller decides, then what holds
     { from: '*', decision: 'allow' },
   ] as const;
   const spell = (from: string, more: Partial<ApprovalPolicy>) => {
-    const { decision, ...rest } = decideAsk(policy(more), from as DeviceId);
+    const caller = { from: from as DeviceId, class: null, groups: [], user: null, purpose: null, callee: 'tv' };
+    const { decision, ground, ...rest } = decideAsk(policy(more), caller, null, 'normal', null);
     return [decision, ...Object.values(rest)].join(' ');
   };
   assert.equal(spell('router', { rules }), 'refuse refused-by-policy');

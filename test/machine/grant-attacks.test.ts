@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approveAsk, sendCalls } from '../../device-agent/calling.ts';
+import { approveAsk } from '../../device-agent/answering.ts';
+import { sendCalls } from '../../device-agent/calling.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import type { MessageOf } from '../../protocol/messages.ts';
 import type { DeviceId } from '../../protocol/units.ts';

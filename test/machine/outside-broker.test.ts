@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approveAsk } from '../../device-agent/calling.ts';
+import { approveAsk } from '../../device-agent/answering.ts';
 import { equal } from '../../protocol/bytes.ts';
 import { publicKeyOperations } from '../../protocol/crypto.ts';
 import { EXCHANGE_ID_BYTES, HINT_FRAME } from '../../protocol/frame.ts';

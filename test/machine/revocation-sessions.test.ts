@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approveAsk } from '../../device-agent/calling.ts';
+import { approveAsk } from '../../device-agent/answering.ts';
 import { closeChannel } from '../../device-agent/channel.ts';
 import { brokerRequests } from '../../protocol/messages.ts';
 import { connect, couple, heard, refusal, say, talking } from '../couple.ts';

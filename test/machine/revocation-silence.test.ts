@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approveAsk } from '../../device-agent/calling.ts';
+import { approveAsk } from '../../device-agent/answering.ts';
 import { type EventDelay, measureDelay } from '../../manager/event-delay.ts';
 import { stepManager } from '../../manager/manager.ts';
 import { retire } from '../../manager/retiring.ts';

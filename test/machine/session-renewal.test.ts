@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { approveAsk } from '../../device-agent/calling.ts';
+import { approveAsk } from '../../device-agent/answering.ts';
 import { closeChannel } from '../../device-agent/channel.ts';
 import { writeConsent } from '../../device-agent/consent.ts';
 import { decodeMemory, encodeMemory } from '../../device-agent/memory.ts';

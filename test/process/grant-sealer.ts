@@ -40,6 +40,7 @@ for (let round = 0; round < GRANTS; round++) {
     caller: party('switch'),
     callee: party('lamp'),
     name: 'lamp',
+    about: { class: null, groups: [], user: null, purpose: null },
     call: crypto.random(16),
     nonceA: crypto.random(16),
     suite: { cipher: 'aes-ctr-hmac', keyBits: 256, hash: 'sha-512', tagBits: 128 },
