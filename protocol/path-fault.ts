@@ -18,11 +18,19 @@ export function fault(reason: VerdictReason, detail: string, index: number): Pat
   return { ok: false, reason: reason as PathFault['reason'], detail, index };
 }
 
-/** Of one certificate, whatever stands around it. The period includes both of its ends. */
-export function certificateFault(certificate: ParsedCertificate, at: EpochSeconds, index: number): PathFault | null {
+/**
+ * Of one certificate, whatever stands around it. The period includes both of its ends.
+ * @param endOverlooked  true: it may have run out
+ */
+export function certificateFault(
+  certificate: ParsedCertificate,
+  at: EpochSeconds,
+  index: number,
+  endOverlooked = false,
+): PathFault | null {
   const { notBefore, notAfter, extensions } = certificate;
   if (at < notBefore) return fault('not-yet-valid', `its period begins at ${notBefore}`, index);
-  if (at > notAfter) return fault('expired', `its period ended at ${notAfter}`, index);
+  if (at > notAfter && !endOverlooked) return fault('expired', `its period ended at ${notAfter}`, index);
   const [unknown] = extensions.unknownCritical;
   if (unknown !== undefined) return fault('unknown-critical-extension', `a critical extension ${unknown}`, index);
   if (index === 0 && extensions.nameConstraints !== null && extensions.basicConstraints?.ca !== true) {

@@ -112,7 +112,7 @@ function structureFault(
 ): PathFault | null {
   const all = [...path, anchor];
   for (const [index, certificate] of all.entries()) {
-    const found = certificateFault(certificate, question.at, index);
+    const found = certificateFault(certificate, question.at, index, isOverlooked(question, index));
     if (found !== null) return found;
   }
   for (let index = 1; index < all.length; index++) {
@@ -123,6 +123,10 @@ function structureFault(
   const constraint = constraintFault(path, anchor, countCommonName);
   return constraint === null ? null : fault(constraint.reason, constraint.detail, constraint.index);
 }
+
+/** A device that asks for its renewal may have slept through the end of its certificate; no CA may. */
+const isOverlooked = ({ purpose }: Pick<PathQuestion, 'purpose'>, index: number): boolean =>
+  purpose === 'renewal' && index === 0;
 
 const sizeOf = ({ dns, email, uri, ip, directory }: GeneralNames): number =>
   dns.length + email.length + uri.length + ip.length + directory.length;
@@ -136,8 +140,11 @@ const count = (path: readonly ParsedCertificate[], of: (one: ParsedCertificate) 
 /** Signatures and revocation, from the anchor down: nothing is looked up with a key that is not proven. */
 function provePath(ground: PathGround, all: readonly ParsedCertificate[]): PathFinding {
   const { crypto } = ground.work;
-  const { revokedKeys } = ground.question;
-  let validUntil = all.reduce((earliest, { notAfter }) => Math.min(earliest, notAfter), Number.POSITIVE_INFINITY);
+  const { question } = ground;
+  const { revokedKeys } = question;
+  let validUntil = all
+    .filter((_, index) => !isOverlooked(question, index))
+    .reduce((earliest, { notAfter }) => Math.min(earliest, notAfter), Number.POSITIVE_INFINITY);
   let stale: { readonly index: number; readonly since: EpochSeconds } | null = null;
   let issuerKey: PublicKey | null = null;
   for (let index = all.length - 1; index >= 0; index--) {
@@ -256,7 +263,12 @@ function proveListSigner(
   if (is(line[0]!))
     return signer.extensions.distributionPoints?.some(designates(signer)) === true ? proven(nothingNew) : null;
   if (ground.proving.length >= MAX_NESTING || ground.proving.some(is)) return null;
-  const within = { ...ground, proving: [...ground.proving, signer] };
+  // nothing of a signer is overlooked, whatever the question is about
+  const within = {
+    ...ground,
+    question: { ...question, purpose: 'any' as const },
+    proving: [...ground.proving, signer],
+  };
   const admits = (path: readonly ParsedCertificate[], next: ParsedCertificate): boolean =>
     work.step() && admissionFault(work, [...path, next], question.at) === null;
   const issuersOf = ({ issuer }: ParsedCertificate): ParsedCertificate[] =>
