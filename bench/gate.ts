@@ -117,6 +117,7 @@ export function gate(layout: Layout, suite: EdhocSuite): Gate {
     otherIdentities: [],
     verifierKeys: known.verifierKeys,
     reader: timed('manager', known.reader),
+    readRequest: known.readRequest,
     sealingKey: known.sealingKey,
   };
   /** One that has seen nobody yet. */

@@ -11,7 +11,9 @@ import type { World } from '../protocol/world.ts';
 import { newAdmission } from './admission.ts';
 import { noChoices } from './choices.ts';
 import { claimNames } from './credentials.ts';
+import { newEnrolmentDesk } from './enrolment-desk.ts';
 import type { Flow } from './flow.ts';
+import { watchEnds } from './invitations.ts';
 import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';
@@ -23,7 +25,7 @@ import type { Decision, Party, Terms } from './terms.ts';
 
 type Identity = Pick<
   ManagerState,
-  'settings' | 'identity' | 'otherIdentities' | 'verifierKeys' | 'reader' | 'sealingKey'
+  'settings' | 'identity' | 'otherIdentities' | 'verifierKeys' | 'reader' | 'readRequest' | 'sealingKey'
 >;
 
 /** @param loaded what the store held */
@@ -59,6 +61,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     probes: new Map(),
     hinted: new Map(),
     commits: new Map(),
+    enrolment: newEnrolmentDesk(loaded.enrolment),
     certifying: new Map(),
     nextCertificate: 1,
     deadlines: noDeadlines(),
@@ -83,6 +86,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     claimNames(state, id, record.names as readonly Name[]);
   }
   schedule(state.deadlines, 'silence', later(world.now, SILENCE));
+  if (state.enrolment.invitations.size > 0) watchEnds(state, world);
   if (state.retirements.size > 0) schedule(state.deadlines, 'retirements', world.now);
   for (const [sid, record] of loaded.sessions) restoreSession(state, sid, record, world);
   return state;

@@ -54,20 +54,23 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
 
 /** @returns why a device with a good certificate may not come in, or null */
 export function admission(state: ManagerState, party: Party, proven: Proven, world: World): Reason | null {
-  // the topic, or the link, belongs to somebody else
-  const bound = party.kind === 'device' ? party.id : state.linkDevices.get(party.link);
-  if (bound !== undefined && bound !== proven.id) return 'forbidden';
-  if (!isWelcome(state, proven.id)) return 'forbidden';
+  if (!maySpeakAs(state, party, proven.id) || !isWelcome(state, proven.id)) return 'forbidden';
   const known = state.devices.get(proven.id);
   if (known === undefined || equal(known.leaf, proven.leaf)) return null;
-  return mayReplace(state, known, proven, world) ? null : 'name-taken';
+  return !isLiving(state, known, world) || sameKey(state, known.chain, proven.chain) ? null : 'name-taken';
 }
 
-/** A name held by a living certificate is refused to another one, unless it is the same key. A revoked one does not live. */
-function mayReplace(state: ManagerState, known: DeviceRecord, proven: Proven, world: World): boolean {
-  if (known.revokedAt !== undefined) return true;
-  const old = state.reader.readCertificate(known.chain[0]!);
-  return old === null || old.notAfter < world.wall || sameKey(state, known.chain, proven.chain);
+/** false: the topic, or the link, belongs to somebody else. */
+export function maySpeakAs(state: ManagerState, party: Party, id: DeviceId): boolean {
+  const bound = party.kind === 'device' ? party.id : state.linkDevices.get(party.link);
+  return bound === undefined || bound === id;
+}
+
+/** A name held by a living certificate is refused to another key. One that was revoked or has run out does not live. */
+export function isLiving(state: ManagerState, { revokedAt, chain }: DeviceRecord, world: World): boolean {
+  if (revokedAt !== undefined) return false;
+  const leaf = state.reader.readCertificate(chain[0]!);
+  return leaf !== null && leaf.notAfter >= world.wall;
 }
 
 function sameKey(state: ManagerState, before: readonly Uint8Array[], now: readonly Uint8Array[]): boolean {

@@ -24,6 +24,7 @@ import { EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { adoptChannel, evict } from './channels.ts';
 import { admission, admit, chainOf, readLeaf } from './credentials.ts';
+import { enrolByCertificate, receiveToken } from './enrolment.ts';
 import { beginHandshake, endHandshake, mayGoOn, reply, turnAwayFull } from './half-open.ts';
 import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { commit, log, sendExchange } from './outbox.ts';
@@ -105,6 +106,7 @@ function sendChoice(
     verdict: verdict ?? undefined,
     authenticateOnly: granted ? true : undefined,
     instance: state.instance,
+    anchors: read.offer.enrol === true ? state.settings.enrolment?.anchors : undefined,
   };
   const { message2, state: login } = chooseLogin(world.crypto, identity, read, choice);
   handshake.step = { name: 'awaitingMessage3', login };
@@ -123,6 +125,7 @@ export function receiveMessage3(
   if (step.name !== 'awaitingMessage3') return;
   try {
     const read = readRequest(world.crypto, step.login, body);
+    if (read.request.token !== undefined) return receiveToken(state, handshake, read, frame, world);
     const chain = chainOf(state, read.peer);
     if (chain === null) {
       sendExchange(state, party, 'error', exchange, encodeError({ kind: 'unknownCredential' }));
@@ -165,6 +168,8 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   }
   if (ruling.outcome === 'away')
     return denyLogin(state, handshake, { permitted: false, refusal: 'verifier-away' }, world);
+  if (request.certificateRequest !== undefined && login.choice.anchors !== undefined)
+    return enrolByCertificate(state, { handshake, login }, proven, request, world);
   const refusal = admission(state, handshake.party, proven, world);
   if (refusal !== null) return denyLogin(state, handshake, { permitted: false, refusal }, world);
 

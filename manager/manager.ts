@@ -15,9 +15,11 @@ import {
   verdictRefreshed,
 } from './channels.ts';
 import type { Certified, Effect } from './effects.ts';
+import { enrolmentStored } from './enrolment.ts';
 import { receiveFrame } from './frames.ts';
 import { endHandshake, nextInLine, sameHandshake } from './half-open.ts';
 import { partyKey } from './handshake.ts';
+import { invitationsDue } from './invitations.ts';
 import { finishLogin, loginInTurn, loginNotStored, ownVerdictForExchange, verdictForLogin } from './logins.ts';
 import * as openings from './openings.ts';
 import { log, remember, sendTo, tellBroker } from './outbox.ts';
@@ -309,6 +311,10 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
       const stored = mayGrantStored(state, sid, world) ? ({ type: 'stored', epoch } as const) : WITHHELD;
       return stepSession(state, sid, failure === null ? stored : { type: 'storeFailed' }, world);
     }
+    case 'told':
+      return continuation.done(failure);
+    case 'enrolment':
+      return enrolmentStored(state, continuation.key, failure, world);
     case 'evicted':
       return evictionStored(state, continuation.device, continuation.reason, failure, world);
     case 'reply': {
@@ -379,6 +385,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return verifierSilent(state, world);
     case 'doubts':
       return judgeDoubtful(state, world);
+    case 'invitations':
+      return invitationsDue(state, world);
     case 'evictions':
       return evictCondemned(state, world);
     default:

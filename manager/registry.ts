@@ -16,6 +16,7 @@ import { array, bool, bytes, choice, message, optional, required, text, uint, ty
 import type { Criterion } from '../protocol/selection.ts';
 import { CIPHER_WIRE, type Cipher, HASH_WIRE, type KeyMode, SuiteSchema } from '../protocol/suites.ts';
 import { type DeviceId, EpochSeconds, MAX_MESSAGE_BYTES } from '../protocol/units.ts';
+import { ENROLMENT_TABLES, type EnrolmentRecords, loadEnrolment } from './enrolment-records.ts';
 import { type Retirement, readRetirement } from './retirement.ts';
 
 const device = text<DeviceId>(1, 64);
@@ -122,6 +123,7 @@ export const TABLES = {
   retirements: 'retirements',
   revocation: 'revocation',
   ended: 'ended',
+  ...ENROLMENT_TABLES,
 };
 
 export interface Loaded {
@@ -136,6 +138,7 @@ export interface Loaded {
   readonly revocationState: string | null;
   /** By sid: sessions that ended because a device was revoked, and when nobody holds them any more. */
   readonly endedAsRevoked: Map<string, EpochSeconds>;
+  readonly enrolment: EnrolmentRecords;
   /** Devices whose registration another version wrote: they register anew when their agent starts. */
   readonly outdated: readonly DeviceId[];
 }
@@ -161,6 +164,7 @@ export function loadRegistry(store: Store): Loaded {
     devices: new Map(read(TABLES.devices, DeviceRecord) as [DeviceId, DeviceRecord][]),
     registrations,
     outdated,
+    enrolment: loadEnrolment(store),
     revocationState: revocationStateIn(store),
     endedAsRevoked: new Map(read(TABLES.ended, EndedRecord).map(([sid, { until }]) => [sid, EpochSeconds(until)])),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),

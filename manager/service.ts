@@ -2,6 +2,7 @@
  * Runs the manager: its files and store, the transport, the clock, and the loop that performs effects.
  */
 import { readCertificateFile, readPinnedKeys } from '../platform/certificate-file.ts';
+import { readRequest } from '../platform/certificate-request.ts';
 import { certificateReader } from '../platform/certificates.ts';
 import type { ControlHandler } from '../platform/control-socket.ts';
 import { drive } from '../platform/driver.ts';
@@ -92,6 +93,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       otherIdentities,
       verifierKeys: readPinnedKeys(config.verifierCertificateFile, crypto),
       reader: certificateReader(),
+      readRequest,
       sealingKey,
     },
     loaded,

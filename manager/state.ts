@@ -3,6 +3,7 @@
  * Owned by manager.ts; the parts beside it change it inside one step.
  */
 import type { CertificateReader } from '../protocol/certificate.ts';
+import type { RequestReader } from '../protocol/certificate-request.ts';
 import type { Channel } from '../protocol/channel.ts';
 import type { PublicKey } from '../protocol/crypto.ts';
 import type { Deadlines } from '../protocol/deadlines.ts';
@@ -17,6 +18,7 @@ import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.t
 import type { Admission, Pace } from './admission.ts';
 import type { Choices } from './choices.ts';
 import type { Effect, OnCertified } from './effects.ts';
+import type { EnrolmentDesk } from './enrolment-desk.ts';
 import type { Flow, FlowLimits } from './flow.ts';
 import type { Handshake } from './handshake.ts';
 import type { ConnectPolicy } from './policy.ts';
@@ -58,10 +60,12 @@ export interface Settings {
 }
 
 export interface EnrolmentSettings {
-  /** What new devices are to trust, DER; the manager stands under one of them. */
+  /** What new devices are to trust, DER; the manager stands under the first. */
   readonly anchors: readonly Uint8Array[];
   /** Certificates of the verifiers, DER. */
   readonly verifiers: readonly Uint8Array[];
+  /** For invitations. */
+  readonly brokerUrl: string;
   /** `operator`: every new device waits for a person's yes. */
   readonly approval: 'automatic' | 'operator';
   /** For so many days after its end a certificate that is not revoked may be renewed; 0: not at all. */
@@ -155,6 +159,9 @@ export type Continuation =
       readonly retirement: { readonly pattern: SuitePattern; readonly by: EpochSeconds | null };
       readonly done: (failure: string | null) => void;
     }
+  | { readonly next: 'enrolment'; readonly key: string }
+  /** An operator waits for it. */
+  | { readonly next: 'told'; readonly done: (failure: string | null) => void }
   | { readonly next: 'nothing' };
 
 export interface ManagerState {
@@ -166,6 +173,7 @@ export interface ManagerState {
   /** The pinned ones; they follow their file. */
   verifierKeys: readonly PublicKey[];
   readonly reader: CertificateReader;
+  readonly readRequest: RequestReader;
   readonly sealingKey: Uint8Array;
 
   readonly devices: Map<DeviceId, DeviceRecord>;
@@ -211,6 +219,7 @@ export interface ManagerState {
   readonly probes: Map<DeviceId, Probing>;
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
+  readonly enrolment: EnrolmentDesk;
   /** What the CA was asked for, by the number of the effect. */
   readonly certifying: Map<number, OnCertified>;
   nextCertificate: number;
@@ -239,7 +248,13 @@ export interface ManagerState {
   out: Effect[];
 }
 
-export const listingOf = (state: ManagerState, id: DeviceId): Listing => state.settings.listings.get(id) ?? NOT_LISTED;
+/** The file's word counts before that of the invitation. */
+export function listingOf({ settings, enrolment }: ManagerState, id: DeviceId): Listing {
+  const listed = settings.listings.get(id);
+  if (listed !== undefined) return listed;
+  const invited = enrolment.enrolled.get(id);
+  return invited === undefined ? NOT_LISTED : { class: invited.class ?? null, groups: invited.groups, user: null };
+}
 
 const NOT_LISTED: Listing = { class: null, groups: [], user: null };
 
@@ -249,8 +264,11 @@ export const identitiesOf = (state: ManagerState): readonly LoginIdentity[] => [
 ];
 
 /** Whether the operator lets this device in at all; asked at each login and each resumption. */
-export const isWelcome = ({ settings }: Pick<ManagerState, 'settings'>, id: DeviceId): boolean =>
-  settings.admit !== 'listed' || settings.listings.has(id);
+export const isWelcome = (
+  { settings, enrolment }: Pick<ManagerState, 'settings' | 'enrolment'>,
+  id: DeviceId,
+): boolean =>
+  settings.admit !== 'listed' || settings.listings.has(id) || enrolment.enrolled.get(id)?.invitation !== undefined;
 
 /** The identity whose key signs in this EDHOC suite; the first one when none does. */
 export const identityFor = (state: ManagerState, suite: number): LoginIdentity =>

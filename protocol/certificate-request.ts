@@ -20,6 +20,9 @@ export interface ParsedRequest {
   readonly signature: Uint8Array;
 }
 
+/** @returns null for anything but exactly one well-formed request; never throws */
+export type RequestReader = (der: Uint8Array) => ParsedRequest | null;
+
 export type RequestFinding =
   | { readonly ok: true; readonly key: PublicKey }
   | {

@@ -8,6 +8,7 @@ import { DEFAULT_FLOW_LIMITS } from '../manager/flow.ts';
 import { ALLOW_ALL } from '../manager/policy.ts';
 import { BUILT_IN_RULES } from '../manager/rules.ts';
 import type { Settings } from '../manager/state.ts';
+import { readRequest } from '../platform/certificate-request.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
 import type { Crypto, PublicKeyCounter } from '../protocol/crypto.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';

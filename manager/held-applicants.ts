@@ -1,0 +1,38 @@
+/**
+ * Applicants for whom an operator has to say yes. They ask again every few seconds, so they are kept in memory alone.
+ */
+import type { Reason } from '../protocol/message-values.ts';
+import type { World } from '../protocol/world.ts';
+import type { Applicant } from './enrolment-desk.ts';
+import { watchEnds } from './invitations.ts';
+import { log } from './outbox.ts';
+import type { ManagerState } from './state.ts';
+
+/** Of the hash of the key: enough for people to compare, and for a command to name one. */
+const ID_DIGITS = 16;
+const MAX_HELD = 1000;
+
+/** @param key  SHA-256 of the SubjectPublicKeyInfo in hex; what is left the device shows too */
+export const heldId = (key: string): string => key.slice(0, ID_DIGITS);
+
+/** @returns what the device is told */
+export function hold(state: ManagerState, applicant: Applicant, world: World): Reason {
+  const { held } = state.enrolment;
+  const id = heldId(applicant.key);
+  const known = held.get(id);
+  if (known !== undefined && known.applicant.key === applicant.key && known.applicant.device === applicant.device) {
+    known.asked = world.now;
+    return known.refused ? 'forbidden' : 'held';
+  }
+  if (known === undefined && held.size >= MAX_HELD) return 'too-many';
+  held.set(id, { applicant, since: world.wall, asked: world.now, refused: false });
+  watchEnds(state, world);
+  const remedy = `compare the key with what the device shows, then: kagimori enrolment allow ${id}`;
+  log(state, 'warn', 'enrolment.held', { device: applicant.device, id, remedy });
+  return 'held';
+}
+
+/** It has got its certificate. */
+export function release({ enrolment: { held } }: ManagerState, key: string): void {
+  held.delete(heldId(key));
+}
