@@ -10,6 +10,7 @@ import { caCommand } from './commands/ca.ts';
 import { demoCommand } from './commands/demo.ts';
 import { deviceCommand } from './commands/device.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { keyCommand } from './commands/key.ts';
 import { managerCommand } from './commands/manager.ts';
 import { rulesCommand } from './commands/rules.ts';
 import { sessionCommand } from './commands/session.ts';
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     .configureHelp({ showGlobalOptions: false });
   const commands = [
     caCommand(),
+    keyCommand(),
     brokerCommand(),
     verifierCommand(),
     managerCommand(),

@@ -6,9 +6,9 @@ import { lstatSync } from 'node:fs';
 import { generateSigningKey, SigningKeyError, signingKey } from '../platform/crypto-node.ts';
 import { FileFault, readBounded, readPrivate, writeDurably, writeFault } from '../platform/files.ts';
 import { wipe } from '../protocol/bytes.ts';
-import type { PublicKeyCounter } from '../protocol/crypto.ts';
+import type { KeyAlgorithm, PublicKeyCounter } from '../protocol/crypto.ts';
 import { KeyStoreError } from './key-store-error.ts';
-import { createTokenKey, type KeyStore, openTokenKey } from './pkcs11-key.ts';
+import { createTokenKey, describeTokenKey, type KeyStore, openTokenKey } from './pkcs11-key.ts';
 import { isPkcs11Uri, withoutPin } from './pkcs11-uri.ts';
 
 const MAX_KEY_FILE_BYTES = 64 * 1024;
@@ -26,6 +26,33 @@ export function openKeyStore(keyFileOrUri: string, counter: PublicKeyCounter): K
 /** Path or URI, for messages. */
 export const shownKeyPlace = (keyFileOrUri: string): string =>
   isPkcs11Uri(keyFileOrUri) ? withoutPin(keyFileOrUri) : keyFileOrUri;
+
+export interface KeyDescription {
+  readonly algorithm: KeyAlgorithm;
+  readonly publicSpki: Uint8Array;
+  /** Null for a file. */
+  readonly token: {
+    readonly label: string;
+    readonly manufacturer: string;
+    readonly model: string;
+    readonly serial: string;
+  } | null;
+  readonly shown: string;
+  /** Whether somebody who may use it can also have it. */
+  readonly isExtractable: boolean;
+}
+
+/** Looks at a key, also one that `openKeyStore` refuses because it can be read out of its token. @throws KeyStoreError */
+export function describeKey(keyFileOrUri: string, counter: PublicKeyCounter): KeyDescription {
+  const shown = shownKeyPlace(keyFileOrUri);
+  if (!isPkcs11Uri(keyFileOrUri)) {
+    const { algorithm, publicSpki } = openFileKeyStore(keyFileOrUri, counter);
+    return { algorithm, publicSpki, token: null, shown, isExtractable: true };
+  }
+  const { algorithm, publicSpki, isExtractable, token } = describeTokenKey(keyFileOrUri);
+  const { token: label, manufacturer, model, serial } = token;
+  return { algorithm, publicSpki, token: { label, manufacturer, model, serial }, shown, isExtractable };
+}
 
 /** Makes a key where there is none, and opens it. @throws KeyStoreError exists, … */
 export function createKeyStore(

@@ -20,12 +20,8 @@ export interface TokenKeyDescription {
   readonly algorithm: FixedKeyAlgorithm;
   readonly publicSpki: Uint8Array;
   readonly token: TokenInfo;
-  readonly id: Uint8Array;
-  readonly label: string;
   /** Whether the token gives the private key away, wrapped or as it is. */
-  readonly extractable: boolean;
-  /** Whether the token made the key and never gave it away. */
-  readonly neverOut: boolean;
+  readonly isExtractable: boolean;
 }
 
 const CKA = {
@@ -38,8 +34,6 @@ const CKA = {
   sign: 0x108,
   verify: 0x10a,
   extractable: 0x162,
-  local: 0x163,
-  neverExtractable: 0x164,
   ecParams: 0x180,
   ecPoint: 0x181,
   alwaysAuthenticate: 0x202,
@@ -99,7 +93,7 @@ export function openTokenKey(text: string, counter: PublicKeyCounter): KeyStore 
   try {
     const session = openTokenSession(uri, module, false);
     const found = inWords(uri, 'its key cannot be read', () => findKey(uri, module, session));
-    if (found.description.extractable) {
+    if (found.description.isExtractable) {
       const what = `${uri.shown}: this key can be read out of its token`;
       throw new KeyStoreError('extractable', uri.shown, what, 'make one that cannot: `kagimori key create`');
     }
@@ -286,10 +280,7 @@ function findKey(uri: Pkcs11Uri, module: Pkcs11Module, { session, token }: Token
     algorithm: kind.algorithm,
     publicSpki: writeSpki(kind.algorithm, raw),
     token,
-    id,
-    label: label === null ? '' : Buffer.from(label).toString(),
-    extractable: is(CKA.extractable) || !is(CKA.sensitive),
-    neverOut: is(CKA.local) && is(CKA.neverExtractable),
+    isExtractable: is(CKA.extractable) || !is(CKA.sensitive),
   };
   return { handle, kind, description };
 }
