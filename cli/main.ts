@@ -41,7 +41,9 @@ function endAsCommander({ code, message }: CommanderError): void {
 }
 
 /** An invitation in the wrong place is repeated by no error. */
-const withoutInvitation = (line: string): string => line.replace(/kagimori-[\w-]{60,}/g, 'kagimori-…');
+function withoutInvitation(line: string): string {
+  return line.replace(/kagimori-[\w-]{60,}/g, 'kagimori-…');
+}
 
 function tell(error: unknown): void {
   const { exitCode, code, bug, ...told } = shownFailure(error);
