@@ -9,10 +9,11 @@
  * whoever sets the clock of a device that goes by it; he can not make the device his own.
  */
 import { equal } from '../protocol/bytes.ts';
-import { type CertificateReader, deviceNames, type ParsedCertificate } from '../protocol/certificate.ts';
+import { type CertificateReader, deviceNames, type ParsedCertificate, sameName } from '../protocol/certificate.ts';
 import type { Role } from '../protocol/certificate-role.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { LoginChoiceRead, PeerLeaf } from '../protocol/login.ts';
+import { MAX_CHAIN } from '../protocol/message-values.ts';
 import type { LoginAnswer } from '../protocol/messages.ts';
 import { type PathFinding, validatePath } from '../protocol/path-validation.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
@@ -114,7 +115,7 @@ export function acceptIssued(
     throw untrusted('its trust anchors leave out the one of the invitation');
   }
   const heaps = [verifiers, manager.chain, chain].map((all) => all.filter(isCa));
-  const paths = verifiers.filter((one) => !isCa(one)).map((leaf) => heaps.map((heap) => [leaf, ...heap]));
+  const paths = verifiers.filter((one) => !isCa(one)).map((leaf) => heaps.map((heap) => pathOf(leaf, heap)));
   const under = (
     trusted: readonly ParsedCertificate[],
     path: readonly ParsedCertificate[],
@@ -189,6 +190,17 @@ function nearest(certificates: readonly ParsedCertificate[], at: EpochSeconds): 
   const from = Math.max(...certificates.map(({ notBefore }) => notBefore));
   const until = Math.min(...certificates.map(({ notAfter }) => notAfter));
   return EpochSeconds(Math.min(Math.max(at, from), until));
+}
+
+/** The leaf and who stands above it in this heap, by name; nothing is searched. */
+function pathOf(leaf: ParsedCertificate, heap: readonly ParsedCertificate[]): readonly ParsedCertificate[] {
+  const path = [leaf];
+  for (let above: ParsedCertificate | undefined = leaf; above !== undefined && path.length < MAX_CHAIN; ) {
+    const { issuer }: ParsedCertificate = above;
+    above = heap.find((one) => sameName(one.subject, issuer) && !path.includes(one));
+    if (above !== undefined) path.push(above);
+  }
+  return path;
 }
 
 const isCa = ({ extensions }: ParsedCertificate): boolean => extensions.basicConstraints?.ca === true;
