@@ -24,6 +24,7 @@ import { type DeviceRecord, deviceChange, registrationChange, resumptionChange }
 import { forgetBearer } from './revocation-watch.ts';
 import { stepSessionsOf } from './sessions.ts';
 import type { ManagerState } from './state.ts';
+import { usersLose, usersUnproven } from './user-leaving.ts';
 import { hearVerdict, verdictSecondsLeft } from './verdict-age.ts';
 
 export interface Adoption {
@@ -33,6 +34,8 @@ export interface Adoption {
   readonly instance: Uint8Array | null;
   readonly by: 'device' | 'manager';
   readonly how: 'edhoc' | 'resume';
+  /** The channel of another machine with this certificate: it hears that it has to go. */
+  readonly replaces?: Channel | null;
   readonly world: World;
 }
 
@@ -48,8 +51,8 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   if (!state.devices.has(device)) return; // removed while its exchange was under way
   const channel = 'channel' in keys ? keys.channel : openChannel(world.crypto, keys);
   if (party.kind === 'link') {
-    const older = state.links.get(device);
-    if (older !== undefined && older !== party.link) noteReplacement(state, device, world);
+    if (adoption.replaces != null && adoption.replaces === state.channels.get(device)?.channel)
+      sendTo(state, device, [{ kind: 'Close', reason: 'duplicate' }], world);
     bindLink(state, party.link, device, true);
   }
   const before = state.channels.get(device);
@@ -57,6 +60,7 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   const sameProcess = sameInstance(state.devices.get(device)?.instance ?? null, instance);
   const standing = before !== undefined && sameInstance(before.instance, instance) ? before.standing : new Map();
   state.channels.set(device, { channel, instance, by, how, since: world.now, standing, held: new Set() });
+  usersUnproven(state, device, world);
   cancel(state.deadlines, `gone:${device}`);
   cancel(state.deadlines, `close:${device}`);
   watchVerdict(state, device, world);
@@ -72,7 +76,8 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   stepSessionsOf(state, device, event, world);
 }
 
-const sameInstance = (a: Uint8Array | null, b: Uint8Array | null): boolean => a !== null && b !== null && equal(a, b);
+export const sameInstance = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a !== null && b !== null && equal(a, b);
 
 function noteInstance(state: ManagerState, device: DeviceId, instance: Uint8Array | null): void {
   const record = state.devices.get(device);
@@ -81,17 +86,6 @@ function noteInstance(state: ManagerState, device: DeviceId, instance: Uint8Arra
   state.devices.set(device, noted);
   commit(state, [deviceChange(device, noted)], { next: 'nothing' });
 }
-
-/** Once is a device that was faster than the broker; again within a minute is two of them. */
-function noteReplacement(state: ManagerState, device: DeviceId, world: World): void {
-  const last = state.replaced.get(device);
-  state.replaced.set(device, world.now);
-  if (last === undefined || world.now - last > ONE_MINUTE) return;
-  const remedy = 'two agents run with this certificate, or its key is in other hands: stop one, or kagimori ca revoke';
-  log(state, 'warn', 'link.replaced', { device, remedy });
-}
-
-const ONE_MINUTE = seconds(60);
 
 /** @param tell whether the broker has to hear of it */
 export function bindLink(state: ManagerState, link: LinkId, device: DeviceId, tell: boolean): void {
@@ -111,7 +105,7 @@ export function linkGone(state: ManagerState, link: LinkId, world: World): void 
   state.linkDevices.delete(link);
   if (state.links.get(device) !== link) return;
   state.links.delete(device);
-  forgetChannel(state, device);
+  forgetChannel(state, device, world);
   awaitLink(state, device, world);
   stepSessionsOf(state, device, { type: 'channelFailed', device, reason: 'unreachable' }, world);
   log(state, 'info', 'link.gone', { device });
@@ -129,9 +123,10 @@ export function linkGraceOver(state: ManagerState, device: DeviceId, world: Worl
   stepSessionsOf(state, device, { type: 'lost', device, reason: 'peer-gone' }, world);
 }
 
-export function forgetChannel(state: ManagerState, device: DeviceId): void {
+export function forgetChannel(state: ManagerState, device: DeviceId, world: World): void {
   const open = state.channels.get(device);
   if (open === undefined) return;
+  usersUnproven(state, device, world);
   wipeChannel(open.channel);
   state.channels.delete(device);
   cancel(state.deadlines, `close:${device}`);
@@ -155,17 +150,17 @@ export function receiveCloseMessage(
   const open = state.channels.get(device);
   if (open === undefined) return;
   sendTo(state, device, receiveClose(open.channel, message), world);
-  if (open.channel.state.name === 'closed') return channelClosed(state, device, open.channel.state.reason);
+  if (open.channel.state.name === 'closed') return channelClosed(state, device, open.channel.state.reason, world);
   schedule(state.deadlines, `close:${device}`, later(world.now, state.settings.limits.closeTimeout));
 }
 
 /** 3 s without an answer is closed. */
-export function closeTimedOut(state: ManagerState, device: DeviceId): void {
-  channelClosed(state, device, 'timeout');
+export function closeTimedOut(state: ManagerState, device: DeviceId, world: World): void {
+  channelClosed(state, device, 'timeout', world);
 }
 
-function channelClosed(state: ManagerState, device: DeviceId, reason: Reason): void {
-  forgetChannel(state, device);
+function channelClosed(state: ManagerState, device: DeviceId, reason: Reason, world: World): void {
+  forgetChannel(state, device, world);
   log(state, 'info', 'channel.closed', { device, reason });
 }
 
@@ -183,13 +178,14 @@ export function verdictDue(state: ManagerState, device: DeviceId, world: World):
   if (record === undefined || !(state.channels.has(device) || state.sessionsOf.has(device))) return;
   const left = verdictSecondsLeft(state, device, world);
   if (left <= 0) return evict(state, device, 'verifier-away', world);
-  askVerifier(state, { for: 'refresh', device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
+  askVerifier(state, { for: 'refresh', bearer: device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
   schedule(state.deadlines, `verdict:${device}`, later(world.now, seconds(Math.min(left, Math.max(1, left / 4)))));
 }
 
 export function verdictRefreshed(
   state: ManagerState,
-  { device, leaf }: { readonly device: DeviceId; readonly leaf: string },
+  device: DeviceId,
+  leaf: string,
   ruling: Ruling,
   world: World,
 ): void {
@@ -224,10 +220,10 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
     const noted = withoutVerdict(state, device, reason, world);
     if (noted !== null) changes.push(deviceChange(device, noted));
     state.revocation.evicting++;
-    commit(state, changes, { next: 'evicted', device, reason });
+    commit(state, changes, { next: 'evicted', bearer: device, reason });
   }
   sendTo(state, device, [{ kind: 'Close', reason }], world);
-  forgetChannel(state, device);
+  forgetChannel(state, device, world);
   const link = state.links.get(device);
   // on the link of one that waits for a verdict nothing passes but its next resumption
   if (link !== undefined && reason !== 'verifier-away') {
@@ -236,6 +232,7 @@ export function evict(state: ManagerState, device: DeviceId, reason: Reason, wor
     state.linkDevices.delete(link);
   }
   stepSessionsOf(state, device, { type: 'lost', device, reason }, world);
+  if (reason !== 'verifier-away') usersLose(state, device, world);
 }
 
 /** @returns the record as it is to be stored, or null when there is none */
@@ -245,7 +242,9 @@ function withoutVerdict(state: ManagerState, device: DeviceId, reason: Reason, w
   const never = EpochSeconds(0);
   hearVerdict(state, device, never, world);
   const revokedAt = reason === 'revoked' ? (record.revokedAt ?? world.wall) : record.revokedAt;
-  const noted = { ...record, verdictUntil: never, revokedAt };
+  // two machines with its certificate: both are out until the operator releases it
+  const quarantinedAt = reason === 'duplicate' ? (record.quarantinedAt ?? world.wall) : record.quarantinedAt;
+  const noted = { ...record, verdictUntil: never, revokedAt, quarantinedAt };
   state.devices.set(device, noted);
   return noted;
 }

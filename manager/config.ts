@@ -88,6 +88,14 @@ export const managerConfig = z.strictObject({
       linkGraceSeconds: seconds(1, 86_400, 120),
     })
     .prefault({}),
+  users: z
+    .strictObject({
+      /** Which device of a user who is at several is asked: the last one, all at once, or the one that the caller names. */
+      several: z.enum(['most-recent', 'all', 'ask']).default('most-recent'),
+      /** Sessions made to a user who leaves: `end`, or `follow` to where the user comes next. */
+      onLeave: z.enum(['end', 'follow']).default('end'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       halfOpen: z.int().min(1).default(1024),

@@ -89,6 +89,8 @@ function stepOpening(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLim
       return event.device === terms.callee.id ? deny(terms, whyLost(event.reason)) : over(terms, event.reason);
     case 'endAsked':
       return over(terms, event.reason);
+    case 'userLeft':
+      return deny(terms, event.reason);
     case 'deadline':
       return deny(terms, 'unreachable');
     default:
@@ -107,6 +109,8 @@ function stepAsking(terms: Terms, flow: Flow, event: FlowEvent, limits: FlowLimi
       return deny(terms, event.reason);
     case 'withheld':
       return denyBoth(terms, 'verifier-away');
+    case 'userLeft':
+      return denyBoth(terms, event.reason);
     case 'lost':
       if (event.device === terms.callee.id) return deny(terms, whyLost(event.reason));
       return withdraw(terms, event.reason);
@@ -142,6 +146,8 @@ function stepStoring(
         ],
       ];
     }
+    case 'userLeft':
+      return end(terms, null, event.reason, [terms.callee.id], limits, world, [denied(terms, event.reason)]);
     case 'storeFailed':
     case 'withheld': {
       const reason = event.type === 'withheld' ? 'verifier-away' : 'internal-error';
@@ -186,6 +192,7 @@ function stepGranted(
     case 'keysLost':
       return startRenewal(flow, event.device, world);
     case 'renewalRefused':
+    case 'userLeft':
       return end(terms, null, event.reason, both, limits, world, []);
     case 'move':
       return startMove(flow, event.to, world);

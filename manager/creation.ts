@@ -17,11 +17,14 @@ import { watchEnds } from './invitations.ts';
 import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
 import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';
+import { newRenewingDesk } from './renewing.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { callerOf } from './selection.ts';
 import { addSession } from './sessions.ts';
 import { isWelcome, type ManagerState } from './state.ts';
 import type { Decision, Party, Terms } from './terms.ts';
+import { isAt, newUserDesk } from './user-desk.ts';
+import { usersRestored } from './user-leaving.ts';
 
 type Identity = Pick<
   ManagerState,
@@ -56,13 +59,15 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     sessions: new Map(),
     sessionsOf: new Map(),
     sessionsBetween: new Map(),
-    sessionOfCall: new Map(),
+    sessionsOfCall: new Map(),
     replies: new Map(),
     probes: new Map(),
+    users: newUserDesk(loaded.users, world.now),
     hinted: new Map(),
     commits: new Map(),
     enrolment: newEnrolmentDesk(loaded.enrolment),
     certifying: new Map(),
+    renewing: newRenewingDesk(),
     nextCertificate: 1,
     deadlines: noDeadlines(),
     ownVerdicts: new Map(),
@@ -70,7 +75,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     verifierAway: null,
     verdictEnds: new Map(),
     revocation: newRevocationWatch(loaded.revocationState, loaded.endedAsRevoked),
-    replaced: new Map(),
+    sightings: new Map(),
     rollback: newRollbackWatch(world.now),
     nextCommit: 1,
     nextHandshake: 1,
@@ -85,6 +90,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     if (record.marks === undefined) state.devices.set(id, { ...record, marks });
     claimNames(state, id, record.names as readonly Name[]);
   }
+  usersRestored(state, world);
   schedule(state.deadlines, 'silence', later(world.now, SILENCE));
   if (state.enrolment.invitations.size > 0) watchEnds(state, world);
   if (state.retirements.size > 0) schedule(state.deadlines, 'retirements', world.now);
@@ -101,14 +107,20 @@ function restoreSession(state: ManagerState, sid: string, record: SessionRecord,
   // and no wall clock that went back makes a life longer than any may be
   const { devices, settings } = state;
   // one of a device that was removed, revoked, or taken from the list, is over too: the next of that name is another
-  const mayStay = (id: DeviceId): boolean => devices.has(id) && devices.get(id)?.revokedAt === undefined;
-  const known = [record.caller, record.callee].every((id) => mayStay(id) && isWelcome(state, id));
+  const mayStay = (id: DeviceId): boolean => {
+    const record = devices.get(id);
+    return record !== undefined && record.revokedAt === undefined && record.quarantinedAt === undefined;
+  };
+  const user = record.user === undefined ? null : { id: record.user, leaf: record.userLeaf ?? EMPTY };
+  const stays = user === null || isAt(state.users, toHex(user.leaf), user.id, record.callee);
+  const known = stays && [record.caller, record.callee].every((id) => mayStay(id) && isWelcome(state, id));
   const left = known ? Math.max(0, Math.min(record.approvedUntil - world.wall, settings.lifetimeSeconds.atMost)) : 0;
   const terms: Terms = {
     sid: fromHex(sid),
     caller: restoreParty(state, record.caller, record.callerInstance, record.callerConsent),
     callee: restoreParty(state, record.callee, record.calleeInstance, record.calleeConsent),
     name: record.name,
+    user,
     about: callerOf(state, record.caller, record.purpose ?? null),
     call: record.call ?? EMPTY,
     nonceA: EMPTY,

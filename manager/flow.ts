@@ -97,6 +97,8 @@ export type FlowEvent =
   | { readonly type: 'endAsked'; readonly by: DeviceId | null; readonly reason: Reason }
   | { readonly type: 'endConfirmed'; readonly by: DeviceId }
   | { readonly type: 'lost'; readonly device: DeviceId; readonly reason: Reason }
+  /** The user for whom it was made is not at the callee any more. */
+  | { readonly type: 'userLeft'; readonly reason: Reason }
   /** The device's process is another one, or never got its grant. */
   | { readonly type: 'keysLost'; readonly device: DeviceId }
   | { readonly type: 'renewed'; readonly ready: Ready }

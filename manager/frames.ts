@@ -23,7 +23,8 @@ import { receiveDoubt } from './reach.ts';
 import { answeredBefore, receiveApprove, receiveDelete, receiveRegister, receiveWithdraw } from './registrations.ts';
 import { receiveHolding, receiveRenewal } from './renewals.ts';
 import type { ManagerState } from './state.ts';
-import { receiveRegisterUser, receiveRemoveUser } from './users.ts';
+import { receiveRemoveUser } from './user-leaving.ts';
+import { receiveRegisterUser } from './users.ts';
 
 /** A payload of a device, or of a link that is none yet. @throws ProtocolError */
 export function receiveFrame(state: ManagerState, from: Party, payload: Uint8Array, world: World): void {

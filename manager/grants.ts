@@ -30,6 +30,7 @@ export function makeGrants(terms: Terms, epoch: number, nonceB: Uint8Array, worl
     lifetime: lifetimeSeconds,
   } as const;
   const route = terms.route === 0 ? undefined : terms.route;
+  const userLeaf = terms.user?.leaf;
   return {
     secret,
     caller: {
@@ -41,6 +42,7 @@ export function makeGrants(terms: Terms, epoch: number, nonceB: Uint8Array, worl
       addresses: callee.addresses,
       version: caller.version,
       route,
+      userLeaf,
     },
     callee: {
       ...shared,
@@ -51,6 +53,7 @@ export function makeGrants(terms: Terms, epoch: number, nonceB: Uint8Array, worl
       addresses: caller.addresses,
       version: callee.version,
       route,
+      userLeaf,
     },
   };
 }

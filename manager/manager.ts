@@ -1,9 +1,11 @@
+import { SigningFault } from '../protocol/crypto.ts';
 import { schedule, takeDue } from '../protocol/deadlines.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { brokerReports, type ChannelMessage } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds, type Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { nextTurnAt } from './admission.ts';
+import { type Bearer, userLeafOf } from './bearer.ts';
 import { receiveCertified } from './certifying.ts';
 import {
   awaitLink,
@@ -46,7 +48,10 @@ import {
 } from './revocations.ts';
 import { isLive, stepSession } from './sessions.ts';
 import { identitiesOf, type ManagerState, type Subject } from './state.ts';
+import { usersOverdue } from './user-leaving.ts';
+import { userJudged, userRefreshed, userStored, userVerdictDue } from './users.ts';
 import { mayBeGranted } from './verdict-age.ts';
+import { waitOver } from './waiting.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
 
 export type ManagerEvent =
@@ -83,6 +88,8 @@ function guard(state: ManagerState, from: string, ofPeer: boolean, act: () => vo
   } catch (error) {
     if (error instanceof ProtocolError) {
       log(state, 'warn', 'message.refused', { from, code: error.code, detail: error.message });
+    } else if (error instanceof SigningFault) {
+      log(state, 'error', 'key-store.failed', { from, why: error.what, remedy: error.remedy });
     } else if (ofPeer && error instanceof Error) {
       // a fault of ours that a peer's bytes brought out: it may cost that peer its exchange, never everybody the manager
       log(state, 'error', 'bug', { from, detail: error.message, remedy: 'please report it' });
@@ -240,7 +247,9 @@ function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: Worl
     case 'self':
       return ownRuling(state, subject.leaf, ruling, world);
     case 'refresh':
-      return verdictRefreshed(state, subject, ruling, world);
+      return refreshed(state, subject, ruling, world);
+    case 'user':
+      return userJudged(state, subject.request, ruling, world);
     case 'selfForExchange': {
       const handshake = sameHandshake(state, subject.party, subject.handshake);
       if (handshake !== null) ownVerdictForExchange(state, handshake, ruling, world);
@@ -258,6 +267,17 @@ function rule(state: ManagerState, subject: Subject, ruling: Ruling, world: Worl
     default:
       subject satisfies never;
   }
+}
+
+function refreshed(
+  state: ManagerState,
+  { bearer, leaf }: Extract<Subject, { for: 'refresh' }>,
+  ruling: Ruling,
+  world: World,
+): void {
+  const ofUser = userLeafOf(bearer);
+  if (ofUser === null) verdictRefreshed(state, bearer as DeviceId, leaf, ruling, world);
+  else userRefreshed(state, ofUser, ruling, world);
 }
 
 const ASK_SELF_AGAIN = seconds(5);
@@ -316,7 +336,9 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     case 'enrolment':
       return enrolmentStored(state, continuation.key, failure, world);
     case 'evicted':
-      return evictionStored(state, continuation.device, continuation.reason, failure, world);
+      return evictionStored(state, continuation.bearer, continuation.reason, failure, world);
+    case 'userStored':
+      return userStored(state, continuation, failure, world);
     case 'reply': {
       const { device, requestId } = continuation;
       const message: ChannelMessage =
@@ -364,9 +386,15 @@ function deadline(state: ManagerState, key: string, world: World): void {
     case 'session':
       return stepSession(state, rest, { type: 'deadline' }, world);
     case 'close':
-      return closeTimedOut(state, rest as DeviceId);
+      return closeTimedOut(state, rest as DeviceId, world);
     case 'verdict':
-      return verdictDue(state, rest as DeviceId, world);
+      return userLeafOf(rest as Bearer) === null
+        ? verdictDue(state, rest as DeviceId, world)
+        : userVerdictDue(state, userLeafOf(rest as Bearer)!, world);
+    case 'users':
+      return usersOverdue(state, rest as DeviceId, world);
+    case 'wait':
+      return waitOver(state, rest, world);
     case 'gone':
       return linkGraceOver(state, rest as DeviceId, world);
     case 'retirements':

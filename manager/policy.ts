@@ -10,11 +10,11 @@ export interface Subject {
   readonly id: DeviceId;
   readonly class: string | null;
   readonly groups: readonly string[];
-  /** Whose device it is. */
+  /** Who is there, else whose device it is; of a callee the user who is asked for. */
   readonly user: string | null;
 }
 
-/** `*`, an id pattern with `*`, `class:NAME` or `group:NAME`. */
+/** `*`, an id pattern with `*`, `class:NAME`, `group:NAME`, or `user:ID` where `*` stands for any run of characters too. */
 export type Pattern = string;
 
 export interface ConnectRule {
@@ -43,5 +43,7 @@ function matches(pattern: Pattern, subject: Subject): boolean {
   if (pattern === '*') return true;
   if (pattern.startsWith('class:')) return subject.class === pattern.slice('class:'.length);
   if (pattern.startsWith('group:')) return subject.groups.includes(pattern.slice('group:'.length));
+  if (pattern.startsWith('user:'))
+    return subject.user !== null && matchesGlob(pattern.slice('user:'.length), subject.user);
   return matchesGlob(pattern, subject.id);
 }

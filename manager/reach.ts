@@ -42,7 +42,7 @@ export function wordMissing(state: ManagerState, device: DeviceId, world: World)
 /** It did not answer: whoever waits for it learns so, and its sessions wait for it a while, as without a link. */
 export function deviceSilent(state: ManagerState, device: DeviceId, world: World): void {
   if (state.settings.broker !== 'outside') return;
-  forgetChannel(state, device);
+  forgetChannel(state, device, world);
   log(state, 'info', 'device.silent', { device });
   const sids = [...(state.sessionsOf.get(device) ?? [])];
   if (sids.length > 0) awaitLink(state, device, world);

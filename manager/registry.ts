@@ -30,6 +30,7 @@ const DeviceRecord = message('DeviceRecord', null, 'a device that has logged in'
   instance: optional(5, bytes(INSTANCE_BYTES), 'its process as last seen: another one has lost its sessions'),
   marks: optional(6, bytes(0, 2 * MARK_BYTES * MAX_CHAIN), 'of each certificate of the chain: its own, its key’s'),
   revokedAt: optional(7, epochSeconds, 'when the verifier said that it is revoked; until a good verdict'),
+  quarantinedAt: optional(8, epochSeconds, 'when it was seen as two machines, and both put out; until its release'),
 });
 export type DeviceRecord = Value<typeof DeviceRecord>;
 
@@ -106,8 +107,20 @@ const SessionRecord = message('SessionRecord', null, 'a granted session; never i
   call: optional(14, bytes(NONCE_BYTES), 'nonce of the Connect that it began with'),
   decision: optional(15, DecisionRecord.type, 'on what the suite was chosen'),
   purpose: optional(16, text(1, 64), 'as the caller said'),
+  user: optional(17, text(1, 255), 'who was asked for, where it was a user'),
+  userLeaf: optional(18, bytes(32), 'SHA-256 of the certificate by which that user was at the callee'),
 });
 export type SessionRecord = Value<typeof SessionRecord>;
+
+const UserRecord = message('UserRecord', null, 'a user at a device; its key is the SHA-256 of the leaf in hex', {
+  user: required(1, text(1, 255), 'the name by which the user is asked for'),
+  device: required(2, device, 'where the medium is in'),
+  chain: required(3, array(bytes(1, MAX_CERTIFICATE_BYTES), 1, MAX_CHAIN), 'of the user, leaf first'),
+  verdictUntil: required(4, epochSeconds, 'end of the last good verdict'),
+  since: required(5, epochSeconds, 'when the user came there'),
+  marks: required(6, bytes(0, 2 * MARK_BYTES * MAX_CHAIN), 'of each certificate of the chain: its own, its key’s'),
+});
+export type UserRecord = Value<typeof UserRecord>;
 
 const EndedRecord = message('EndedRecord', null, 'a session that ended because a device was revoked', {
   until: required(1, epochSeconds, 'when nobody holds it any more'),
@@ -124,6 +137,7 @@ export const TABLES = {
   revocation: 'revocation',
   ended: 'ended',
   ...ENROLMENT_TABLES,
+  users: 'users',
 };
 
 export interface Loaded {
@@ -138,6 +152,8 @@ export interface Loaded {
   readonly revocationState: string | null;
   /** By sid: sessions that ended because a device was revoked, and when nobody holds them any more. */
   readonly endedAsRevoked: Map<string, EpochSeconds>;
+  /** By SHA-256 of their certificate in hex. */
+  readonly users: Map<string, UserRecord>;
   readonly enrolment: EnrolmentRecords;
   /** Devices whose registration another version wrote: they register anew when their agent starts. */
   readonly outdated: readonly DeviceId[];
@@ -169,6 +185,7 @@ export function loadRegistry(store: Store): Loaded {
     endedAsRevoked: new Map(read(TABLES.ended, EndedRecord).map(([sid, { until }]) => [sid, EpochSeconds(until)])),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),
     sessions: new Map(read(TABLES.sessions, SessionRecord)),
+    users: new Map(read(TABLES.users, UserRecord)),
     retirements: new Map(
       read(TABLES.retirements, RetirementRecord).flatMap(([suite, { by }]) => {
         const retirement = readRetirement(suite, by);
@@ -211,6 +228,13 @@ export const registrationChange = (id: DeviceId, record: RegistrationRecord | nu
   table: TABLES.registrations,
   key: id,
   value: record === null ? null : RegistrationRecord.encode(record),
+});
+
+/** @param leaf  SHA-256 in hex */
+export const userChange = (leaf: string, record: UserRecord | null): Change => ({
+  table: TABLES.users,
+  key: leaf,
+  value: record === null ? null : UserRecord.encode(record),
 });
 
 export const sessionChange = (sidHex: string, record: SessionRecord | null): Change => ({

@@ -88,6 +88,8 @@ export function stepRenewing(flow: Renewing, event: FlowEvent, limits: FlowLimit
     }
     case 'renewalRefused':
       return refused(flow, event, limits, world);
+    case 'userLeft':
+      return endAt(flow, null, event.reason, limits, world);
     case 'lost':
     case 'endAsked':
       return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);
@@ -149,6 +151,8 @@ export function stepStoringRenewal(flow: StoringRenewal, event: FlowEvent, limit
       return startRenewal(flow, event.device, world);
     case 'renewalRefused':
       return refused(flow, event, limits, world);
+    case 'userLeft':
+      return endAt(flow, null, event.reason, limits, world);
     case 'lost':
     case 'endAsked':
       return endAt(flow, event.type === 'lost' ? event.device : event.by, event.reason, limits, world);

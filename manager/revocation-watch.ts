@@ -1,6 +1,6 @@
 /**
  * What the manager knows of revocation between two verdicts: which verifiers it hears, whose certificates and keys bear
- * which marks, and which devices were judged before something that it did not hear.
+ * which marks, and which devices and users were judged before something that it did not hear.
  */
 import { concat, EMPTY, equal, fromHex, toHex } from '../protocol/bytes.ts';
 import type { CertificateReader } from '../protocol/certificate.ts';
@@ -8,8 +8,9 @@ import type { Crypto } from '../protocol/crypto.ts';
 import type { Reason } from '../protocol/message-values.ts';
 import { SILENCE } from '../protocol/revocation-event.ts';
 import { certificateMark, keyMark, MARK_BYTES } from '../protocol/revocation-mark.ts';
-import { type DeviceId, type EpochSeconds, later, type Millis } from '../protocol/units.ts';
+import { type EpochSeconds, later, type Millis } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { Bearer } from './bearer.ts';
 import type { EventDelay } from './event-delay.ts';
 import type { DeviceRecord } from './registry.ts';
 
@@ -34,18 +35,18 @@ export interface RevocationWatch {
   /** When an event that is not believed was last told to the log. */
   refusedSaidAt: Millis | null;
   /** Who bears a mark. */
-  readonly bearers: Map<string, Set<DeviceId>>;
+  readonly bearers: Map<string, Set<Bearer>>;
   /** Marks of CA certificates, by SHA-256 of the certificate in hex. */
   readonly ofAuthorities: Map<string, Uint8Array>;
   /** Marks that were told lately: a verifier that has not heard of them yet may still say good. */
   readonly fresh: Map<string, Millis>;
   /** To be evicted, and for what: that takes turns, and a disk that keeps it. */
-  readonly condemned: Map<DeviceId, Reason>;
+  readonly condemned: Map<Bearer, Reason>;
   /** Evictions that are not on disk yet. */
   evicting: number;
   /** Judged before a revocation that may not have been heard: judged anew before anything else. */
-  readonly doubtful: Set<DeviceId>;
-  /** Hex state that every device was judged in; as on disk. */
+  readonly doubtful: Set<Bearer>;
+  /** Hex state that everybody was judged in; as on disk. */
   settled: string | null;
   /** By sid, sessions that ended for it and that a peer may still hold until then. */
   readonly endedAsRevoked: Map<string, EpochSeconds>;
@@ -110,7 +111,10 @@ export function* markKeys(marks: Uint8Array): Iterable<string> {
   for (let at = 0; at < marks.length; at += MARK_BYTES) yield markKey(marks.subarray(at, at + MARK_BYTES));
 }
 
-export function noteBearer(watch: RevocationWatch, id: DeviceId, { marks }: DeviceRecord): void {
+/** The record of a device, or of a user who is at one. */
+type Marked = Pick<DeviceRecord, 'marks'>;
+
+export function noteBearer(watch: RevocationWatch, id: Bearer, { marks }: Marked): void {
   for (const key of markKeys(marks ?? EMPTY)) {
     const bearers = watch.bearers.get(key);
     if (bearers === undefined) watch.bearers.set(key, new Set([id]));
@@ -118,7 +122,7 @@ export function noteBearer(watch: RevocationWatch, id: DeviceId, { marks }: Devi
   }
 }
 
-export function forgetBearer(watch: RevocationWatch, id: DeviceId, { marks }: DeviceRecord): void {
+export function forgetBearer(watch: RevocationWatch, id: Bearer, { marks }: Marked): void {
   for (const key of markKeys(marks ?? EMPTY)) {
     const bearers = watch.bearers.get(key);
     bearers?.delete(id);

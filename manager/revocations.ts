@@ -10,6 +10,7 @@ import { checkEvent, SILENCE } from '../protocol/revocation-event.ts';
 import { type DeviceId, EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { RevocationEvent } from '../protocol/verifier-messages.ts';
 import type { World } from '../protocol/world.ts';
+import { type Bearer, bearerOf, userLeafOf } from './bearer.ts';
 import { evict } from './channels.ts';
 import { measureDelay } from './event-delay.ts';
 import { commit, log } from './outbox.ts';
@@ -17,6 +18,8 @@ import { askAnew, askVerifier } from './questions.ts';
 import { revocationStateChange } from './registry.ts';
 import { bearsFreshMark, type EventSource, hearsVerifier, markKey } from './revocation-watch.ts';
 import { identitiesOf, type ManagerState } from './state.ts';
+import { userEvicted } from './user-leaving.ts';
+import { judgedAs } from './verdict-age.ts';
 
 /** Seconds by which the clocks of manager and verifier may differ. */
 const MAX_CLOCK_SKEW = 60;
@@ -121,7 +124,7 @@ function condemn(state: ManagerState, marks: readonly Uint8Array[], world: World
   for (const mark of marks) {
     const key = markKey(mark);
     revocation.fresh.set(key, world.now);
-    for (const device of revocation.bearers.get(key) ?? []) revocation.condemned.set(device, 'revoked');
+    for (const bearer of revocation.bearers.get(key) ?? []) revocation.condemned.set(bearer, 'revoked');
   }
   forgetOldMarks(state, world);
   if (marks.length > 0) evictCondemned(state, world);
@@ -144,24 +147,29 @@ function forgetOldMarks({ revocation: { fresh, sources } }: ManagerState, world:
 export function evictCondemned(state: ManagerState, world: World): void {
   const { condemned } = state.revocation;
   let count = 0;
-  for (const [device, reason] of condemned) {
+  for (const [bearer, reason] of condemned) {
     if (count++ >= EVICTIONS_AT_ONCE) return schedule(state.deadlines, 'evictions', later(world.now, Millis(1)));
-    condemned.delete(device);
-    evict(state, device, reason, world);
+    condemned.delete(bearer);
+    const ofUser = userLeafOf(bearer);
+    if (ofUser === null) evict(state, bearer as DeviceId, reason, world);
+    else userEvicted(state, ofUser, reason, world);
   }
 }
 
-/** What became of an eviction on disk: with one that is not there a restart would bring the device back. */
+/** What became of an eviction on disk: with one that is not there a restart would bring device or user back. */
 export function evictionStored(
   state: ManagerState,
-  device: DeviceId,
+  bearer: Bearer,
   reason: Reason,
   failure: string | null,
   world: World,
 ): void {
   state.revocation.evicting--;
-  if (failure === null || !state.devices.has(device)) return;
-  state.revocation.condemned.set(device, reason);
+  if (failure === null) return;
+  const isUser = userLeafOf(bearer) !== null;
+  // a device that was removed, or a user who is there anew, is not the one that was put out
+  if (isUser === (judgedAs(state, bearer) !== null)) return;
+  state.revocation.condemned.set(bearer, reason);
   schedule(state.deadlines, 'evictions', later(world.now, EVICT_AGAIN));
 }
 
@@ -169,13 +177,14 @@ export function evictionStored(
 
 /** Who has a channel or a session comes first. */
 function doubtAll(state: ManagerState, instance: string, world: World): void {
-  const { revocation, devices } = state;
+  const { revocation, devices, users } = state;
   askAnew(state, world);
   if (devices.size === 0) return;
   for (const device of state.channels.keys()) revocation.doubtful.add(device);
   for (const device of state.sessionsOf.keys()) revocation.doubtful.add(device);
+  for (const leaf of users.at.keys()) revocation.doubtful.add(bearerOf(leaf));
   for (const device of devices.keys()) revocation.doubtful.add(device);
-  log(state, 'info', 'revocation.judging-anew', { devices: devices.size, instance });
+  log(state, 'info', 'revocation.judging-anew', { devices: devices.size, users: users.at.size, instance });
   schedule(state.deadlines, 'doubts', world.now);
 }
 
@@ -188,15 +197,16 @@ export function judgeDoubtful(state: ManagerState, world: World): void {
   }
   schedule(state.deadlines, 'doubts', later(world.now, LOOK_AGAIN));
   if (!hearsVerifier(state.revocation, world.now)) return;
-  const asked = new Set<DeviceId>();
-  for (const { subject } of state.questions.values()) if (subject.for === 'refresh') asked.add(subject.device);
-  for (const device of doubtful) {
+  const asked = new Set<Bearer>();
+  for (const { subject } of state.questions.values()) if (subject.for === 'refresh') asked.add(subject.bearer);
+  for (const bearer of doubtful) {
     if (asked.size >= QUESTIONS_AT_ONCE) return;
-    const record = state.devices.get(device);
-    if (record === undefined) doubtful.delete(device);
-    if (record === undefined || asked.has(device)) continue;
-    asked.add(device);
-    askVerifier(state, { for: 'refresh', device, leaf: toHex(record.leaf) }, 'device', record.chain, world);
+    const judged = judgedAs(state, bearer);
+    if (judged === null) doubtful.delete(bearer);
+    if (judged === null || asked.has(bearer)) continue;
+    asked.add(bearer);
+    const { leaf, purpose, chain } = judged;
+    askVerifier(state, { for: 'refresh', bearer, leaf }, purpose, chain, world);
   }
 }
 

@@ -16,6 +16,7 @@ import type { RegistrationRecord } from './registry.ts';
 import { decidingRule } from './rules.ts';
 import { listingOf, type ManagerState } from './state.ts';
 import type { About, Decision } from './terms.ts';
+import { userAt } from './user-desk.ts';
 
 export interface Choice {
   readonly selection: Selection;
@@ -29,11 +30,15 @@ export interface Choice {
 /** What the caller adds to what stands in the registry. */
 export type CallerWishes = Pick<Wishes, 'allowUnencrypted' | 'messageBytes'>;
 
-export const subjectOf = (state: ManagerState, id: DeviceId): Subject => ({ id, ...listingOf(state, id) });
+/** A user who is proven to be at the device comes before whose device it is. */
+export function subjectOf(state: ManagerState, id: DeviceId): Subject {
+  const listing = listingOf(state, id);
+  return { id, ...listing, user: userAt(state.users, id) ?? listing.user };
+}
 
 /** The caller for the callee's policy: what does not fit into an Ask is left out. */
 export function callerOf(state: ManagerState, id: DeviceId, purpose: string | null): About {
-  const { class: kind, groups, user } = listingOf(state, id);
+  const { class: kind, groups, user } = subjectOf(state, id);
   const fits = (text: string, most: number): boolean => text.length > 0 && encodeUtf8(text).length <= most;
   return {
     class: kind !== null && fits(kind, 64) ? kind : null,

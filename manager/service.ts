@@ -277,6 +277,7 @@ function settingsOf(config: ManagerConfig, rules: Rules): Settings {
       askTimeout: seconds(sessions.askTimeoutSeconds),
       endTimeout: seconds(sessions.endTimeoutSeconds),
     },
+    users: config.users,
     pace: { resumptionsPerSecond: limits.resumptionsPerSecond, loginsPerSecond: limits.loginsPerSecond },
     limits: {
       halfOpen: limits.halfOpen,

@@ -36,7 +36,11 @@ export function addSession(state: ManagerState, sid: string, session: Session): 
   const between = state.sessionsBetween.get(pair);
   if (between === undefined) state.sessionsBetween.set(pair, new Set([sid]));
   else between.add(sid);
-  if (call.length > 0) state.sessionOfCall.set(callKey(caller.id, call), sid);
+  if (call.length === 0) return;
+  const key = callKey(caller.id, call);
+  const ofCall = state.sessionsOfCall.get(key);
+  if (ofCall === undefined) state.sessionsOfCall.set(key, new Set([sid]));
+  else ofCall.add(sid);
 }
 
 /** No control character stands in an id. */
@@ -55,14 +59,35 @@ export function stepSession(state: ManagerState, sid: string, event: FlowEvent, 
   const [flow, effects] = stepFlow(session.flow, event, state.settings.flowLimits, world);
   // an end is one from here on: whoever dies before all have confirmed it, it is not granted again
   if (isOver(flow) && !isOver(session.flow)) {
-    const isRevoked = event.type === 'lost' && event.reason === 'revoked' && isLive(session.flow);
+    const isLoss = event.type === 'lost' || event.type === 'userLeft';
+    const isRevoked = isLoss && event.reason === 'revoked' && isLive(session.flow);
     const reason = isRevoked ? noteRevokedEnd(state, sid, session.until, world) : [];
     commit(state, [sessionChange(sid, null), ...reason], { next: 'nothing' });
   }
+  const isDecided = flow.state === 'storing' && session.flow.state !== 'storing';
   session.flow = flow;
   if (event.type === 'cameUp') session.sealed.delete(event.device);
   perform(state, sid, session, effects, world);
+  if (isDecided) withdrawOthers(state, sid, flow.terms, world);
 }
+
+/** Of several devices that are asked for one call the first that says yes has it. */
+function withdrawOthers(state: ManagerState, sid: string, terms: Terms, world: World): void {
+  for (const other of othersOfCall(state, sid, terms))
+    stepSession(state, other, { type: 'endAsked', by: null, reason: 'withdrawn' }, world);
+}
+
+/** The sessions of the same call that are not over. */
+const othersOfCall = (state: ManagerState, sid: string, { caller, call }: Terms): readonly string[] =>
+  sidsOfCall(state, caller.id, call).filter((other) => {
+    const flow = state.sessions.get(other)?.flow;
+    return other !== sid && flow !== undefined && !isOver(flow);
+  });
+
+/** What a Connect has brought about: one session, or several while every device of a user is asked. */
+export const sidsOfCall = (state: ManagerState, caller: DeviceId, call: Uint8Array): readonly string[] => [
+  ...(state.sessionsOfCall.get(callKey(caller, call)) ?? []),
+];
 
 /** The same event to every session of a device. */
 export function stepSessionsOf(state: ManagerState, device: DeviceId, event: FlowEvent, world: World): void {
@@ -83,6 +108,8 @@ function performOne(state: ManagerState, sid: string, session: Session, effect: 
   const { terms } = session.flow;
   switch (effect.type) {
     case 'send':
+      // the caller hears of a refusal when nobody is left who may still say yes
+      if (effect.messages[0]?.kind === 'Denied' && othersOfCall(state, sid, terms).length > 0) return;
       for (const message of effect.messages) {
         if (message.kind === 'Denied') remember(state, effect.to, message.requestId, message, world.now);
       }
@@ -187,7 +214,9 @@ function forget(state: ManagerState, sid: string, session: Session): void {
   between?.delete(sid);
   if (between?.size === 0) state.sessionsBetween.delete(pair);
   const key = callKey(caller.id, call);
-  if (state.sessionOfCall.get(key) === sid) state.sessionOfCall.delete(key);
+  const ofCall = state.sessionsOfCall.get(key);
+  ofCall?.delete(sid);
+  if (ofCall?.size === 0) state.sessionsOfCall.delete(key);
 }
 
 /** Another session of the two is granted, so that the broker must go on forwarding. */
@@ -235,6 +264,8 @@ function recordOf({ flow: { terms }, until }: Session, epoch: number): SessionRe
     calleeInstance: callee.instance ?? undefined,
     callerConsent: caller.consent ?? undefined,
     calleeConsent: callee.consent ?? undefined,
+    user: terms.user?.id,
+    userLeaf: terms.user?.leaf,
     call: call.length === 0 ? undefined : call,
     decision: decisionRecord(terms),
     purpose: about.purpose ?? undefined,

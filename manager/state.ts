@@ -16,6 +16,7 @@ import type { SuitePattern } from '../protocol/suite-pattern.ts';
 import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, EpochSeconds, LinkId, Millis } from '../protocol/units.ts';
 import type { Admission, Pace } from './admission.ts';
+import type { Bearer } from './bearer.ts';
 import type { Choices } from './choices.ts';
 import type { Effect, OnCertified } from './effects.ts';
 import type { EnrolmentDesk } from './enrolment-desk.ts';
@@ -25,10 +26,13 @@ import type { ConnectPolicy } from './policy.ts';
 import type { Probing } from './presence.ts';
 import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
+import type { RenewingDesk } from './renewing.ts';
 import type { Retirement } from './retirement.ts';
 import type { RevocationWatch } from './revocation-watch.ts';
 import type { RollbackWatch } from './rollback-record.ts';
 import type { Rules } from './rules.ts';
+import type { DuplicatePolicy, Sightings } from './sightings.ts';
+import type { UserDesk } from './user-desk.ts';
 
 /** What the operator says of a device; steers policy and rules. */
 export interface Listing {
@@ -46,6 +50,8 @@ export interface Settings {
   readonly listings: ReadonlyMap<DeviceId, Listing>;
   /** `certified`: every good certificate; `listed`: only devices that the operator lists. */
   readonly admit: 'certified' | 'listed';
+  /** Two machines with one certificate; absent: the later one is refused. */
+  readonly duplicates?: DuplicatePolicy;
   readonly connectPolicy: ConnectPolicy;
   /** At the start. */
   readonly rules: Rules;
@@ -53,10 +59,19 @@ export interface Settings {
   readonly lifetimeSeconds: { readonly byDefault: number; readonly atMost: number };
   readonly flowLimits: FlowLimits;
   readonly limits: Limits;
+  /** Absent: the most recent device, and an end. */
+  readonly users?: UserSettings;
   /** Absent: this manager certifies nobody. */
   readonly enrolment?: EnrolmentSettings;
   /** Absent: everybody is let in as he comes. */
   readonly pace?: Pace;
+}
+
+export interface UserSettings {
+  /** Which device of a user who is at several is asked. */
+  readonly several: 'most-recent' | 'all' | 'ask';
+  /** What becomes of sessions made to a user who leaves. */
+  readonly onLeave: 'end' | 'follow';
 }
 
 export interface EnrolmentSettings {
@@ -125,7 +140,9 @@ export interface StoredReply {
 /** What was asked for: an exchange, a device whose verdict grows old, our own certificate. */
 export type Subject =
   | { readonly for: 'exchange'; readonly party: string; readonly handshake: number }
-  | { readonly for: 'refresh'; readonly device: DeviceId; readonly leaf: string }
+  | { readonly for: 'refresh'; readonly bearer: Bearer; readonly leaf: string }
+  /** A user who registers. */
+  | { readonly for: 'user'; readonly request: string }
   | { readonly for: 'self'; readonly leaf: string }
   | { readonly for: 'selfForExchange'; readonly party: string; readonly handshake: number };
 
@@ -152,7 +169,14 @@ export type Continuation =
       readonly requestId: Uint8Array;
     }
   | { readonly next: 'granted'; readonly sid: string; readonly epoch: number }
-  | { readonly next: 'evicted'; readonly device: DeviceId; readonly reason: Reason }
+  | { readonly next: 'evicted'; readonly bearer: Bearer; readonly reason: Reason }
+  | {
+      readonly next: 'userStored';
+      readonly device: DeviceId;
+      readonly leaf: string;
+      readonly request: string;
+      readonly requestId: Uint8Array;
+    }
   | {
       readonly next: 'retirement';
       /** null: none any more. */
@@ -212,11 +236,12 @@ export interface ManagerState {
   readonly sessionsOf: Map<DeviceId, Set<string>>;
   /** By the two devices, in the order of their ids. */
   readonly sessionsBetween: Map<string, Set<string>>;
-  /** By the caller and the nonce of its Connect. */
-  readonly sessionOfCall: Map<string, string>;
+  /** By the caller and the nonce of its Connect: several while every device of a user is asked. */
+  readonly sessionsOfCall: Map<string, Set<string>>;
   readonly replies: Map<DeviceId, Map<string, StoredReply>>;
   /** Devices that are asked whether they are there. */
   readonly probes: Map<DeviceId, Probing>;
+  readonly users: UserDesk;
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
   readonly enrolment: EnrolmentDesk;
@@ -230,12 +255,13 @@ export interface ManagerState {
   verifierHeardAt: Millis | null;
   /** It leaves questions unanswered: since when, and when that was last said. */
   verifierAway: { readonly since: Millis; saidAt: Millis } | null;
-  /** When the last good verdict on a device runs out, as heard in this process. */
-  readonly verdictEnds: Map<DeviceId, Millis>;
+  /** When the last good verdict on a device or a user runs out, as heard in this process. */
+  readonly verdictEnds: Map<Bearer, Millis>;
+  readonly renewing: RenewingDesk;
   /** What is known of revocation between two verdicts. */
   readonly revocation: RevocationWatch;
-  /** When a device's living link was last replaced by another. */
-  readonly replaced: Map<DeviceId, Millis>;
+  /** Devices that were two machines. */
+  readonly sightings: Sightings;
   /** Whether the store is what it was. */
   readonly rollback: RollbackWatch;
   nextCommit: number;

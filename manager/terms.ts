@@ -43,12 +43,20 @@ export interface About {
   readonly purpose: string | null;
 }
 
+export interface UserTerms {
+  readonly id: string;
+  /** SHA-256 of the certificate by which the user is there. */
+  readonly leaf: Uint8Array;
+}
+
 export interface Terms {
   readonly sid: Uint8Array;
   readonly caller: Party;
   readonly callee: Party;
   /** The name by which the caller asked. */
   readonly name: string;
+  /** Who was asked for, where it was a user: the callee is the device where that user is. */
+  readonly user: UserTerms | null;
   readonly about: About;
   /** The nonce of the Connect that it began with; empty for a session that was stored without. */
   readonly call: Uint8Array;

@@ -35,6 +35,7 @@ const TERMS: Terms = {
   suite: { cipher: 'aes-gcm', keyBits: 128, hash: 'sha-256', tagBits: 128 },
   keyMode: 'seed',
   rule: 'default',
+  user: null,
   decision: null,
   lifetimeSeconds: 60,
   route: 0,

@@ -26,6 +26,7 @@ test('[P4] a verdict heard in this process holds for its age, wherever the wall 
   const state = {
     devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]),
     verdictEnds: new Map<DeviceId, Millis>(),
+    users: { at: new Map() },
     revocation: newRevocationWatch(null),
   };
   hearVerdict(state, LAMP, EpochSeconds(NOW + HOUR), world(0, NOW));
@@ -39,6 +40,7 @@ test('[P4] a verdict of an earlier process holds by the wall clock, and not at a
   const state = {
     devices: new Map([[LAMP, recordUntil(NOW + HOUR)]]),
     verdictEnds: new Map<DeviceId, Millis>(),
+    users: { at: new Map() },
     revocation: newRevocationWatch(null),
   };
   assert.equal(verdictSecondsLeft(state, LAMP, world(5, NOW)), HOUR);

@@ -47,6 +47,7 @@ for (let round = 0; round < GRANTS; round++) {
     keyMode: keyMode === 'key' ? 'key' : 'seed',
     rule: 'precedence',
     decision: null,
+    user: null,
     lifetimeSeconds: 60,
     route: 0,
   } as const;

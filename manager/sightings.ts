@@ -1,0 +1,49 @@
+/**
+ * Devices that were seen as two machines with one certificate: what is remembered of it, for the log and the operator.
+ */
+import type { Channel } from '../protocol/channel.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
+import type { World } from '../protocol/world.ts';
+
+/** What becomes of the two. */
+export type DuplicatePolicy = 'refuse' | 'replace' | 'quarantine';
+
+/** Of one device. */
+export interface Sighting {
+  /** The channel of the machine that answered, and when it did. */
+  readonly channel: Channel;
+  readonly at: Millis;
+  /** When the operator was told. */
+  saidAt: Millis;
+  readonly times: number;
+}
+
+/** Since the start of the process; the first is the one seen longest ago. */
+export type Sightings = Map<DeviceId, Sighting>;
+
+const MAX_SIGHTINGS = 1000;
+/** Who has answered need not answer again for so long, however often the other one comes. */
+const ANSWER_HOLDS = seconds(10);
+const SAY_AGAIN = seconds(60);
+
+export function noteSighting(sightings: Sightings, device: DeviceId, channel: Channel, { now }: World): void {
+  const before = sightings.get(device);
+  sightings.delete(device); // to the end of the order of time
+  const saidAt = before?.saidAt ?? Millis(Number.NEGATIVE_INFINITY);
+  sightings.set(device, { channel, at: now, saidAt, times: (before?.times ?? 0) + 1 });
+  if (sightings.size > MAX_SIGHTINGS) sightings.delete(sightings.keys().next().value!);
+}
+
+/** Whether the machine with this channel has answered a moment ago, beside another one. */
+export function wasSeen(sightings: Sightings, device: DeviceId, channel: Channel, { now }: World): boolean {
+  const sighting = sightings.get(device);
+  return sighting?.channel === channel && now < later(sighting.at, ANSWER_HOLDS);
+}
+
+/** @returns whether the operator is to hear of it: once a minute for each device */
+export function isToBeSaid(sightings: Sightings, device: DeviceId, { now }: World): boolean {
+  const sighting = sightings.get(device);
+  if (sighting === undefined || now < later(sighting.saidAt, SAY_AGAIN)) return false;
+  sighting.saidAt = now;
+  return true;
+}
