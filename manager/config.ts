@@ -77,6 +77,23 @@ export const managerConfig = z.strictObject({
   precedence: z.enum(['callee', 'caller']).default('callee'),
   /** Whether a device may choose a channel that authenticates and does not encrypt. */
   authenticateOnly: z.boolean().default(false),
+  /** New devices: who certifies them, and what they are told. Absent: this manager certifies nobody. */
+  enrolment: z
+    .strictObject({
+      /** Of `kagimori ca init`, on this machine; the manager writes there. */
+      caDirectory: file,
+      /** The broker as new devices reach it; stands in invitations. */
+      brokerUrl: z.string().max(255).regex(BROKER_URL, BROKER_URL_FORM),
+      /** What new devices are to trust; the manager's own certificate stands under one of them. */
+      trustAnchorFiles: z.array(file).min(1).max(4),
+      /** How long a certificate is good. */
+      days: z.int().min(1).max(36_600).default(365),
+      /** `operator`: every new device waits for `kagimori enrolment allow`. */
+      approval: z.enum(['automatic', 'operator']).default('automatic'),
+      /** For so many days after its end a certificate that is not revoked is renewed; 0: not at all. */
+      renewExpiredDays: z.int().min(0).max(36_600).default(0),
+    })
+    .optional(),
   sessions: z
     .strictObject({
       lifetimeSeconds: seconds(1, 86_400, 3600),

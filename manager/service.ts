@@ -30,7 +30,7 @@ import { type Loaded, loadRegistry } from './registry.ts';
 import { tellHistory } from './rollback.ts';
 import { loadRollback, type StoreHistory } from './rollback-record.ts';
 import { BUILT_IN_RULES, type Rules } from './rules.ts';
-import type { Listing, Settings } from './state.ts';
+import type { EnrolmentSettings, Listing, Settings } from './state.ts';
 
 export interface ManagerParts {
   readonly crypto: Crypto;
@@ -75,11 +75,13 @@ export class ManagerError extends Error {
 export function startManager(config: ManagerConfig, parts: ManagerParts): ManagerService {
   const { crypto, clock, log, store, openKey, sealingKey, openTransport } = parts;
   const builtIn = { ...DEFAULT_SELECTION, prefer: config.precedence === 'callee' ? CALLEE_FIRST : CALLER_FIRST };
-  const settings = settingsOf(config, parts.rules ?? { ...BUILT_IN_RULES, otherwise: builtIn });
   const [identity, ...otherIdentities] = [config, ...config.otherCertificates].map((files) =>
     readIdentity(files, config.name, openKey),
   );
   if (identity === undefined) throw new ManagerError('certificateFile: a manager needs a certificate');
+  const rules = parts.rules ?? { ...BUILT_IN_RULES, otherwise: builtIn };
+  const enrolment = enrolmentOf(config, identity);
+  const settings: Settings = { ...settingsOf(config, rules), ...(enrolment !== null && { enrolment }) };
   const world = () => ({ now: clock.now(), wall: clock.wall(), crypto });
   const loaded = readRegistry(store, config.dataDirectory);
   if (loaded.outdated.length > 0) {
@@ -249,6 +251,33 @@ function readIdentity(
   const channelSuites = CHANNEL_SUITES.map((_, number) => number);
   return { chain: chain.map(({ der }) => der), signingKey, cipherSuites, channelSuites };
 }
+
+/** Answers of an enrolment, and offers to one, have to fit into one message together with a chain. */
+const MAX_ANCHOR_BYTES = 4500;
+
+/** @returns null: nobody is certified here @throws ManagerError, FileFault */
+function enrolmentOf({ enrolment, ...config }: ManagerConfig, identity: LoginIdentity): EnrolmentSettings | null {
+  if (enrolment === undefined) return null;
+  const { trustAnchorFiles, brokerUrl, approval, renewExpiredDays } = enrolment;
+  const found = trustAnchorFiles.flatMap((path) => readCertificateFile(path));
+  const top = certificateReader().readCertificate(identity.chain.at(-1)!);
+  const own = found.find(({ subject }) => top !== null && equal(subject.der, top.issuer.der));
+  if (own === undefined) {
+    const detail = `none of them issued the certificate of the manager in ${config.certificateFile}`;
+    throw new ManagerError(`enrolment.trustAnchorFiles: ${detail}: name the root under which it stands`);
+  }
+  const anchors = [own, ...found.filter((one) => one !== own)].map(({ der }) => der);
+  const verifiers = readCertificateFile(config.verifierCertificateFile).map(({ der }) => der);
+  const bytes = [...anchors, ...verifiers].reduce((sum, { length }) => sum + length, 0);
+  if (anchors.length > MAX_SHOWN || verifiers.length > MAX_SHOWN || bytes > MAX_ANCHOR_BYTES) {
+    const limit = `${MAX_SHOWN} trust anchors, ${MAX_SHOWN} certificates of verifiers, ${MAX_ANCHOR_BYTES} bytes together`;
+    throw new ManagerError(`enrolment: a new device is told no more than ${limit}: leave some out`);
+  }
+  return { anchors, verifiers, brokerUrl, approval, renewExpiredDays };
+}
+
+/** As the messages allow. */
+const MAX_SHOWN = 4;
 
 function settingsOf(config: ManagerConfig, rules: Rules): Settings {
   const listings = new Map<DeviceId, Listing>();

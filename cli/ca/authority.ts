@@ -42,7 +42,7 @@ const BACKDATE_SECONDS = 3600;
 const MAX_DAYS = 100 * 366;
 const CRL_DAYS = 30;
 
-const indexPath = (dir: string): string => join(dir, 'index.json');
+export const indexPath = (dir: string): string => join(dir, 'index.json');
 const keyPath = (dir: string, tier: Tier): string => join(dir, `${tier}.key.pem`);
 const certificatePath = (dir: string, tier: Tier): string => join(dir, `${tier}.pem`);
 export type Tier = 'root' | 'intermediate';
@@ -274,7 +274,7 @@ export function listCertificates(dir: string): readonly CertificateEntry[] {
   return readIndex(indexPath(dir)).certificates;
 }
 
-const PURPOSES: Readonly<Record<IssuedKind, readonly string[]>> = {
+export const PURPOSES: Readonly<Record<IssuedKind, readonly string[]>> = {
   device: [EKU.kagimoriDevice, EKU.clientAuth],
   manager: [EKU.kagimoriManager],
   verifier: [EKU.kagimoriVerifier],
@@ -310,7 +310,7 @@ function checkAlternativeName(name: AlternativeName): AlternativeName {
   return name;
 }
 
-function checkName(name: string, maxBytes: number): void {
+export function checkName(name: string, maxBytes: number): void {
   if (deviceId(name) !== null && encodeUtf8(name).length <= maxBytes) return;
   throw new CaError(
     'bad-name',
@@ -323,7 +323,7 @@ function checkDays(days: number, option: string): number {
   throw new CaError('bad-option', `${option}: at least one day and at most 100 years`);
 }
 
-function period(days: number, { now }: CaWorld): { readonly notBefore: number; readonly notAfter: number } {
+export function period(days: number, { now }: CaWorld): { readonly notBefore: number; readonly notAfter: number } {
   return { notBefore: now - BACKDATE_SECONDS, notAfter: now + days * DAY };
 }
 
@@ -338,18 +338,18 @@ function writeTier(dir: string, tier: Tier, keyPem: Uint8Array, der: Uint8Array)
   return [keyPath(dir, tier), certificatePath(dir, tier)];
 }
 
-function readTier(dir: string, tier: Tier): Uint8Array {
+export function readTier(dir: string, tier: Tier): Uint8Array {
   const path = certificatePath(dir, tier);
   const der = readPem(readBounded(path, 64 * 1024), 'CERTIFICATE')?.[0];
   if (der === undefined) throw new CaError('no-authority', `${path} holds no certificate: restore it from a backup`);
   return der;
 }
 
-function issuingTier(dir: string): Tier {
+export function issuingTier(dir: string): Tier {
   return existsSync(certificatePath(dir, 'intermediate')) ? 'intermediate' : 'root';
 }
 
-function loadTier(dir: string, tier: Tier, { crypto }: CaWorld): { issuer: Issuer; notAfter: number } {
+export function loadTier(dir: string, tier: Tier, { crypto }: CaWorld): { issuer: Issuer; notAfter: number } {
   const certificate = certificateReader().readCertificate(readTier(dir, tier));
   if (certificate === null) {
     throw new CaError('no-authority', `${certificatePath(dir, tier)} cannot be read: restore it from a backup`);
@@ -360,7 +360,7 @@ function loadTier(dir: string, tier: Tier, { crypto }: CaWorld): { issuer: Issue
   return { issuer: { name: certificate.subject.der, spki: certificate.spki, key }, notAfter: certificate.notAfter };
 }
 
-function entryOf(
+export function entryOf(
   request: CertificateRequest,
   kind: CertificateEntry['kind'],
   issuer: Tier,

@@ -19,6 +19,8 @@ const entry = z.strictObject({
   /** Hex SHA-256 of its SubjectPublicKeyInfo. */
   publicKey: z.string(),
   revokedAt: z.int().nullable(),
+  /** The certificate in hex and when it was made, for a while: who repeats his wish gets it again. */
+  answer: z.strictObject({ der: z.string().regex(/^[0-9a-f]+$/), at: z.int() }).optional(),
 });
 
 const index = z.strictObject({

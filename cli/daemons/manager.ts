@@ -13,6 +13,7 @@ import type { Crypto } from '../../protocol/crypto.ts';
 import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { brokerLink, type OpenTransport } from './broker-link.ts';
+import { startCertifying } from './certifying.ts';
 import { openManagerStore, withStore } from './manager-store.ts';
 import { keepRules } from './rules-keeper.ts';
 
@@ -35,6 +36,8 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
     closers.push(() => keeper.close());
     const broker = await reachBroker(config.broker, crypto, log);
     closers.push(broker.close);
+    const certifying = config.enrolment === undefined ? null : startCertifying(config.enrolment);
+    if (certifying !== null) closers.push(() => certifying.close());
     const clock = systemClock();
     const manager = startManager(config, {
       crypto,
@@ -44,6 +47,7 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
       openKey,
       sealingKey,
       history,
+      ...(certifying === null ? {} : { certify: certifying.certify }),
       ...(keeper.rules === undefined ? {} : { rules: keeper.rules }),
       openTransport: broker.openTransport,
     });
