@@ -18,7 +18,7 @@ import { type DeviceId, seconds } from '../protocol/units.ts';
 import { userSignature } from '../protocol/user-proof.ts';
 import { type DeviceParty, deviceParty, type SimMedium } from './device-party.ts';
 import { disk } from './disk.ts';
-import type { SimAuthority, SimIdentity } from './identities.ts';
+import type { Period, SimAuthority, SimIdentity } from './identities.ts';
 import { type ManagerParty, managerParty } from './manager-party.ts';
 import { modelCrypto } from './model-crypto.ts';
 import type { PartyContext } from './party-context.ts';
@@ -69,6 +69,9 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
     return plan.crypto === 'real' ? seededCrypto(own, count) : modelCrypto(own, count);
   };
 
+  const periodOf = (life: number | undefined): { readonly period?: Period } =>
+    life === undefined ? {} : { period: { notBefore: context.wall() - 3600, notAfter: context.wall() + life } };
+
   const verifierCounter = counter();
   const verifierIdentity = authority.issue(VERIFIER_NAME, {
     purpose: 'verifier',
@@ -92,7 +95,14 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
   const managerCounter = counter();
   const managerCrypto = cryptoOf('manager', managerCounter);
   const identities = (plan.manager?.algorithms ?? ['p256']).map((algorithm) =>
-    loginIdentity(authority.issue(MANAGER_NAME, { purpose: 'manager', algorithm, counter: managerCounter })),
+    loginIdentity(
+      authority.issue(MANAGER_NAME, {
+        purpose: 'manager',
+        algorithm,
+        counter: managerCounter,
+        ...periodOf(plan.manager?.certifiedForSeconds),
+      }),
+    ),
   );
   const manager = managerParty(
     {
@@ -116,12 +126,11 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
     const { name } = wish;
     const own = counter();
     const crypto = cryptoOf(`device ${name}`, own);
-    const { certifiedForSeconds: life } = wish;
     const identity = authority.issue(name, {
       purpose: 'device',
       algorithm: wish.algorithm ?? 'p256',
       counter: own,
-      ...(life === undefined ? {} : { period: { notBefore: context.wall() - 3600, notAfter: context.wall() + life } }),
+      ...periodOf(wish.certifiedForSeconds),
     });
     const settings: AgentSettings = {
       topics,

@@ -1,6 +1,7 @@
 /**
  * The stories that can be told by name.
  */
+import { CLOCK_1970 } from './stories/clock-1970.ts';
 import type { Story } from './story.ts';
 
-export const STORIES: readonly Story[] = [];
+export const STORIES: readonly Story[] = [CLOCK_1970];

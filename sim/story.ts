@@ -2,6 +2,9 @@
  * A story: a few parties in a world, what happens to them in order, and what has to be true at each point. It is judged by
  * its own facts and by the laws that hold in every world.
  */
+import type { CallWish } from '../device-agent/calling.ts';
+import { endSession } from '../device-agent/sessions.ts';
+import type { Session } from '../device-agent/state.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import { type Finding, type Invariants, watchInvariants } from './invariants.ts';
@@ -24,10 +27,18 @@ export interface Stage {
   readonly world: SimWorld;
   readonly laws: Invariants;
   device(name: PartyName): DeviceParty;
+  /** A program on a device wants a session; the laws hear of it. */
+  call(from: PartyName, callee: string, wish?: Partial<CallWish>): string;
+  /** The program ends every session of its device. */
+  endAll(name: PartyName): void;
+  /** Sessions of a device that are open there. */
+  open(name: PartyName): readonly [sid: string, session: Session][];
   /** What somebody does now. */
   deed(text: string, act: () => void): void;
   /** Nobody does anything for so long. */
   pass(ms: number): void;
+  /** Nobody does anything until nothing is on the way, and then the laws of rest are looked at. */
+  rest(): void;
   /** Has to be true now. */
   fact(text: string, holds: boolean): void;
   /** Has to become true within that time, and is waited for. */
@@ -65,6 +76,9 @@ export interface StoryOptions {
   readonly plant?: (world: SimWorld) => void;
 }
 
+/** Longer than every time-out of the protocol but lifetimes. */
+const REST_MS = 300_000;
+
 export const holds = ({ lines, findings }: Told): boolean => findings.length === 0 && lines.every((line) => line.holds);
 
 export function tellStory(story: Story, { seed, crypto, plant = () => {} }: StoryOptions): Told {
@@ -77,22 +91,43 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
       const events = logged.get(party) ?? new Set();
       logged.set(party, events.add(event));
     },
+    // a policy that allows is a yes of the device, too
+    news: ({ id }, news) => {
+      if (news.news === 'askApproved') laws.approved(id, news.sid);
+    },
   });
   plant(world);
   const nowMs = (): number => world.now() / MICROS_PER_MS;
+  const device = (name: PartyName): DeviceParty => {
+    const found = world.devices.get(name);
+    if (found === undefined) throw new RangeError(`there is no device ${name} in this story`);
+    return found;
+  };
   const stage: Stage = {
     world,
     laws,
-    device(name) {
-      const found = world.devices.get(name);
-      if (found === undefined) throw new RangeError(`there is no device ${name} in this story`);
-      return found;
+    device,
+    call(from, callee, wish = {}) {
+      laws.called(from, callee);
+      return device(from).call(callee, wish);
     },
+    endAll(name) {
+      const one = device(name);
+      for (const sid of [...one.state.sessions.keys()]) {
+        laws.ended(sid);
+        one.run((state, now) => endSession(state, sid, 'done', now));
+      }
+    },
+    open: (name) => [...device(name).state.sessions].filter(([, { state }]) => state.name === 'open'),
     deed(text, act) {
       lines.push({ kind: 'deed', atMs: nowMs(), text, holds: true, tookMs: 0 });
       act();
     },
     pass: (ms) => world.runUntil(nowMs() + ms),
+    rest() {
+      world.runUntil(nowMs() + REST_MS);
+      laws.judgeAtRest(true);
+    },
     fact: (text, isSo) => void lines.push({ kind: 'fact', atMs: nowMs(), text, holds: isSo, tookMs: 0 }),
     within(ms, text, isSo) {
       const began = nowMs();

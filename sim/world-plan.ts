@@ -45,6 +45,8 @@ export interface WorldPlan {
     readonly link?: LinkProfile;
     readonly diskMs?: readonly [least: number, most: number];
     readonly skewSeconds?: number;
+    /** As of a device. */
+    readonly certifiedForSeconds?: number;
   };
   readonly verifier?: {
     readonly maxAgeSeconds?: number;
