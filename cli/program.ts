@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { agentCommand } from './commands/agent.ts';
+import { approvalCommand } from './commands/approval.ts';
 import { brokerCommand } from './commands/broker.ts';
 import { caCommand } from './commands/ca.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -38,6 +39,7 @@ export function createProgram(): Command {
     rulesCommand(),
     suitesCommand(),
     agentCommand(),
+    approvalCommand(),
     userCommand(),
     statusCommand(),
     doctorCommand(),

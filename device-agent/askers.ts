@@ -48,8 +48,14 @@ export interface AskingParts {
   readonly wish: (act: () => void) => void;
 }
 
-/** @returns the listener to the agent's news that does the asking */
-export function askAll(askers: readonly Asker[], { state, world, wish }: AskingParts): (news: News) => void {
+export interface Asking {
+  /** Hears the agent's news. */
+  readonly hear: (news: News) => void;
+  /** Nobody is asked any more. */
+  stop(): void;
+}
+
+export function askAll(askers: readonly Asker[], { state, world, wish }: AskingParts): Asking {
   const underWay = new Map<string, (() => void)[]>();
   const decide = (sid: string, by: AskDecider, { decision, rememberSeconds }: AskAnswer): void =>
     wish(() => {
@@ -60,7 +66,11 @@ export function askAll(askers: readonly Asker[], { state, world, wish }: AskingP
       if (decision === 'allow') approveAsk(state, sid, world(), by, memo);
       else refuseAsk(state, sid, 'refused-by-user', world(), by, memo);
     });
-  return (news) => {
+  const stopOne = (sid: string): void => {
+    for (const stop of underWay.get(sid) ?? []) stop();
+    underWay.delete(sid);
+  };
+  const hear = (news: News): void => {
     switch (news.news) {
       case 'asked': {
         const { sid } = news;
@@ -73,13 +83,12 @@ export function askAll(askers: readonly Asker[], { state, world, wish }: AskingP
       case 'askApproved':
       case 'askRefused':
       case 'askWithdrawn':
-        for (const stop of underWay.get(news.sid) ?? []) stop();
-        underWay.delete(news.sid);
-        return;
+        return stopOne(news.sid);
       default:
         return;
     }
   };
+  return { hear, stop: () => [...underWay.keys()].forEach(stopOne) };
 }
 
 /** @returns null when nobody need answer any more */

@@ -10,6 +10,7 @@ import { DAYS } from '../protocol/time-window.ts';
 import { HOURS } from './approval-policy.ts';
 
 const file = z.string().min(1);
+const absolute = z.string().startsWith('/', 'an absolute path').max(1024);
 const device = z.string().min(1).max(64);
 const cipher = z.enum(CIPHER_ORDER);
 const hash = z.enum(HASH_ORDER);
@@ -158,7 +159,18 @@ export const agentConfig = z
     approval: approvalConfig.optional(),
     /** The same in a file of its own, which is followed when it changes; instead of `approval`. */
     approvalFile: file.optional(),
-    /** Callers approved beforehand: their grant comes with the question. */
+    /** People and programs outside of the fleet who may answer by MQTT topic (docs/approval-topics.md). */
+  approvers: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits and . _ - only'),
+        /** One line: the key under which its answers are; mode 0600. */
+        keyFile: file,
+      }),
+    )
+    .max(16)
+    .default([]),
+  /** Callers approved beforehand: their grant comes with the question. */
     standing: z
       .array(z.strictObject({ caller: device, lifetimeSeconds: z.int().min(1).max(86_400) }))
       .max(64)
@@ -171,6 +183,17 @@ export const agentConfig = z
         authenticateOnly: z.boolean().default(false),
       })
       .prefault({}),
+    /** Users who come with a removable medium; absent: none do, and nothing is watched. */
+    users: z
+      .strictObject({
+        /** Directories that stand for media, for trying it out. */
+        media: z.array(absolute).max(16).default([]),
+        /** Mount points of removable media, `*` for a whole name; true: the usual ones of desktops; false: none. */
+        mounts: z.union([z.boolean(), z.array(absolute).min(1).max(16)]).default(true),
+        /** So long after the insertion the PIN has to come; the medium must be taken out after that. */
+        pinTimeoutSeconds: z.int().min(5).max(3600).default(300),
+      })
+      .optional(),
     maxSessions: z.int().min(1).max(4096).default(1024),
   })
   .refine(({ approval, approvalFile }) => approval === undefined || approvalFile === undefined, {
@@ -179,3 +202,4 @@ export const agentConfig = z
   });
 
 export type AgentConfig = z.output<typeof agentConfig>;
+export type UserMediaConfig = NonNullable<AgentConfig['users']>;

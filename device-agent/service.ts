@@ -215,7 +215,8 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     time: { type: 'time' },
   });
   const askers = parts.askers?.(() => settings.approval) ?? [];
-  listeners.add(askAll(askers, { state, world, wish: (act) => void loop.run(() => wish(act)) }));
+  const asking = askAll(askers, { state, world, wish: (act) => void loop.run(() => wish(act)) });
+  listeners.add(asking.hear);
   const { topics } = settings;
   const links = linkLog(log, () => clock.now());
   let linkReason: string | null = 'not there yet';
@@ -272,6 +273,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     userRemoved: (leaf) => loop.feed({ type: 'userRemoved', leaf }),
     async close() {
       network.stop();
+      asking.stop();
       certificate.close();
       pinned?.close();
       loop.run(() =>

@@ -26,16 +26,6 @@ export function ofAgent({ state, config }: AgentOptions): SocketOptions {
   return { ...(state === undefined ? {} : { directory: state }), ...(config === undefined ? {} : { config }) };
 }
 
-/** A verb that asks about one session, and says one sentence when it is done. */
-export function sessionVerb(name: string, summary: string, done: (sid: string) => string): Command {
-  return agentOptions(verb(`${name} <sid>`, summary, `kagimori agent ${name} 3f2a…`)).action(
-    async (sid: string, options: AgentOptions) => {
-      const result: JsonValue = await ask('agent', name, { sid }, ofAgent(options));
-      createOutput(options.json === true).result(result, done(sid));
-    },
-  );
-}
-
 /** A verb without arguments that says one sentence when it is done. */
 export function plainVerb(name: string, summary: string, done: string): Command {
   return agentOptions(verb(name, summary, `kagimori agent ${name}`)).action(async (options: AgentOptions) => {

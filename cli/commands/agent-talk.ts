@@ -92,7 +92,7 @@ function sentenceOf(event: JsonValue): string {
       return `${cell(event, 'from')}: ${text}`;
     }
     case 'ask':
-      return `* ${cell(event, 'from')} asks for a session: kagimori agent approve ${cell(event, 'sid')}`;
+      return `* ${cell(event, 'from')} asks for a session: kagimori approval allow ${cell(event, 'sid')}`;
     default: {
       const { event: name, ...rest } = event;
       const fields = Object.keys(rest).map((key) => `${key}=${cell(event, key)}`);

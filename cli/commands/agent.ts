@@ -10,7 +10,7 @@ import { ask } from '../control-client.ts';
 import { cell, createOutput, isObject, outline } from '../output.ts';
 import { timeSpan } from '../time-span.ts';
 import { enrolVerb } from './agent-enrol.ts';
-import { AGENT_LIMIT_MS, type AgentOptions, agentOptions, ofAgent, plainVerb, sessionVerb } from './agent-options.ts';
+import { AGENT_LIMIT_MS, type AgentOptions, agentOptions, ofAgent, plainVerb } from './agent-options.ts';
 import { listenVerb, sendVerb } from './agent-talk.ts';
 import { configVerb, runVerb } from './daemon-verbs.ts';
 
@@ -29,8 +29,6 @@ export function agentCommand(): Command {
     sendVerb(),
     listenVerb(),
     closeVerb(),
-    sessionVerb('approve', 'approve a session that a caller asks for', (sid) => `${sid} is approved`),
-    sessionVerb('refuse', 'refuse a session that a caller asks for', (sid) => `${sid} is refused`),
     plainVerb('register', 'register addresses and proposals again', 'registered'),
     plainVerb('delete', "delete this device's registration at the manager", 'the registration is deleted'),
   ]);
@@ -54,6 +52,7 @@ function connectVerb(): Command {
     timeout: number;
     allowUnencrypted?: boolean;
     messageBytes?: number;
+    purpose?: string;
     wait?: number;
     device?: string;
   };
@@ -72,17 +71,19 @@ function connectVerb(): Command {
       'size of the messages to come: the lightest suite for it',
       numberBetween(1, MAX_MESSAGE_BYTES),
     )
+    .option('--purpose <purpose>', "what for, at most 64 bytes: the callee's policy may go by it")
     .option('--wait <time>', 'for a user who is at no device: wait so long, as 90s, 10m or 2h', timeSpan(1, 86_400))
     .option('--device <id>', 'of a user who is at several devices: this one')
     .option('--timeout <seconds>', 'how long to wait for the callee', numberBetween(1, 600), 60)
     .action(async (callee: string, options: Options) => {
-      const { lifetime, timeout, allowUnencrypted, messageBytes, wait, device } = options;
+      const { lifetime, timeout, allowUnencrypted, messageBytes, purpose, wait, device } = options;
       const args = {
         callee,
         timeoutSeconds: timeout,
         ...(lifetime === undefined ? {} : { lifetimeSeconds: lifetime }),
         ...(allowUnencrypted === true ? { allowUnencrypted } : {}),
         ...(messageBytes === undefined ? {} : { messageBytes }),
+        ...(purpose === undefined ? {} : { purpose }),
         ...(wait === undefined ? {} : { waitSeconds: wait }),
         ...(device === undefined ? {} : { device }),
       };

@@ -22,7 +22,10 @@ import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { Failure } from '../failure.ts';
 import { openSslMask } from '../openssl-mask.ts';
+import { hookAsker } from './approval-hook.ts';
+import { keepApproval } from './approval-keeper.ts';
 import { brokerLink } from './broker-link.ts';
+import { userMedia } from './user-media.ts';
 
 export async function startAgentDaemon(configPath: string, log: Log): Promise<Running> {
   const config = readConfigFile(configPath, agentConfig);
@@ -39,10 +42,26 @@ export async function startAgentDaemon(configPath: string, log: Log): Promise<Ru
     closers.push(() => lock.release());
     const clock = systemClock();
     const measureCosts = costMeter(join(stateDirectory, 'suite-costs.json'), crypto, clock.wall);
-    const agent = startAgent(config, { crypto, clock, log, keyStore, openTransport, watchNetwork, measureCosts });
+    const approval = config.approvalFile === undefined ? null : keepApproval(config.approvalFile, log);
+    if (approval !== null) closers.push(() => approval.close());
+    const media = config.users === undefined ? null : userMedia(config.users, stateDirectory, crypto, log);
+    const agent = startAgent(config, {
+      crypto,
+      clock,
+      log,
+      keyStore,
+      openTransport,
+      watchNetwork,
+      measureCosts,
+      ...(media === null ? {} : { signAsUser: media.sign }),
+      askers: (policy) => [hookAsker(policy, log)],
+      ...(approval === null ? {} : { approval }),
+    });
     closers.push(() => agent.close());
+    media?.start(agent);
+    closers.push(() => media?.close());
     const socket = join(stateDirectory, 'agent.sock');
-    const control = await serveControl(socket, agent.control);
+    const control = await serveControl(socket, { ...agent.control, ...media?.control });
     closers.push(() => control.close());
     const { manager, broker } = config;
     return { ready: { device: agent.id, manager, broker: broker.url, control: socket }, close };

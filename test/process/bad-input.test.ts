@@ -99,7 +99,7 @@ test('an agent asked for what is not there: exit codes of the reference', async 
   const [send, close, approve, show] = await Promise.all([
     ofAgent('send', 'lamp', 'hello'),
     ofAgent('close', 'feedfeedfeedfeed'),
-    ofAgent('approve', 'feedfeedfeedfeed'),
+    runCommand(['approval', 'allow', 'feedfeedfeedfeed', '--state', house.at('switch'), '--json']),
     runCommand(['device', 'show', 'nobody', '--data', house.at('manager'), '--json']),
   ]);
   assert.equal(failureOf(send, 'notFound').code, 'no-session');
