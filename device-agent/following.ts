@@ -4,11 +4,11 @@
 import { toHex } from '../protocol/bytes.ts';
 import type { Reason } from '../protocol/message-values.ts';
 import { CIPHERS } from '../protocol/suites.ts';
+import { userAsked } from '../protocol/user-name.ts';
 import type { World } from '../protocol/world.ts';
 import { startCall } from './calling.ts';
 import { log } from './outbox.ts';
 import type { AgentState, Session } from './state.ts';
-import { userAsked } from './users.ts';
 
 /** So long the manager waits for the user to be anywhere; and the call for its answer. */
 const WAIT_SECONDS = 60;

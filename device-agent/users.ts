@@ -8,6 +8,7 @@ import { cancel, schedule } from '../protocol/deadlines.ts';
 import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
 import { MAX_USERS, type MessageOf } from '../protocol/messages.ts';
 import { later, seconds } from '../protocol/units.ts';
+import { canonicalUser, userAsked } from '../protocol/user-name.ts';
 import { userStatement } from '../protocol/user-proof.ts';
 import type { World } from '../protocol/world.ts';
 import { forgetAsk } from './asks.ts';
@@ -16,8 +17,6 @@ import { dropRenewal, endAtOnce } from './sessions.ts';
 import type { AgentState } from './state.ts';
 import type { InsertedUser, LocalUser } from './user-states.ts';
 
-/** By this a user is asked for instead of a device. */
-const PREFIX = 'user:';
 const ANSWER_TIMEOUT = seconds(20);
 const AGAIN = seconds(10);
 /** After 60 s without a channel the manager removes its users by itself; removals beyond this number are left to that. */
@@ -62,10 +61,10 @@ export function userRemoved(state: AgentState, leaf: Uint8Array, world: World): 
   state.users.here.delete(key);
   cancel(state.deadlines, `user:${key}`);
   log(state, 'info', 'user.removed', { user: local.user });
-  const name = PREFIX + local.user;
-  for (const [sid, asked] of state.asked) if (asked.ask.name === name) refuseGone(state, sid, world);
+  const user = canonicalUser(local.user);
+  for (const [sid, asked] of state.asked) if (userAsked(asked.ask.name) === user) refuseGone(state, sid, world);
   for (const [sid, { renew }] of state.renewals)
-    if (renew.role === 'callee' && renew.name === name) dropRenewal(state, sid);
+    if (renew.role === 'callee' && userAsked(renew.name) === user) dropRenewal(state, sid);
   for (const [sid, { role, user }] of state.sessions)
     if (role === 'callee' && user === key) endAtOnce(state, sid, 'user-gone', world);
   if (local.told) {
@@ -205,14 +204,11 @@ function refused(
 
 // ── What is made to a user ──────────────────────────────────────────────────────────────────────────────────────────
 
-/** @returns the user that this name asks for, or null: a device is asked for */
-export const userAsked = (name: string): string | null => (name.startsWith(PREFIX) ? name.slice(PREFIX.length) : null);
-
 /** As callee. @returns why not, or null */
 export function awayFault(state: AgentState, name: string): Reason | null {
   const user = userAsked(name);
   if (user === null) return null;
-  return [...state.users.here.values()].some((local) => local.user === user) ? null : 'user-gone';
+  return [...state.users.here.values()].some((local) => canonicalUser(local.user) === user) ? null : 'user-gone';
 }
 
 /**
@@ -229,5 +225,6 @@ export function userFault(
   if (user === null) return leaf === undefined ? null : 'a user, where a device was asked for';
   if (leaf === undefined) return 'no user, where one was asked for';
   if (role === 'caller') return null;
-  return state.users.here.get(toHex(leaf))?.user === user ? null : 'a user whose medium is not in';
+  const here = state.users.here.get(toHex(leaf));
+  return here !== undefined && canonicalUser(here.user) === user ? null : 'a user whose medium is not in';
 }

@@ -4,7 +4,6 @@
  */
 import type { Channel } from '../protocol/channel.ts';
 import type { MessageOf } from '../protocol/messages.ts';
-import { mailName } from '../protocol/names.ts';
 import type { DeviceId, Millis } from '../protocol/units.ts';
 import { noRefusals, type Refusals } from './refusals.ts';
 import type { UserRecord } from './registry.ts';
@@ -121,14 +120,3 @@ export const isAt = (desk: Pick<UserDesk, 'at'>, leaf: string, user: string, dev
   const record = desk.at.get(leaf);
   return record !== undefined && record.device === device && record.user === user;
 };
-
-/** In one spelling: the domain of a mail address is compared without case. @spec RFC 5321 §2.4 */
-export function canonicalUser(text: string): string {
-  return text.includes('@') ? (mailName(text)?.slice('mail:'.length) ?? text) : text;
-}
-
-const PREFIX = 'user:';
-
-/** @returns the user whom a name asks for; null: it asks for a device */
-export const userAsked = (name: string): string | null =>
-  name.startsWith(PREFIX) ? canonicalUser(name.slice(PREFIX.length)) : null;

@@ -8,6 +8,7 @@ import { schedule } from '../protocol/deadlines.ts';
 import { MAX_CERTIFICATE_BYTES, type Reason } from '../protocol/message-values.ts';
 import { MAX_USERS, type MessageOf } from '../protocol/messages.ts';
 import { type DeviceId, EpochSeconds, later, seconds } from '../protocol/units.ts';
+import { canonicalUser } from '../protocol/user-name.ts';
 import { checkUserProof } from '../protocol/user-proof.ts';
 import type { World } from '../protocol/world.ts';
 import { bearerOf } from './bearer.ts';
@@ -27,7 +28,7 @@ import {
   sameChain,
 } from './revocation-watch.ts';
 import type { ManagerState } from './state.ts';
-import { canonicalUser, type PendingUser, placeUser } from './user-desk.ts';
+import { type PendingUser, placeUser } from './user-desk.ts';
 import { endSessionsWith, takeAway, userLeaves } from './user-leaving.ts';
 import { hearVerdict, isJudged, verdictSecondsLeft } from './verdict-age.ts';
 
