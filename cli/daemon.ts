@@ -23,18 +23,26 @@ export interface Running {
 
 const CLOSE_TIMEOUT_MS = 1_800;
 
-/** Runs until a signal comes; ends the process. @param start  reads the configuration at that path and starts the service */
+/**
+ * Runs until a signal comes; ends the process.
+ * @param start  reads the configuration at that path and starts the service; null: the signal came while it waited
+ */
 export async function runDaemon(
   kind: Kind,
   options: RunOptions,
-  start: (configPath: string, log: Log) => Promise<Running>,
+  start: (configPath: string, log: Log, signalled: Promise<NodeJS.Signals>) => Promise<Running | null>,
 ): Promise<void> {
   const log = createLog({ name: `kagimori-${kind}`, level: options.logLevel, json: options.log === 'json' });
   const signalled = firstSignal();
   keepYoungHeapSmall();
   const possible = forbidCoreDumps(); // before any key is read
   if (possible !== null) log.warn('core-dumps.possible', { reason: possible, remedy: 'start this under ulimit -c 0' });
-  const { ready, close } = await start(requireConfig(kind, options.config), log);
+  const running = await start(requireConfig(kind, options.config), log, signalled);
+  if (running === null) {
+    log.info(`${kind}.stopped`);
+    process.exit(0);
+  }
+  const { ready, close } = running;
   log.info(`${kind}.ready`, ready);
   if (options.json === true) createOutput(true).item({ ready }, '');
   const signal = await signalled;

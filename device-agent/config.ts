@@ -128,6 +128,8 @@ export const agentConfig = z
     /** This device's chain, leaf first, and its key; PEM. The subject's common name is the device's id. */
     certificateFile: file,
     keyFile: file,
+    /** An invitation of the operator: without a certificate the agent enrols with it at its start, and erases it then. */
+    invitationFile: file.optional(),
     /** Under these the manager's certificate must stand; PEM. */
     trustAnchorFiles: z.array(file).min(1).max(64),
     /** The verifier's certificate, for verdicts on the manager. */
@@ -160,17 +162,17 @@ export const agentConfig = z
     /** The same in a file of its own, which is followed when it changes; instead of `approval`. */
     approvalFile: file.optional(),
     /** People and programs outside of the fleet who may answer by MQTT topic (docs/approval-topics.md). */
-  approvers: z
-    .array(
-      z.strictObject({
-        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits and . _ - only'),
-        /** One line: the key under which its answers are; mode 0600. */
-        keyFile: file,
-      }),
-    )
-    .max(16)
-    .default([]),
-  /** Callers approved beforehand: their grant comes with the question. */
+    approvers: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'letters, digits and . _ - only'),
+          /** One line: the key under which its answers are; mode 0600. */
+          keyFile: file,
+        }),
+      )
+      .max(16)
+      .default([]),
+    /** Callers approved beforehand: their grant comes with the question. */
     standing: z
       .array(z.strictObject({ caller: device, lifetimeSeconds: z.int().min(1).max(86_400) }))
       .max(64)

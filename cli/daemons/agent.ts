@@ -22,13 +22,19 @@ import { readConfigFile } from '../config-file.ts';
 import type { Running } from '../daemon.ts';
 import { Failure } from '../failure.ts';
 import { openSslMask } from '../openssl-mask.ts';
+import { enrolAtStart } from './agent-enrolment.ts';
 import { hookAsker } from './approval-hook.ts';
 import { keepApproval } from './approval-keeper.ts';
 import { brokerLink } from './broker-link.ts';
 import { userMedia } from './user-media.ts';
 
-export async function startAgentDaemon(configPath: string, log: Log): Promise<Running> {
+export async function startAgentDaemon(
+  configPath: string,
+  log: Log,
+  signalled: Promise<unknown>,
+): Promise<Running | null> {
   const config = readConfigFile(configPath, agentConfig);
+  if (!(await enrolAtStart(configPath, config, log, signalled))) return null;
   const crypto = nodeCrypto();
   const keyStore = openKeyStore(config.keyFile, crypto.counter);
   const openTransport = brokerLink(config.broker, null, crypto);

@@ -99,6 +99,13 @@ async function enrolLocked(order: EnrolmentOrder, parts: EnrolmentParts): Promis
     const remedy = 'enrol over a Kagimori broker, or have the certificate issued with `kagimori ca`';
     throw new Failure('refused', 'outside-broker', `an outside broker lets in nobody whom it does not know: ${remedy}`);
   }
+  const said = { manager: invitation.manager, root: invitation.root ?? 'km1' };
+  for (const key of ['manager', 'root'] as const) {
+    const configured = places.config?.[key] ?? said[key];
+    if (order.writesConfig || configured === said[key]) continue;
+    const what = `the invitation is for ${key} ${said[key]}, ${places.configFile} says ${configured}`;
+    throw new Failure('usage', 'config', `${what}: correct it, or put the right invitation there`);
+  }
   const shown = own === null ? null : ownIdentity(own, crypto);
   if (shown === null && invitation.token === undefined) {
     const remedy = 'give them with --certificate and --key, or ask for an invitation with a token';

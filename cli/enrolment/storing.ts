@@ -28,7 +28,10 @@ export function storeEnrolled(places: Places, { chain, anchors, verifiers }: Enr
   writeCertificates(certificateFile, chain);
 }
 
+/** Where all of them are there already nothing is written: the folder may be the operator's. */
 function writeCertificates(path: string, ders: readonly Uint8Array[]): void {
+  const held = readIfThere(path);
+  if (ders.every((der) => held.some((one) => equal(one.der, der)))) return;
   makePrivateDirectory(dirname(path));
   writeAtomically(path, encodeUtf8(writePem('CERTIFICATE', ...ders)), 0o644);
 }
