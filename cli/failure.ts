@@ -72,6 +72,8 @@ const NAMED_EXITS: Readonly<Record<string, Readonly<Record<string, Exit>> & { re
   },
   LockHeld: { otherwise: 'refused' },
   ManagerError: { otherwise: 'usage' },
+  MediumFault: { otherwise: 'refused' },
+  Pkcs12Fault: { otherwise: 'refused' },
   SigningKeyError: { otherwise: 'usage' },
   StoreError: {
     otherwise: 'refused',

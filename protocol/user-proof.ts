@@ -2,8 +2,9 @@
  * A user's proof of being at a device: a signature of the key on the medium, good for one channel and one request alone
  * (P21, design §5.4).
  */
-import { encode } from './cbor.ts';
+import { type CborItem, decode, encode } from './cbor.ts';
 import type { Crypto, PublicKey, SignatureAlgorithm } from './crypto.ts';
+import { ProtocolError } from './errors.ts';
 import type { DeviceId } from './units.ts';
 
 const LABEL = 'kagimori user 1';
@@ -20,6 +21,25 @@ export interface UserStatement {
 /** What the user's key signs: CBOR [label, binding, device, user, request id]. */
 export function userStatement({ binding, device, user, requestId }: UserStatement): Uint8Array {
   return encode([LABEL, binding, device, user, requestId]);
+}
+
+/** @returns what would be said by signing these bytes, or null: they are no such statement */
+export function readUserStatement(bytes: Uint8Array): UserStatement | null {
+  const item = decodedOrNull(bytes);
+  if (!Array.isArray(item) || item.length !== 5) return null;
+  const [label, binding, device, user, requestId] = item as readonly CborItem[];
+  const ofBytes = binding instanceof Uint8Array && requestId instanceof Uint8Array;
+  if (label !== LABEL || !ofBytes || typeof device !== 'string' || typeof user !== 'string') return null;
+  return { binding, device: device as DeviceId, user, requestId };
+}
+
+function decodedOrNull(bytes: Uint8Array): CborItem {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    if (error instanceof ProtocolError) return null;
+    throw error;
+  }
 }
 
 /** @param signature  ECDSA as r ‖ s */

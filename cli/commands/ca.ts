@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import type { IssuedAlgorithm } from '../ca/authority.ts';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { createOutput, date, printable, table } from '../output.ts';
+import { readPin } from '../pin-input.ts';
 import { inDirectory, openAuthority, type SubjectOptions, subjectOf, withSubject } from './ca-options.ts';
 import { caSign } from './ca-sign.ts';
 
@@ -53,7 +54,7 @@ function init(): Command {
 }
 
 function issue(): Command {
-  type Options = CaOptions & SubjectOptions & { algorithm: IssuedAlgorithm };
+  type Options = CaOptions & SubjectOptions & { algorithm: IssuedAlgorithm; medium?: string; pinFile?: string };
   const command = verb(
     'issue <name>',
     'issue a key and a certificate',
@@ -61,9 +62,23 @@ function issue(): Command {
   );
   return withSubject(inDirectory(command), 'where key and chain are put')
     .addOption(algorithm())
-    .action(async (name: string, options: Options) => {
+    .option(
+      '--medium <directory>',
+      "for kind user: a removable medium, on which key and chain are put under the user's PIN",
+    )
+    .option('--pin-file <file>', 'with --medium: where the PIN stands, `-`: standard input; asked for when absent')
+    .action(async (name: string, options: Options, command: Command) => {
       const { authority, world } = await openAuthority();
-      const { dir, kind, algorithm } = options;
+      const { dir, kind, algorithm, medium, pinFile } = options;
+      if (medium !== undefined) {
+        if (kind !== 'user') command.error('error: --medium is for --kind user');
+        const { issueMedium } = await import('../ca/user-medium.ts');
+        const pin = await readPin(pinFile, `PIN for ${name}: `);
+        const subject = { name, ...subjectOf(options) };
+        const made = await issueMedium(dir, subject, algorithm, { root: medium, pin }, world);
+        const rows = [['serial', made.serial], ...made.files.map((file) => ['file', file])];
+        return createOutput(options.json === true).result({ name, kind, ...made }, table([kind, name], rows));
+      }
       const issued = authority.issueCertificate(dir, { name, algorithm, ...subjectOf(options) }, world);
       const rows = [
         ['serial', issued.serial],
