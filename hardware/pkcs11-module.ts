@@ -27,6 +27,8 @@ export interface Pkcs11Module {
   readonly loggedIn: Set<bigint>;
   /** A CK_ULONG as the value of an attribute. */
   word(value: number): Uint8Array;
+  /** False after a start that failed. */
+  readonly isRunning: boolean;
   /** Ends the module and starts it again: how most of them find a token that came back. */
   restart(): void;
   /** Tokens that are there. */
@@ -62,6 +64,7 @@ const LOADED = new Map<string, Loaded>();
 export function acquireModule(path: string, shown: string): Pkcs11Module {
   const held = LOADED.get(path);
   if (held !== undefined) {
+    if (!held.module.isRunning) starting(held.module.restart, path, shown);
     held.users++;
     return held.module;
   }
@@ -77,16 +80,21 @@ export function releaseModule({ path }: Pkcs11Module): void {
   held.finalize();
 }
 
-function start(path: string, shown: string): { readonly module: Pkcs11Module; readonly finalize: () => void } {
-  const { koffi, call, words } = loadLibrary(path, shown);
-  const initialize = (): void => void call('C_Initialize', [null], [ALREADY_INITIALIZED]);
+/** @throws KeyStoreError module */
+function starting(act: () => void, path: string, shown: string): void {
   try {
-    initialize();
+    act();
   } catch (error) {
     if (!(error instanceof Pkcs11Fault)) throw error;
     const remedy = 'look at what the module needs: its configuration, its daemon, its permissions';
     throw new KeyStoreError('module', shown, `${shown}: ${path} does not start (${error.message})`, remedy);
   }
+}
+
+function start(path: string, shown: string): { readonly module: Pkcs11Module; readonly finalize: () => void } {
+  const { koffi, call, words } = loadLibrary(path, shown);
+  const initialize = (): void => void call('C_Initialize', [null], [ALREADY_INITIALIZED]);
+  starting(initialize, path, shown);
   const finalize = (): void => {
     try {
       call('C_Finalize', [null]);
@@ -95,19 +103,25 @@ function start(path: string, shown: string): { readonly module: Pkcs11Module; re
     }
   };
   let generation = 1;
+  let isRunning = true;
   const loggedIn = new Set<bigint>();
   const module: Pkcs11Module = {
     path,
     get generation() {
       return generation;
     },
+    get isRunning() {
+      return isRunning;
+    },
     loggedIn,
     word: (value) => words.of([BigInt(value)]).bytes,
     restart() {
       generation++;
       loggedIn.clear();
-      finalize();
+      if (isRunning) finalize();
+      isRunning = false;
       initialize();
+      isRunning = true;
     },
     ...tokenCalls(call, words),
     ...objectCalls(call, words, koffi),

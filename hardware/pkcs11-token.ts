@@ -13,6 +13,7 @@ import { type Pkcs11Uri, TOKEN_FIELDS } from './pkcs11-uri.ts';
 const FLAG = {
   loginRequired: 0x4,
   protectedPath: 0x100,
+  initialized: 0x400,
   finalTry: 0x2_0000,
   locked: 0x4_0000,
 } as const;
@@ -43,7 +44,7 @@ export function openTokenSession(uri: Pkcs11Uri, module: Pkcs11Module, writable:
 }
 
 function findToken(uri: Pkcs11Uri, module: Pkcs11Module): TokenInfo {
-  const there = module.tokens();
+  const there = module.tokens().filter(({ flags }) => (flags & FLAG.initialized) !== 0);
   const fits = there.filter(
     (one) =>
       (uri.slot === null || one.slot === uri.slot) &&
