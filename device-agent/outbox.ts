@@ -2,6 +2,7 @@
  * What the agent sends: frames to the manager, messages on the channel or waiting for it, records to peers; every payload
  * is charged to what it was for.
  */
+import { approvalTopic } from '../protocol/approval-topics.ts';
 import { type Channel, sealMessages } from '../protocol/channel.ts';
 import { schedule } from '../protocol/deadlines.ts';
 import { type ExchangeKind, encodeFrame } from '../protocol/frame.ts';
@@ -30,9 +31,14 @@ export function managerTopic(state: AgentState): Topic | null {
 }
 
 /** What a link reads from its beginning; our own broker adds the device's topics once the manager knows whose it is. */
-export function inboxes({ topics, broker }: AgentSettings, id: DeviceId, link: LinkId): readonly Topic[] {
+export function inboxes(
+  { topics, broker, hearsApprovers }: AgentSettings,
+  id: DeviceId,
+  link: LinkId,
+): readonly Topic[] {
   if (broker !== 'outside') return [topics.toDevice({ kind: 'link', link })];
-  return [topics.toDevice({ kind: 'device', id }), Topic(`${topics.root}/p/${encodeId(id)}/+`)];
+  const own = [topics.toDevice({ kind: 'device', id }), Topic(`${topics.root}/p/${encodeId(id)}/+`)];
+  return hearsApprovers === true ? [...own, approvalTopic(id, 'answer')] : own;
 }
 
 export function sendExchange(

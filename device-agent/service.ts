@@ -12,7 +12,9 @@ import { FileFault, readPrivate, writeAtomically } from '../platform/files.ts';
 import { linkLog } from '../platform/link-log.ts';
 import type { Log } from '../platform/log.ts';
 import { followPinnedKeys } from '../platform/pinned-keys.ts';
+import { TOKEN_RULE, tokenIn } from '../platform/token.ts';
 import type { DeviceTransport, TransportObserver } from '../platform/transport.ts';
+import { approvalTopic } from '../protocol/approval-topics.ts';
 import { encodeUtf8, equal } from '../protocol/bytes.ts';
 import { deviceNames } from '../protocol/certificate.ts';
 import { roleFault } from '../protocol/certificate-role.ts';
@@ -37,6 +39,8 @@ import {
   NO_APPROVALS,
 } from './approval-memory.ts';
 import { approvalPolicyOf } from './approval-policy.ts';
+import type { Approver } from './approver-answer.ts';
+import { approverDesk } from './approver-desk.ts';
 import { type Asker, askAll } from './askers.ts';
 import { closeChannel } from './channel.ts';
 import { type AgentConfig, approvalConfig } from './config.ts';
@@ -107,6 +111,7 @@ export class AgentError extends Error {
 const MAX_MEMORY_BYTES = 64 * 1024;
 const NETWORK_POLL_MS = 1000;
 const MAX_ADDRESSES = 16;
+const MAX_APPROVER_KEY_BYTES = 1024;
 
 /** @throws AgentError, FileFault */
 export function startAgent(config: AgentConfig, parts: AgentParts): AgentService {
@@ -214,10 +219,23 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
     nextDeadline: () => nextDeadline(state.deadlines),
     time: { type: 'time' },
   });
-  const askers = parts.askers?.(() => settings.approval) ?? [];
+  const desk =
+    config.approvers.length === 0
+      ? null
+      : approverDesk({
+          device: id,
+          approvers: config.approvers.map(readApprover),
+          crypto,
+          now: clock.now,
+          publish: (topic, payload) => transport.publish(topic, payload, 1),
+          warn: (event, fields) => log.warn(event, fields),
+        });
+  const askers = [...(parts.askers?.(() => settings.approval) ?? []), ...(desk === null ? [] : [desk.asker])];
+  if (desk !== null) listeners.add(desk.listener);
   const asking = askAll(askers, { state, world, wish: (act) => void loop.run(() => wish(act)) });
   listeners.add(asking.hear);
   const { topics } = settings;
+  const answers = approvalTopic(id, 'answer');
   const links = linkLog(log, () => clock.now());
   let linkReason: string | null = 'not there yet';
   const transport = openTransport({
@@ -244,7 +262,10 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
         links.down(reason, hint);
         loop.feed({ type: 'unlinked' });
       },
-      received: (topic, payload) => loop.feed({ type: 'received', topic, payload }),
+      received: (topic, payload) => {
+        if (topic === answers) desk?.received(payload);
+        else loop.feed({ type: 'received', topic, payload });
+      },
     },
   });
   const certificate = followCertificate(config.certificateFile, log, (event) => loop.feed(event));
@@ -312,8 +333,16 @@ function settingsOf(config: AgentConfig, crypto: Crypto, approval?: ApprovalPoli
       if (known === null) throw new AgentError(`standing: ${caller} is no device id`);
       return { caller: known, lifetimeSeconds };
     }),
+    hearsApprovers: config.approvers.length > 0,
     maxSessions: config.maxSessions,
   };
+}
+
+/** @throws AgentError, FileFault */
+function readApprover({ name, keyFile }: AgentConfig['approvers'][number]): Approver {
+  const key = tokenIn(readPrivate(keyFile, MAX_APPROVER_KEY_BYTES));
+  if (key === null) throw new AgentError(`approvers: ${name}: ${keyFile} ${TOKEN_RULE}`);
+  return { name, key: encodeUtf8(key) };
 }
 
 /** The relay comes first: it always works. */

@@ -47,6 +47,8 @@ export interface AgentSettings {
   readonly localTime?: LocalClock;
   /** Callers approved beforehand by the configuration, with the longest lifetime. */
   readonly standing: readonly { readonly caller: DeviceId; readonly lifetimeSeconds: number }[];
+  /** Whether somebody outside of the fleet may answer by topic; absent: nobody. */
+  readonly hearsApprovers?: boolean;
   readonly maxSessions: number;
   /** Absent: the certificate is somebody else's business. */
   readonly renewal?: {
