@@ -1,10 +1,12 @@
 /**
  * `kagimori approval …`: who may open sessions with this device, answered and settled by a person.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { JsonValue } from '../../platform/control-socket.ts';
 import type { AskedAbout } from '../approval-check.ts';
-import { collect, noun, verb } from '../command.ts';
+import { type CommonOptions, collect, noun, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { momentOf } from '../moment.ts';
 import { cell, createOutput, isObject, type Output, objects, table } from '../output.ts';
@@ -22,8 +24,21 @@ export function approvalCommand(): Command {
     standingNoun(),
     modeVerb(),
     checkVerb(),
+    exampleVerb(),
   ]);
 }
+
+function exampleVerb(): Command {
+  return verb('example', 'print an approval file', 'kagimori approval example > kagimori-approval.yaml').action(
+    ({ json }: CommonOptions) => {
+      const text = exampleApproval();
+      createOutput(json === true).result({ yaml: text }, text.trimEnd());
+    },
+  );
+}
+
+export const exampleApproval = (): string =>
+  readFileSync(join(import.meta.dirname, '../examples/kagimori-approval.yaml'), 'utf8');
 
 const WATCH_MS = 1000;
 

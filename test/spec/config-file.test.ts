@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { brokerConfig } from '../../broker/config.ts';
+import { exampleApproval } from '../../cli/commands/approval.ts';
 import { exampleConfig } from '../../cli/commands/daemon-verbs.ts';
 import { exampleRules } from '../../cli/commands/rules.ts';
 import { parseConfig, readConfigFile } from '../../cli/config-file.ts';
@@ -15,7 +16,7 @@ import { KINDS, schemaOf } from '../../cli/config-place.ts';
 import { nearest } from '../../cli/config-problems.ts';
 import { Failure } from '../../cli/failure.ts';
 import { rulesSchema } from '../../cli/rules/rules-file.ts';
-import { agentConfig } from '../../device-agent/config.ts';
+import { agentConfig, approvalConfig } from '../../device-agent/config.ts';
 import { managerConfig } from '../../manager/config.ts';
 import { verifierConfig } from '../../verifier/config.ts';
 
@@ -207,6 +208,7 @@ function keysOf(schema: z.core.JSONSchema.BaseSchema, into = new Set<string>()):
 const EXAMPLES = [
   ...KINDS.map((kind) => [`${kind} config`, exampleConfig(kind), () => schemaOf(kind)] as const),
   ['rules example', exampleRules(), async () => rulesSchema] as const,
+  ['approval example', exampleApproval(), async () => approvalConfig] as const,
 ];
 
 for (const [command, text, schemaFor] of EXAMPLES) {
