@@ -29,6 +29,7 @@ import {
 import { closeTimedOut, dropChannel, idleOver, receiveCloseMessage, touchIdle } from './channel.ts';
 import { CONSENT_KEY_BYTES } from './consent.ts';
 import { deviceWorld, lookAtClock, newDeviceTime } from './device-time.ts';
+import { isAway } from './dismissal.ts';
 import type { Effect } from './effects.ts';
 import { followUser } from './following.ts';
 import { dropOldKeys } from './handover.ts';
@@ -277,6 +278,7 @@ function receiveExchange(
     }
     return;
   }
+  if (isAway(state, world)) return;
   if (state.joining !== null || invited.repeatedInvitation(state, frame)) return; // our own exchange wins
   if (kind === 'message1') return invited.receiveMessage1(state, exchange, body, frame, world);
   if (kind === 'resume') {

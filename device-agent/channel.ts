@@ -8,6 +8,7 @@ import type { ChannelMessage } from '../protocol/messages.ts';
 import type { Resumed } from '../protocol/resumption.ts';
 import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { dismissed, isDismissal } from './dismissal.ts';
 import { log, ride, sendOnChannel, tell } from './outbox.ts';
 import { awaitRegistered, receiveRegistered, registrationDue } from './registration.ts';
 import { sessionsSaid } from './renewal.ts';
@@ -106,6 +107,10 @@ export function receiveCloseMessage(state: AgentState, message: ChannelMessage, 
   const channel = state.channel?.channel;
   if (channel === undefined) return;
   if (message.kind === 'Close' && message.reason === 'revoked') dropAllSessions(state, 'revoked');
+  if (message.kind === 'Close' && isDismissal(message.reason)) {
+    closed(state, message.reason);
+    return dismissed(state, message.reason, 'close', world);
+  }
   if (message.kind === 'Close' && message.reason === 'verifier-away') {
     // nobody has closed it on purpose, and nobody waits for an answer: it is opened again as soon as that is possible
     closed(state, message.reason);

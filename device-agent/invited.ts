@@ -21,9 +21,10 @@ import type { World } from '../protocol/world.ts';
 import { channelKeysOf, channelOpened } from './channel.ts';
 import { noCost } from './cost.ts';
 import { demandedVerdict, isSecretOfUse } from './device-time.ts';
-import { keepSecret, saveMemory, startFullLogin } from './joining.ts';
+import { keepSecret, startFullLogin } from './joining.ts';
 import type { InvitationStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
+import { saveMemory } from './memory-keeping.ts';
 import { managerTopic, publish, sendExchange } from './outbox.ts';
 import type { AgentState } from './state.ts';
 

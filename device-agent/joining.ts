@@ -26,10 +26,11 @@ import { renewalEnded, requestOfRenewal, takeIssued } from './certificate-life.t
 import { channelKeysOf, channelOpened, dropChannel } from './channel.ts';
 import { noCost } from './cost.ts';
 import { demandedVerdict, isSecretOfUse } from './device-time.ts';
+import { dismissed, isDismissal } from './dismissal.ts';
 import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
-import { encodeMemory } from './memory.ts';
-import { log, managerTopic, publish, rest, save, sendExchange, tell } from './outbox.ts';
+import { saveMemory } from './memory-keeping.ts';
+import { log, managerTopic, publish, rest, sendExchange, tell } from './outbox.ts';
 import { addressesChanged, registerAgain } from './registration.ts';
 import { dropAllSessions } from './sessions.ts';
 import type { AgentState } from './state.ts';
@@ -163,6 +164,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
   if (keys === null && isRenewed) return awaitCertificate(state);
   if (keys === null) {
     const reason = answer.reason ?? answer.refusal ?? 'forbidden';
+    if (isDismissal(reason)) return dismissed(state, reason, 'login', world);
     denied(state, reason);
     if (reason === 'revoked') dropAllSessions(state, 'revoked');
     log(state, 'error', 'login.denied', { reason, remedy: remedyFor(reason) });
@@ -234,13 +236,6 @@ export function keepSecret(
     authenticateOnly: mode.authenticateOnly,
     until: EpochSeconds(Math.min(world.wall + MAX_AGE_SECONDS, manager.notAfter)),
   };
-}
-
-/** @returns the number under which the end of it is told */
-export function saveMemory(state: AgentState): number {
-  const { secret, managerLeaf, chainHeld, consentKey, leafHash: leaf, time } = state;
-  const managerChain = managerLeaf?.chain ?? null;
-  return save(state, encodeMemory({ secret, managerChain, chainHeld, consentKey, leaf, time: time.bound }));
 }
 
 /** D2: the next secret is stored before anything is said under it. */

@@ -50,12 +50,10 @@ export function adoptChannel(state: ManagerState, adoption: Adoption, answer: ()
   const { device, party, keys, instance, by, how, world } = adoption;
   if (!state.devices.has(device)) return; // removed while its exchange was under way
   const channel = 'channel' in keys ? keys.channel : openChannel(world.crypto, keys);
-  if (party.kind === 'link') {
-    if (adoption.replaces != null && adoption.replaces === state.channels.get(device)?.channel)
-      sendTo(state, device, [{ kind: 'Close', reason: 'duplicate' }], world);
-    bindLink(state, party.link, device, true);
-  }
   const before = state.channels.get(device);
+  if (before !== undefined && before.channel === adoption.replaces)
+    sendTo(state, device, [{ kind: 'Close', reason: 'duplicate' }], world);
+  if (party.kind === 'link') bindLink(state, party.link, device, true);
   if (before !== undefined) wipeChannel(before.channel);
   const sameProcess = sameInstance(state.devices.get(device)?.instance ?? null, instance);
   const standing = before !== undefined && sameInstance(before.instance, instance) ? before.standing : new Map();

@@ -56,6 +56,7 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
 export function admission(state: ManagerState, party: Party, proven: Proven, world: World): Reason | null {
   if (!maySpeakAs(state, party, proven.id) || !isWelcome(state, proven.id)) return 'forbidden';
   const known = state.devices.get(proven.id);
+  if (known?.quarantinedAt !== undefined) return 'duplicate';
   if (known === undefined || equal(known.leaf, proven.leaf)) return null;
   return !isLiving(state, known, world) || sameKey(state, known.chain, proven.chain) ? null : 'name-taken';
 }

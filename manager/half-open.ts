@@ -25,7 +25,14 @@ export function beginHandshake(
     return null;
   }
   endHandshake(state, party); // one per party: the one before is over, and so is what was asked for it
-  const handshake: Handshake = { id: state.nextHandshake++, party, exchange: exchange.slice(), step, last: null };
+  const handshake: Handshake = {
+    id: state.nextHandshake++,
+    party,
+    exchange: exchange.slice(),
+    step,
+    beside: null,
+    last: null,
+  };
   state.handshakes.set(key, handshake);
   schedule(state.deadlines, `exchange:${key}`, later(world.now, state.settings.limits.exchangeTimeout));
   return handshake;

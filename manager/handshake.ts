@@ -102,6 +102,8 @@ export interface Handshake {
   readonly party: Party;
   readonly exchange: Uint8Array;
   step: HandshakeStep;
+  /** The open channel of another process of this device, which need not be looked at again; `present`: it is to go. */
+  beside: { readonly channel: Channel; readonly present: boolean } | null;
   /** The last frame taken in and the answer to it: a byte-identical repeat gets the byte-identical reply. */
   last: { readonly received: Uint8Array; readonly sent: Uint8Array } | null;
 }

@@ -30,11 +30,13 @@ import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
-import { hearsVerifier, sameChain } from './revocation-watch.ts';
+import { bearsFreshMark, hearsVerifier, sameChain } from './revocation-watch.ts';
 import { identitiesOf, identityFor, type ManagerState } from './state.ts';
-import { hearVerdict, isJudged, verdictSecondsLeft } from './verdict-age.ts';
+import { leaving, wasOutrun, whenAlone } from './twins.ts';
+import { carryVerdict, hearVerdict, isJudged, verdictSecondsLeft } from './verdict-age.ts';
 
 const AUTHENTICATION_FAILED = encodeError({ kind: 'unspecified', text: 'authentication failed' });
+const OUTRUN = encodeError({ kind: 'unspecified', text: 'another machine with this certificate has just come in' });
 const NOT_STORED = encodeError({ kind: 'unspecified', text: 'the manager cannot store a login now' });
 
 /** [patent 1002–1004] */
@@ -172,7 +174,28 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
     return enrolByCertificate(state, { handshake, login }, proven, request, world);
   const refusal = admission(state, handshake.party, proven, world);
   if (refusal !== null) return denyLogin(state, handshake, { permitted: false, refusal }, world);
+  const newcomer = { device: proven.id, instance: request.instance?.slice() ?? null };
+  const { now } = world;
+  const comeIn = (later: World): void => {
+    // the verdict is of a while ago, where another machine had to be asked
+    if (later.now > now && bearsFreshMark(state.revocation, state.reader, proven.chain, later))
+      return denyLogin(state, handshake, { permitted: false, reason: 'revoked' }, later);
+    letIn(state, handshake, ruling.until, later.now > now ? carryVerdict : hearVerdict, later);
+  };
+  const stayOut = (later: World) => denyLogin(state, handshake, { permitted: false, refusal: 'duplicate' }, later);
+  whenAlone(state, handshake, newcomer, (alone, later) => (alone ? comeIn : stayOut)(later), world);
+}
 
+function letIn(
+  state: ManagerState,
+  handshake: Handshake,
+  until: EpochSeconds,
+  noteVerdict: typeof hearVerdict,
+  world: World,
+): void {
+  const { step } = handshake;
+  if (step.name !== 'awaitingVerdict') return;
+  const { proven, login, request } = step;
   const changes: Change[] = [];
   const messages: ChannelMessage[] = [];
   for (const message of ridingAlong(request.messages)) {
@@ -187,8 +210,8 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   });
   if (keys === null) return;
   const instance = request.instance?.slice() ?? null;
-  changes.push(...admit(state, proven, ruling.until, keys.resumptionSecret, keys.channel, world));
-  hearVerdict(state, proven.id, ruling.until, world);
+  changes.push(...admit(state, proven, until, keys.resumptionSecret, keys.channel, world));
+  noteVerdict(state, proven.id, until, world);
   handshake.step = { name: 'storingLogin', keys, message4, proven, instance };
   commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party), handshake: handshake.id });
 }
@@ -209,9 +232,15 @@ export function finishLogin(state: ManagerState, handshake: Handshake, world: Wo
   const { step, party } = handshake;
   if (step.name !== 'storingLogin') return;
   const { proven, keys, instance, message4 } = step;
+  const { id: device } = proven;
+  if (wasOutrun(state, handshake, { device, instance })) {
+    sendExchange(state, party, 'error', handshake.exchange, OUTRUN);
+    return endHandshake(state, party);
+  }
+  const replaces = leaving(handshake);
   adoptChannel(
     state,
-    { device: proven.id, party, keys: keys.channel, instance, by: 'device', how: 'edhoc', world },
+    { device, party, keys: keys.channel, instance, by: 'device', how: 'edhoc', replaces, world },
     () => {
       handshake.step = { name: 'answered' };
       reply(state, handshake, 'message4', message4);

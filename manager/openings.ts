@@ -4,7 +4,7 @@
  */
 import { equal } from '../protocol/bytes.ts';
 import { openChannel, openMessages } from '../protocol/channel.ts';
-import { decodeError } from '../protocol/edhoc/error-message.ts';
+import { decodeError, encodeError } from '../protocol/edhoc/error-message.ts';
 import { nextSuite } from '../protocol/edhoc/initiator.ts';
 import { EXCHANGE_ID_BYTES } from '../protocol/frame.ts';
 import { readChoice, readLoginAnswer, requestLogin, startLogin, suitesOf, verifyChoice } from '../protocol/login.ts';
@@ -32,6 +32,7 @@ import { bearsFreshMark, sameChain } from './revocation-watch.ts';
 import { derivedInVain, noticeAhead, reach } from './rollback.ts';
 import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, type ManagerState, mayBeLinked } from './state.ts';
+import { leaving, wasOutrun, whenAlone } from './twins.ts';
 import { carryVerdict, isJudged } from './verdict-age.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
@@ -113,11 +114,31 @@ const whyRefused = (ruling: Exclude<Ruling, { outcome: 'good' }>): Reason => {
   return ruling.reason === 'revoked' ? 'revoked' : 'bad-verdict';
 };
 
+/** Unless another machine with its certificate is there, the device is answered. */
+function sendResumed(state: ManagerState, handshake: Handshake, world: World): void {
+  const { step, party, exchange } = handshake;
+  if (step.name !== 'resumingNeedsVerdict') return;
+  const newcomer = { device: step.device, instance: step.resumed.peerInstance };
+  const stayOut = (): void => {
+    endHandshake(state, party);
+    sendExchange(state, party, 'error', exchange, DUPLICATE); // a full login follows, whose refusal is authenticated
+  };
+  whenAlone(
+    state,
+    handshake,
+    newcomer,
+    (alone, later) => (alone ? catchUp(state, handshake, later) : stayOut()),
+    world,
+  );
+}
+
+const DUPLICATE = encodeError({ kind: 'unspecified', text: 'another machine with this certificate is here' });
+
 /**
  * Where the device has moved on without our having seen it, its generation is on disk before it is answered under. So the
  * store is never two behind a device, unless somebody put an older one in its place.
  */
-function sendResumed(state: ManagerState, handshake: Handshake, world: World): void {
+function catchUp(state: ManagerState, handshake: Handshake, world: World): void {
   const { step, party } = handshake;
   if (step.name !== 'resumingNeedsVerdict') return;
   const { device, resumed, sealed } = step;
@@ -159,11 +180,21 @@ export function receiveFirstRecord(
   endHandshake(state, party);
   // judged when it asked, and maybe otherwise since
   if (!isJudged(state, device, world)) return null;
+  if (wasOutrun(state, handshake, { device, instance: resumed.peerInstance })) return null;
   // something under n+1 verified: n is dropped
   commit(state, [advance(state, device, resumed, world)], { next: 'nothing' });
   adoptChannel(
     state,
-    { device, party, keys: { channel }, instance: resumed.peerInstance, by: 'device', how: 'resume', world },
+    {
+      device,
+      party,
+      keys: { channel },
+      instance: resumed.peerInstance,
+      by: 'device',
+      how: 'resume',
+      replaces: leaving(handshake),
+      world,
+    },
     () => {},
   );
   return { device, messages };

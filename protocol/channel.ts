@@ -57,6 +57,8 @@ const AUTHENTICATE_ONLY_KINDS: ReadonlySet<ChannelMessage['kind']> = new Set([
   'Delete',
   'Done',
   'Denied',
+  'Probe',
+  'Present',
   'Close',
   'CloseOk',
 ]);

@@ -57,6 +57,10 @@ export interface TownDevice {
   pull(user: Holder): void;
   /** kill -9 and start again with what is on its disk. */
   restart(): void;
+  /** Its process ends, and its link with it. */
+  stop(): void;
+  /** It falls silent, and nobody tells the broker: its link seems to live until `restart`, and beyond. */
+  cutPower(): void;
   /** Its MQTT link breaks; it comes again by itself with `flush`. */
   breakLink(): void;
   latest<N extends News['news']>(news: N): Extract<News, { news: N }> | undefined;
@@ -68,6 +72,8 @@ export interface DeviceWishes {
   readonly certificate?: Wishes;
   readonly issuer?: Holder;
   readonly holder?: Holder;
+  /** What lies on its disk at the start: a copied card. */
+  readonly memory?: Uint8Array | null;
   readonly start?: boolean;
   readonly skewSeconds?: number;
   /** It renews its certificate by itself. */

@@ -30,7 +30,7 @@ import { issueRequest } from '../platform/certificate-request-issuing.ts';
 import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
-import type { DeviceTransport, Transport, TransportObserver } from '../platform/transport.ts';
+import type { Transport, TransportObserver } from '../platform/transport.ts';
 import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
@@ -42,9 +42,11 @@ import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds, type LinkId, type Millis, Topic } from '../protocol/units.ts';
 import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, DEVICE_WISHES, MANAGER_WISHES, reader, root } from './test-authority.ts';
+import { townLine } from './town-line.ts';
 import { townMedia } from './town-media.ts';
-import type { DeviceWishes, Packet, Stranger, Town, TownDevice, TownWishes } from './town-plan.ts';
+import type { DeviceWishes, Packet, Town, TownDevice, TownWishes } from './town-plan.ts';
 import { townSettings } from './town-settings.ts';
+import { townStranger } from './town-stranger.ts';
 import { townVerifier } from './town-verifier.ts';
 
 export const proposal = (
@@ -294,9 +296,9 @@ export function town(wishes: TownWishes = {}): Town {
       );
     const perform = (effects: readonly AgentEffect[]): void => {
       for (const effect of effects) {
-        if (effect.type === 'publish') pass(name, link, effect.topic, effect.payload);
+        if (effect.type === 'publish') pass(name, line.transport, effect.topic, effect.payload);
         if (effect.type === 'tell') device.news.push(effect.news);
-        if (effect.type === 'rest') link.rest(effect.forMs);
+        if (effect.type === 'rest') line.transport.rest(effect.forMs);
         if (effect.type === 'signAsUser') {
           const { number, leaf, toSign } = effect;
           pending.push(() => device.feed({ type: 'userSigned', number, signature: media.sign(leaf, toSign) }));
@@ -324,16 +326,15 @@ export function town(wishes: TownWishes = {}): Town {
       if (device.state.charged !== null) device.state.charged.publicKeyOps += publicKeyOperations(counter) - before;
       perform(effects);
     };
-    const open = (): DeviceTransport =>
-      hub.transport({
-        ...(outside ? { service: encodeId(id) } : {}),
-        subscriptions: (own: LinkId) => inboxes(agentSettings, id, own),
-        observer: {
-          up: (own) => device.feed({ type: 'linked', link: own }),
-          down: () => device.feed({ type: 'unlinked' }),
-          received: (topic, payload) => device.feed({ type: 'received', topic, payload }),
-        },
-      });
+    const line = townLine(
+      (observer) =>
+        hub.transport({
+          ...(outside ? { service: encodeId(id) } : {}),
+          subscriptions: (own: LinkId) => inboxes(agentSettings, id, own),
+          observer,
+        }),
+      (event) => device.feed(event),
+    );
     const media = townMedia(crypto, issuer, (event) => device.feed(event), flush);
     const device: TownDevice = {
       id,
@@ -342,7 +343,7 @@ export function town(wishes: TownWishes = {}): Town {
       holder,
       news: [],
       logs: [],
-      memory: null,
+      memory: wish.memory ?? null,
       approvals: null,
       diskFrozen: false,
       skewSeconds: wish.skewSeconds ?? 0,
@@ -369,43 +370,24 @@ export function town(wishes: TownWishes = {}): Town {
         return key;
       },
       restart() {
-        void link.close();
+        line.close();
         hub.flush();
         device.diskFrozen = false;
         device.state = create();
-        link = open();
+        line.open();
       },
+      stop: () => line.close(),
+      cutPower: () => line.cutPower(),
       breakLink() {
         if (device.state.link !== null) hub.cut(device.state.link, 'the network broke');
       },
       latest: (news) => device.news.findLast((one) => one.news === news) as never,
     };
     device.state = create();
-    let link = open();
+    line.open();
     devices.push(device);
     if (wish.start !== false) flush();
     return device;
-  };
-
-  const stranger = (): Stranger => {
-    const one: { link: LinkId | null; received: Packet[] } = { link: null, received: [] };
-    const link = hub.transport({
-      subscriptions: (own: LinkId) => [topics.toDevice({ kind: 'link', link: own })],
-      observer: {
-        up: (own) => {
-          one.link = own;
-        },
-        down: () => {
-          one.link = null;
-        },
-        received: (topic, payload) => one.received.push({ from: 'stranger', topic, payload }),
-      },
-    });
-    flush();
-    return Object.assign(one, {
-      publish: (payload: Uint8Array, topic?: Topic) =>
-        link.publish(topic ?? topics.toManager({ kind: 'link', link: one.link! }), payload, 1),
-    });
   };
 
   const flush = (): void => {
@@ -486,7 +468,7 @@ export function town(wishes: TownWishes = {}): Town {
       act(self.manager);
       for (const effect of self.manager.out) performManager(effect);
     },
-    stranger,
+    stranger: () => townStranger(hub, topics, flush),
     add,
     flush,
     advance,

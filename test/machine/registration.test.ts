@@ -229,6 +229,7 @@ test('[5.6 malleated signatures and certificates] a renewed certificate with the
   const t = town();
   const first = t.add('router-1');
   const renewed = certify('router-1', { ...DEVICE_WISHES, key: first.holder.key }, t.ca);
+  first.stop();
   const second = t.add('router-1', { holder: renewed });
   assert.ok(isIn(t, second));
   assert.equal(second.latest('loginDenied'), undefined);
