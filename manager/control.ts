@@ -4,10 +4,12 @@
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import type { Transport } from '../platform/transport.ts';
 import { parseSuitePattern, type SuitePattern, spellSuitePattern } from '../protocol/suite-pattern.ts';
-import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
+import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { removeDevice } from './channels.ts';
+import { field, flag, momentOf, optionalNumber, text } from './control-arguments.ts';
 import type { Effect } from './effects.ts';
+import { enrolmentControl } from './enrolment-control.ts';
 import { explainConnect } from './explanation.ts';
 import { registryPage } from './registry-page.ts';
 import { showDependents, showRetirements } from './retirement-report.ts';
@@ -75,6 +77,7 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       act(() => removeDevice(state, id, world()));
       return { id };
     },
+    ...enrolmentControl({ state, act, stored, world }),
     'rules.retire': async (args) => {
       const pattern = patternOf(args);
       const by = momentOf(args, 'by');
@@ -126,36 +129,3 @@ function patternOf(args: JsonValue): SuitePattern {
   if ('fault' in pattern) throw new ControlError('usage', pattern.fault);
   return pattern;
 }
-
-function field(args: JsonValue, key: string): JsonValue | undefined {
-  return args !== null && typeof args === 'object' && !Array.isArray(args)
-    ? (args as Record<string, JsonValue>)[key]
-    : undefined;
-}
-
-function text(args: JsonValue, key: string): string {
-  const value = field(args, key);
-  if (typeof value !== 'string') throw new ControlError('usage', `${key} is missing`);
-  return value;
-}
-
-function number(args: JsonValue, key: string): number {
-  const value = field(args, key);
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new ControlError('usage', `${key} is missing`);
-  return value;
-}
-
-/** The store holds no later one. */
-const LAST_MOMENT = 0xffff_ffff;
-
-function momentOf(args: JsonValue, key: string): EpochSeconds {
-  const moment = number(args, key);
-  if (moment > LAST_MOMENT) throw new ControlError('usage', `${key}: no later than the year 2106`);
-  return moment as EpochSeconds;
-}
-
-const optionalNumber = (args: JsonValue, key: string): number | null =>
-  (field(args, key) ?? null) === null ? null : number(args, key);
-
-const flag = (args: JsonValue, key: string): boolean => field(args, key) === true;
