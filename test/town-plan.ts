@@ -5,6 +5,7 @@ import type { AgentEvent } from '../device-agent/agent.ts';
 import type { CallWish } from '../device-agent/calling.ts';
 import type { News } from '../device-agent/effects.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
+import type { CertificateWish, Certified } from '../manager/effects.ts';
 import type { ManagerState, Settings } from '../manager/state.ts';
 import type { memoryClock } from '../platform/clock.ts';
 import type { GeneratedSigningKey } from '../platform/crypto-node.ts';
@@ -105,6 +106,8 @@ export interface Town {
   readonly verifiers: readonly TownVerifier[];
   /** Of everything but events of verifiers. */
   meddler: Meddler;
+  /** The CA of the town, which refuses unless it is told otherwise; null: it does not answer. */
+  certify: (wish: CertificateWish) => Certified | null;
   /** All of them. */
   verifierAway: boolean;
   /** The disk of the manager refuses. */

@@ -197,6 +197,14 @@ export function town(wishes: TownWishes = {}): Town {
     if (effect.type === 'publish') pass('manager', managerLink, effect.topic, effect.payload);
     if (effect.type === 'log' && effect.event === 'bug') throw new Error(`the manager: ${effect.fields.detail}`);
     if (effect.type === 'log') managerLogs.push(`${effect.level} ${effect.event} ${JSON.stringify(effect.fields)}`);
+    if (effect.type === 'certify') {
+      const asked = self.manager;
+      const certified = self.certify(effect.wish);
+      if (certified === null) return;
+      pending.push(
+        () => self.manager === asked && feedManager({ type: 'certified', number: effect.number, certified }),
+      );
+    }
     if (effect.type !== 'commit') return;
     const { number, changes } = effect;
     if (self.diskFrozen) return;
@@ -454,6 +462,7 @@ export function town(wishes: TownWishes = {}): Town {
     verifierKey,
     verifiers,
     meddler: () => 'pass',
+    certify: () => ({ refused: 'this town certifies nobody' }),
     get verifierAway() {
       return verifiers.every(({ away }) => away);
     },
