@@ -41,7 +41,7 @@ export function startKeeper({ root, socket, reported, ended }: KeeperParts): Key
     if (over) return;
     over = true;
     for (const answer of [...waiting.values()]) answer(null);
-    for (const path of [socket, `${socket}.lock`]) rmSync(path, { force: true });
+    rmSync(socket, { force: true });
     ended();
   };
   const kill = (): void => {
