@@ -1,6 +1,7 @@
 /**
  * Finds the control socket of a manager, an agent or a verifier on this machine, and asks it.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ControlError, callControl, type JsonValue } from '../platform/control-socket.ts';
 import { findConfig, placesOf } from './config-place.ts';
@@ -51,14 +52,35 @@ export async function ask(daemon: Daemon, command: string, args: JsonValue, opti
   const socket = await findSocket(daemon, options);
   if (socket === null) {
     const needed = daemon === 'verifier' ? ' with a dataDirectory' : '';
-    const remedy = `give ${OPTION[daemon]} or --config, or run this where ${placesOf(daemon)[0]}${needed} lies`;
+    const enrol = daemon === 'agent' ? '; a new device begins with `kagimori agent enrol`' : '';
+    const remedy = `give ${OPTION[daemon]} or --config, or run this where ${placesOf(daemon)[0]}${needed} lies${enrol}`;
     throw new Failure('usage', 'no-config', `which ${daemon} is not said: ${remedy}`);
   }
   const { timeoutMs = ANSWER_TIMEOUT_MS, onEvent } = options;
-  return askSocket(daemon, socket, command, args, {
-    ...(timeoutMs === 0 ? {} : { timeoutMs }),
-    ...(onEvent === undefined ? {} : { onEvent }),
-  });
+  try {
+    return await askSocket(daemon, socket, command, args, {
+      ...(timeoutMs === 0 ? {} : { timeoutMs }),
+      ...(onEvent === undefined ? {} : { onEvent }),
+    });
+  } catch (error) {
+    if (!(error instanceof ControlError) || error.code !== 'not-running' || daemon !== 'agent') throw error;
+    throw (await notEnrolled(options)) ?? error;
+  }
+}
+
+/** An agent that cannot run has nothing to be started for. @returns null when it has a certificate, or nobody knows */
+async function notEnrolled({ config }: SocketOptions): Promise<Failure | null> {
+  const path = findConfig('agent', config);
+  if (path === null || !existsSync(path)) return null;
+  const { readConfigFile } = await import('./config-file.ts');
+  const { agentConfig } = await import('../device-agent/config.ts');
+  const { certificateFile, invitationFile } = readConfigFile(path, agentConfig);
+  if (existsSync(certificateFile)) return null;
+  const remedy =
+    invitationFile !== undefined && existsSync(invitationFile)
+      ? `start it with \`kagimori agent run --config ${path}\`: it enrols by itself`
+      : `run \`kagimori agent enrol - --config ${path}\` with an invitation of the operator`;
+  return new Failure('unreachable', 'not-enrolled', `this device has no certificate yet: ${remedy}`);
 }
 
 /** @throws ControlError, with the remedy when the daemon is not there */

@@ -169,7 +169,8 @@ function read(path: string, maxBytes: number, check: (stats: Stats) => void): Ui
   }
 }
 
-function readFault(path: string, error: unknown): Error {
+/** @returns the typed fault for what Node threw while `path` was read */
+export function readFault(path: string, error: unknown): Error {
   switch (errnoOf(error)) {
     case 'ENOENT':
     case 'ENOTDIR':

@@ -9,6 +9,7 @@ import { noun, numberBetween, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, isObject, outline } from '../output.ts';
 import { timeSpan } from '../time-span.ts';
+import { prepareImageVerb, resetVerb } from './agent-clearing.ts';
 import { enrolVerb } from './agent-enrol.ts';
 import { AGENT_LIMIT_MS, type AgentOptions, agentOptions, ofAgent, plainVerb } from './agent-options.ts';
 import { listenVerb, sendVerb } from './agent-talk.ts';
@@ -31,6 +32,8 @@ export function agentCommand(): Command {
     closeVerb(),
     plainVerb('register', 'register addresses and proposals again', 'registered'),
     plainVerb('delete', "delete this device's registration at the manager", 'the registration is deleted'),
+    prepareImageVerb(),
+    resetVerb(),
   ]);
 }
 

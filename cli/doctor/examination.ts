@@ -10,6 +10,7 @@ import { outermostKeys, readConfigFile } from '../config-file.ts';
 import { KINDS, type Kind, schemaOf } from '../config-place.ts';
 import { Failure } from '../failure.ts';
 import { type CertificateFiles, checkCertificates } from './certificate-checks.ts';
+import { checkEnrolment, type EnrolmentSettings, withoutEnrolled } from './enrolment-checks.ts';
 import { checkFiles, readOrNull } from './file-checks.ts';
 import { type Finding, ill, well } from './finding.ts';
 import { checkCoreDumps, checkSwap } from './memory-checks.ts';
@@ -32,7 +33,7 @@ export function examineMachine(): readonly Finding[] {
 }
 
 /** What the kinds have in common, as far as they have it. */
-interface Settings extends CertificateFiles {
+interface Settings extends CertificateFiles, Omit<EnrolmentSettings, keyof CertificateFiles> {
   readonly broker?: {
     readonly url?: string;
     readonly anchorsFile?: string;
@@ -60,10 +61,12 @@ export async function examineConfig(path: string, now: number): Promise<readonly
     return lines.map((line) => ill(line, 'correct the configuration'));
   }
   const { kind, settings } = found;
+  const notYet = kind === 'agent' ? checkEnrolment(path, settings as EnrolmentSettings) : null;
   const findings = [
     well(`${path} is a configuration of the ${kind}`),
-    ...checkFiles(settings),
-    ...checkCertificates(kind, settings, now),
+    ...(notYet ?? []),
+    ...checkFiles(notYet === null ? settings : withoutEnrolled(settings as EnrolmentSettings)),
+    ...(notYet === null ? checkCertificates(kind, settings, now) : []),
   ];
   if (settings.rulesFile !== undefined) {
     const { checkRules } = await import('./rules-checks.ts');

@@ -28,6 +28,8 @@ export function checkFiles(config: unknown, key = ''): readonly Finding[] {
 
 function checkFile(key: string, path: string): Finding {
   if (key === 'witnessFile' && !existsSync(path)) return well(`${key} ${path} will be made at the next start`);
+  if (key === 'invitationFile' && !existsSync(path))
+    return well(`${key} ${path} is not there: it was used, or is to come`);
   const token = TOKEN_KEY.test(key);
   if (!token && key !== 'keyFile') {
     readBounded(path, MAX_BYTES);
