@@ -101,9 +101,8 @@ const namesOf = ({ subject, extensions }: ParsedCertificate): readonly string[] 
     name === null ? [] : [canonicalUser(name)],
   );
 
-/** It stands in logs and in front of people. */
-const isName = (text: string): boolean =>
-  text.trim() === text && !/\p{Cc}/u.test(text) && encodeUtf8(text).length <= MAX_NAME_BYTES;
+/** It stands in logs and in front of people; the wire lets no control characters through. */
+const isName = (text: string): boolean => text.trim() === text && encodeUtf8(text).length <= MAX_NAME_BYTES;
 const MAX_NAME_BYTES = 255;
 const shown = (text: string): string => (text.length <= 100 ? text : `${text.slice(0, 99)}…`);
 
