@@ -3,9 +3,10 @@
  * its own facts and by the laws that hold in every world.
  */
 import type { CallWish } from '../device-agent/calling.ts';
+import type { News } from '../device-agent/effects.ts';
 import { endSession } from '../device-agent/sessions.ts';
 import type { Session } from '../device-agent/state.ts';
-import type { DeviceParty } from './device-party.ts';
+import type { DeviceParty, SimMedium } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import { type Finding, type Invariants, watchInvariants } from './invariants.ts';
 
@@ -43,6 +44,12 @@ export interface Stage {
   fact(text: string, holds: boolean): void;
   /** Has to become true within that time, and is waited for. */
   within(ms: number, text: string, holds: () => boolean): void;
+  /** The user's medium goes into the device, or out of it. */
+  insert(user: string, name: PartyName): void;
+  pull(user: string, name: PartyName): void;
+  revokeUser(user: string): void;
+  /** What a device has told its programs since the beginning. */
+  news(name: PartyName): readonly News[];
   /** Whether a party has written such a line to its log since the beginning. */
   logged(party: PartyName, event: string): boolean;
 }
@@ -86,6 +93,7 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
   const laws = watchInvariants(world);
   const lines: StoryLine[] = [];
   const logged = new Map<PartyName, Set<string>>();
+  const told = new Map<PartyName, News[]>();
   world.observe({
     logged: (party, { event }: LogLine) => {
       const events = logged.get(party) ?? new Set();
@@ -93,6 +101,9 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
     },
     // a policy that allows is a yes of the device, too
     news: ({ id }, news) => {
+      const all = told.get(id) ?? [];
+      all.push(news);
+      told.set(id, all);
       if (news.news === 'askApproved') laws.approved(id, news.sid);
     },
   });
@@ -102,6 +113,15 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
     const found = world.devices.get(name);
     if (found === undefined) throw new RangeError(`there is no device ${name} in this story`);
     return found;
+  };
+  const mediumOf = (user: string): SimMedium => {
+    const found = world.media.get(user);
+    if (found === undefined) throw new RangeError(`there is no user ${user} in this story`);
+    return found;
+  };
+  /** Sessions with the user at that device need not live any longer. */
+  const endedWith = (user: string, name: PartyName): void => {
+    for (const [sid, session] of device(name).state.sessions) if (session.name === `user:${user}`) laws.ended(sid);
   };
   const stage: Stage = {
     world,
@@ -134,6 +154,16 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
       const became = isSo() || world.runWhile(() => !isSo(), began + ms);
       lines.push({ kind: 'fact', atMs: nowMs(), text, holds: became, tookMs: nowMs() - began });
     },
+    insert: (user, name) => device(name).insert(mediumOf(user)),
+    pull(user, name) {
+      endedWith(user, name);
+      device(name).pull(mediumOf(user));
+    },
+    revokeUser(user) {
+      for (const name of world.devices.keys()) endedWith(user, name);
+      world.revoke(user);
+    },
+    news: (name) => told.get(name) ?? [],
     logged: (party, event) => logged.get(party)?.has(event) === true,
   };
   story.tell(stage);

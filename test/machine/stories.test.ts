@@ -13,6 +13,8 @@ const LONG = process.env.KAGIMORI_LONG === '1';
 /** Rows of design §2 that a story shows. */
 const ROWS: Readonly<Record<string, string>> = {
   'clock-1970': '[P3]',
+  'user-moves': '[P21] [0168] [0171]',
+  'medium-pulled': '[P21] [0170]',
 };
 
 type Writable<T> = { -readonly [key in keyof T]: T[key] };
@@ -24,6 +26,15 @@ const PLANTS: Readonly<Record<string, (world: SimWorld) => void>> = {
       const { settings } = world.devices.get(name)!.state;
       (settings as Writable<typeof settings>).verifierKeys = [];
     }
+  },
+  'user-moves': (world) => {
+    const { settings } = world.manager.state;
+    (settings as Writable<typeof settings>).users = { several: 'most-recent', onLeave: 'end' };
+  },
+  // nobody hears of a medium that goes
+  'medium-pulled': (world) => {
+    const tablet = world.devices.get('tablet')!;
+    (tablet as Writable<typeof tablet>).pull = () => {};
   },
 };
 
