@@ -38,6 +38,8 @@ export type HandshakeStep =
       readonly login: LoginVerified;
       readonly proven: Proven;
       readonly request: LoginRequest;
+      /** Its certificate has run out: the verifier is asked whether that is all. */
+      readonly expired?: true;
     }
   | {
       readonly name: 'storingLogin';

@@ -30,6 +30,7 @@ import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { commit, log, sendExchange } from './outbox.ts';
 import { askVerifier, currentOwnVerdict, type Ruling } from './questions.ts';
 import { prepareRegistration } from './registrations.ts';
+import { mayRenewExpired, type Renewed, renewFirst, warnOfEnd } from './renewing.ts';
 import { bearsFreshMark, hearsVerifier, sameChain } from './revocation-watch.ts';
 import { identitiesOf, identityFor, type ManagerState } from './state.ts';
 import { leaving, wasOutrun, whenAlone } from './twins.ts';
@@ -165,6 +166,11 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   if (step.name !== 'awaitingVerdict') return;
   const { proven, login, request } = step;
   if (ruling.outcome === 'bad') {
+    if (ruling.reason === 'expired' && step.expired !== true && mayRenewExpired(state, proven, request, world)) {
+      handshake.step = { ...step, expired: true };
+      const subject = { for: 'exchange', party: partyKey(handshake.party), handshake: handshake.id } as const;
+      return askVerifier(state, subject, 'renewal', proven.chain, world);
+    }
     denyLogin(state, handshake, { permitted: false, reason: ruling.reason }, world);
     return evictByLogin(state, proven, ruling.reason, world);
   }
@@ -176,20 +182,36 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   if (refusal !== null) return denyLogin(state, handshake, { permitted: false, refusal }, world);
   const newcomer = { device: proven.id, instance: request.instance?.slice() ?? null };
   const { now } = world;
-  const comeIn = (later: World): void => {
-    // the verdict is of a while ago, where another machine had to be asked
+  const comeIn = (renewed: Renewed, later: World): void => {
+    // the verdict is of a while ago, where the CA or another machine had to be asked
     if (later.now > now && bearsFreshMark(state.revocation, state.reader, proven.chain, later))
       return denyLogin(state, handshake, { permitted: false, reason: 'revoked' }, later);
-    letIn(state, handshake, ruling.until, later.now > now ? carryVerdict : hearVerdict, later);
+    if (step.expired === true) return answerExpired(state, handshake, renewed, later);
+    letIn(state, handshake, ruling.until, renewed, later.now > now ? carryVerdict : hearVerdict, later);
   };
+  const alone = (later: World): void => renewFirst(state, handshake, (renewed, then) => comeIn(renewed, then), later);
   const stayOut = (later: World) => denyLogin(state, handshake, { permitted: false, refusal: 'duplicate' }, later);
-  whenAlone(state, handshake, newcomer, (alone, later) => (alone ? comeIn : stayOut)(later), world);
+  whenAlone(state, handshake, newcomer, (isAlone, later) => (isAlone ? alone : stayOut)(later), world);
+}
+
+/** Its certificate has run out, and nothing else is wrong: it does not come in, but gets the next one. */
+function answerExpired(state: ManagerState, handshake: Handshake, renewed: Renewed, world: World): void {
+  const { step } = handshake;
+  if (step.name !== 'awaitingVerdict') return;
+  if (renewed.issued === undefined) {
+    denyLogin(state, handshake, { permitted: false, reason: 'expired' }, world);
+    return evictByLogin(state, step.proven, 'expired', world);
+  }
+  const { message4 } = answerLogin(world.crypto, step.login, { permitted: false, issued: renewed.issued });
+  handshake.step = { name: 'answered' };
+  reply(state, handshake, 'message4', message4);
 }
 
 function letIn(
   state: ManagerState,
   handshake: Handshake,
   until: EpochSeconds,
+  renewed: Renewed,
   noteVerdict: typeof hearVerdict,
   world: World,
 ): void {
@@ -206,12 +228,14 @@ function letIn(
   const { message4, keys } = answerLogin(world.crypto, login, {
     permitted: true,
     chainHeld: true,
+    ...renewed,
     messages: messages.length > 0 ? channelMessages.encodeAll(messages) : undefined,
   });
   if (keys === null) return;
   const instance = request.instance?.slice() ?? null;
   changes.push(...admit(state, proven, until, keys.resumptionSecret, keys.channel, world));
   noteVerdict(state, proven.id, until, world);
+  warnOfEnd(state, proven, world);
   handshake.step = { name: 'storingLogin', keys, message4, proven, instance };
   commit(state, changes, { next: 'finishExchange', party: partyKey(handshake.party), handshake: handshake.id });
 }
