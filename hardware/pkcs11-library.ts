@@ -113,6 +113,9 @@ export interface WordKind {
   read(bytes: Uint8Array, offset: number): bigint;
 }
 
+/** Held for good: koffi closes what is garbage, and every function taken out of it would point nowhere. */
+const OPENED = new Map<string, ReturnType<Koffi['load']>>();
+
 export interface Pkcs11Library {
   readonly koffi: Koffi;
   readonly call: Call;
@@ -128,7 +131,8 @@ export function loadLibrary(path: string, shown: string): Pkcs11Library {
   const size = koffi.sizeof('ulong');
   const list: unknown[] = [null];
   try {
-    const library = koffi.load(path);
+    const library = OPENED.get(path) ?? koffi.load(path);
+    OPENED.set(path, library);
     const get = library.func('C_GetFunctionList', 'ulong', [koffi.out(koffi.pointer('void *'))]);
     const rv = Number(get(list));
     if (rv !== OK) throw new Pkcs11Fault('C_GetFunctionList', rv);
