@@ -41,14 +41,19 @@ process.on('exit', () => {
 
 const LOGGED_MS = 20_000;
 
-/** @param environment  on top of this process's own */
+/**
+ * @param environment  on top of this process's own
+ * @param through      program and arguments that stand before the command
+ */
 export function startCommand(
   args: readonly string[],
   cwd: string = ROOT,
   environment: NodeJS.ProcessEnv = {},
+  through: readonly [string, ...string[]] = [process.execPath],
 ): RealProcess {
   const env = { ...process.env, ...environment };
-  const child = spawn(process.execPath, [COMMAND, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program, ...before] = through;
+  const child = spawn(program, [...before, COMMAND, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   LIVING.add(child);
   const log: LogLine[] = [];
   const watchers = new Set<() => void>();
