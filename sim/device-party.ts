@@ -20,7 +20,7 @@ import { type Sealing, tapCrypto } from './crypto-tap.ts';
 import type { Disk } from './disk.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import type { Outgoing } from './message-names.ts';
-import type { LineOwner } from './party.ts';
+import type { LineOwner, PartyName } from './party.ts';
 import type { PartyContext } from './party-context.ts';
 
 /** A user's removable medium: what is on it, already unlocked. */
@@ -32,7 +32,16 @@ export interface SimMedium {
   sign(toSign: Uint8Array): Uint8Array;
 }
 
+/** What is on a device's disk. */
+export interface DiskImage {
+  readonly memory: Uint8Array | null;
+  readonly chain: readonly Uint8Array[];
+  readonly approvals: Uint8Array | null;
+}
+
 export interface DeviceParts {
+  /** What this machine is called in the world, where several are one device; its id when absent. */
+  readonly name?: PartyName;
   readonly settings: AgentSettings;
   readonly identity: LoginIdentity;
   /** DER of its leaf. */
@@ -67,6 +76,9 @@ export interface DeviceParty {
   /** Puts a medium in; one that is in stays in over a restart, and is unlocked again. */
   insert(medium: SimMedium): void;
   pull(medium: SimMedium): void;
+  /** A copy of its disk, and another machine's disk in the place of its own. Only while it is switched off. */
+  image(): DiskImage;
+  restore(image: DiskImage): void;
   /** A new process with what the disk has. */
   boot(): void;
   kill(): void;
@@ -79,10 +91,11 @@ const DEFAULT_CALL = { lifetimeSeconds: null, allowUnencrypted: false, timeoutSe
 
 export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyContext): DeviceParty {
   const { queue, now, names } = context;
+  const { name = id } = parts;
   let sealings: Sealing[] = [];
   const crypto = tapCrypto(parts.crypto, (sealing) => {
     sealings.push(sealing);
-    context.sealed(id, sealing);
+    context.sealed(name, sealing);
   });
   let process = 0;
   let running = false;
@@ -120,14 +133,14 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
     for (const effect of effects) {
       switch (effect.type) {
         case 'publish':
-          context.publish(id, effect.topic, effect.payload, named[sent++]!);
+          context.publish(name, effect.topic, effect.payload, named[sent++]!);
           break;
         case 'tell':
-          if (effect.news.news === 'channelOpened') context.settled(id);
+          if (effect.news.news === 'channelOpened') context.settled(name);
           parts.told(self, effect.news);
           break;
         case 'log':
-          context.logged(id, effect);
+          context.logged(name, effect);
           if (effect.event === 'session.granted') noteInstalled(String(effect.fields.sid));
           break;
         case 'save':
@@ -140,7 +153,7 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
           storeCertificate(effect.chain, effect.number);
           break;
         case 'rest':
-          context.rest(id, effect.forMs);
+          context.rest(name, effect.forMs);
           break;
         case 'signAsUser':
           signAsUser(effect.leaf, effect.toSign, effect.number);
@@ -246,6 +259,12 @@ export function deviceParty(id: DeviceId, parts: DeviceParts, context: PartyCont
     pull(medium) {
       media.delete(toHex(medium.leaf));
       feed({ type: 'userRemoved', leaf: medium.leaf });
+    },
+    image: () => ({ memory: memory?.slice() ?? null, chain, approvals: approvals?.slice() ?? null }),
+    restore(image) {
+      memory = image.memory?.slice() ?? null;
+      approvals = image.approvals?.slice() ?? null;
+      chain = image.chain;
     },
     boot() {
       process++;

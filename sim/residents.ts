@@ -123,10 +123,10 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
   );
 
   const device = (wish: DevicePlan, number: number) => {
-    const { name } = wish;
+    const { name, copyOf: id = name } = wish;
     const own = counter();
     const crypto = cryptoOf(`device ${name}`, own);
-    const identity = authority.issue(name, {
+    const identity = authority.issue(id, {
       purpose: 'device',
       algorithm: wish.algorithm ?? 'p256',
       counter: own,
@@ -159,7 +159,7 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
       skewSeconds: wish.skewSeconds ?? 0,
       ...listeners,
     };
-    return { party: deviceParty(name as DeviceId, parts, context), certificate: identity.certificate };
+    return { party: deviceParty(id as DeviceId, { ...parts, name }, context), certificate: identity.certificate };
   };
   const user = ({ name, algorithm = 'p256' }: UserPlan) => {
     const { chain, certificate, signingKey } = authority.issue(name, { purpose: 'user', algorithm });

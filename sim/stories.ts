@@ -2,8 +2,9 @@
  * The stories that can be told by name.
  */
 import { CLOCK_1970 } from './stories/clock-1970.ts';
+import { CLONED_CARD } from './stories/cloned-card.ts';
 import { MEDIUM_PULLED } from './stories/medium-pulled.ts';
 import { USER_MOVES } from './stories/user-moves.ts';
 import type { Story } from './story.ts';
 
-export const STORIES: readonly Story[] = [CLOCK_1970, USER_MOVES, MEDIUM_PULLED];
+export const STORIES: readonly Story[] = [CLOCK_1970, CLONED_CARD, USER_MOVES, MEDIUM_PULLED];

@@ -6,6 +6,7 @@ import type { CallWish } from '../device-agent/calling.ts';
 import type { News } from '../device-agent/effects.ts';
 import { endSession } from '../device-agent/sessions.ts';
 import type { Session } from '../device-agent/state.ts';
+import type { Settings } from '../manager/state.ts';
 import type { DeviceParty, SimMedium } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import { type Finding, type Invariants, watchInvariants } from './invariants.ts';
@@ -34,6 +35,8 @@ export interface Stage {
   endAll(name: PartyName): void;
   /** Sessions of a device that are open there. */
   open(name: PartyName): readonly [sid: string, session: Session][];
+  /** The operator gives the manager other settings. */
+  configure(settings: Partial<Settings>): void;
   /** What somebody does now. */
   deed(text: string, act: () => void): void;
   /** Nobody does anything for so long. */
@@ -139,6 +142,8 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
       }
     },
     open: (name) => [...device(name).state.sessions].filter(([, { state }]) => state.name === 'open'),
+    // they are those of every process of the manager; only before a step reads them may they change
+    configure: (settings) => void Object.assign(world.manager.state.settings, settings),
     deed(text, act) {
       lines.push({ kind: 'deed', atMs: nowMs(), text, holds: true, tookMs: 0 });
       act();

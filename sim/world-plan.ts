@@ -25,6 +25,8 @@ export interface DevicePlan {
   readonly skewSeconds?: number;
   /** Its certificate: begins an hour before the world, and ends after so many seconds; absent: outlives every world. */
   readonly certifiedForSeconds?: number;
+  /** Another machine with the key and the certificate of that device. It is switched on by whoever drives the world. */
+  readonly copyOf?: string;
 }
 
 export interface UserPlan {

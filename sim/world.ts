@@ -279,7 +279,9 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
   };
 
   for (const party of [BROKER, MANAGER, VERIFIER]) self.restart(party);
-  for (const { name, bootAtMs } of plan.devices) self.at(bootAtMs ?? 0, () => self.restart(name));
+  for (const { name, bootAtMs, copyOf } of plan.devices) {
+    if (copyOf === undefined) self.at(bootAtMs ?? 0, () => self.restart(name));
+  }
   return self;
 }
 

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FORWARD } from '../../sim/adversary.ts';
 import { STORIES } from '../../sim/stories.ts';
 import { holds, storyText, type Told, tellStory } from '../../sim/story.ts';
 import type { SimWorld } from '../../sim/world.ts';
@@ -13,8 +14,9 @@ const LONG = process.env.KAGIMORI_LONG === '1';
 /** Rows of design §2 that a story shows. */
 const ROWS: Readonly<Record<string, string>> = {
   'clock-1970': '[P3]',
-  'user-moves': '[P21] [0168] [0171]',
-  'medium-pulled': '[P21] [0170]',
+  'cloned-card': '[P3]',
+  'user-moves': '[P21] [patent 0168, 0171]',
+  'medium-pulled': '[P21] [patent 0170]',
 };
 
 type Writable<T> = { -readonly [key in keyof T]: T[key] };
@@ -26,6 +28,10 @@ const PLANTS: Readonly<Record<string, (world: SimWorld) => void>> = {
       const { settings } = world.devices.get(name)!.state;
       (settings as Writable<typeof settings>).verifierKeys = [];
     }
+  },
+  // a machine that says nothing is taken for one that was restarted
+  'cloned-card': (world) => {
+    world.adversary = { onPacket: ({ type }) => (/present/i.test(type) ? [] : FORWARD) };
   },
   'user-moves': (world) => {
     const { settings } = world.manager.state;
