@@ -145,7 +145,12 @@ export function reachFor(
 }
 
 /** For the policy a callee is who was asked for: a user only where it was a user. */
-const calleeSubject = (state: ManagerState, callee: DeviceId | null, name: string, user: string | null): Subject => ({
+export const calleeSubject = (
+  state: ManagerState,
+  callee: DeviceId | null,
+  name: string,
+  user: string | null,
+): Subject => ({
   ...(callee === null ? { id: name as DeviceId, class: null, groups: [] } : subjectOf(state, callee)),
   user,
 });

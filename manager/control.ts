@@ -19,6 +19,7 @@ import { explainSession } from './session-explanation.ts';
 import { stepSession } from './sessions.ts';
 import { showDevice, showSession, showStatus } from './show.ts';
 import type { ManagerState } from './state.ts';
+import { userControl } from './user-control.ts';
 
 export interface ControlParts {
   readonly state: ManagerState;
@@ -78,6 +79,7 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       return { id };
     },
     ...enrolmentControl({ state, act, stored, world }),
+    ...userControl({ state, stored, world }),
     'rules.retire': async (args) => {
       const pattern = patternOf(args);
       const by = momentOf(args, 'by');

@@ -8,14 +8,16 @@ import { fateWords, settingText, shortened } from '../protocol/match-sentences.t
 import type { Selection, Wishes } from '../protocol/selection.ts';
 import { suiteName } from '../protocol/suites.ts';
 import type { DeviceId, EpochSeconds } from '../protocol/units.ts';
+import { userAsked } from '../protocol/user-name.ts';
 import type { World } from '../protocol/world.ts';
-import { deviceNamed, reachFor } from './connects.ts';
+import { calleeSubject, deviceNamed, reachFor } from './connects.ts';
 import { mayConnect, type Subject } from './policy.ts';
 import { retirementsAt } from './retirement.ts';
 import { describeWhen, type Rules, whyNot } from './rules.ts';
 import { type CallerWishes, subjectOf } from './selection.ts';
 import { type ManagerState, mayBeLinked } from './state.ts';
 import type { Decision } from './terms.ts';
+import { placesOfUser } from './user-desk.ts';
 
 export type Shown = { readonly [key: string]: JsonValue };
 
@@ -36,7 +38,7 @@ export function explainConnect(
   { caller, callee, at, ...wishes }: ConnectQuestion,
   world: World,
 ): Shown | { readonly unknown: string } {
-  const [ours, theirs] = [deviceNamed(state, caller), deviceNamed(state, callee)];
+  const [ours, theirs] = [deviceNamed(state, caller), calleeNamed(state, callee)];
   if (ours === null || theirs === null) return { unknown: ours === null ? caller : callee };
   const moment = at ?? world.wall;
   return {
@@ -45,6 +47,13 @@ export function explainConnect(
     connect: showReach(state, ours, theirs, callee, world),
     ...showChoice(state, ours, theirs, wishes, moment),
   };
+}
+
+/** A user stands for the device where the user came last. */
+function calleeNamed(state: ManagerState, name: string): DeviceId | null {
+  const user = userAsked(name);
+  if (user === null) return deviceNamed(state, name);
+  return placesOfUser(state.users, user)[0]?.record.device ?? null;
 }
 
 // ── A device, and the way to it ─────────────────────────────────────────────────────────────────────────────────────
@@ -63,24 +72,30 @@ export function showParty(state: ManagerState, id: DeviceId, name: string): Show
 function showReach(state: ManagerState, ours: DeviceId, theirs: DeviceId, name: string, world: World): Shown {
   const reached = reachFor(state, ours, name, world);
   if ('refused' in reached) {
-    return { refused: reached.refused, because: whyRefused(state, reached.refused, ours, theirs) };
+    return { refused: reached.refused, because: whyRefused(state, reached.refused, ours, theirs, name) };
   }
   const because = mayBeLinked(state, ours) ? null : `${ours} has no link now, so that it cannot ask`;
   return { refused: null, because };
 }
 
-function whyRefused(state: ManagerState, reason: string, ours: DeviceId, theirs: DeviceId): string {
+function whyRefused(state: ManagerState, reason: string, ours: DeviceId, theirs: DeviceId, name: string): string {
+  const user = userAsked(name);
+  const asked = calleeSubject(state, user === null ? theirs : null, name, user);
   switch (reason) {
     case 'self':
       return 'both names mean the same device';
     case 'forbidden':
-      return `${policyText(state, subjectOf(state, ours), subjectOf(state, theirs))} forbids it`;
+      return `${policyText(state, subjectOf(state, ours), asked)} forbids it`;
     case 'not-registered':
       return `${ours} has registered nothing`;
     case 'unreachable':
       return state.registrations.has(theirs) ? `${theirs} has no link now` : `${theirs} has registered nothing`;
     case 'authenticate-only':
       return `${theirs} has a channel that does not encrypt, and gets no keys over it`;
+    case 'user-nowhere':
+      return `the policy lets ${ours} ask for this user, and for none of the devices where the user is`;
+    case 'several-devices':
+      return 'the user is at several devices, and users.several of the configuration has the caller name one';
     case 'too-many':
       return `${ours} has as many sessions, or questions under way, as it may have`;
     default:

@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { explainConnect } from '../../manager/explanation.ts';
 import type { ConnectRule } from '../../manager/policy.ts';
+import { userControl } from '../../manager/user-control.ts';
 import { EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
 import type { DeviceId } from '../../protocol/units.ts';
 import { assertTalks, connect, session } from '../couple.ts';
@@ -447,4 +449,52 @@ test('[P21] several devices, all: one that has no suite in common is left out', 
   const call = router.call('user:anna');
   t.flush();
   assert.equal(reachedBy(router, call), 'tv');
+});
+
+// ── Operators ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('[P21] the operator sees who is where, and ends it at every device', async () => {
+  const { t, router, tv } = several('most-recent');
+  const call = router.call('user:anna', { device: tv.id });
+  t.flush();
+  assert.equal(reachedBy(router, call), 'tv');
+  const control = userControl({
+    state: t.manager,
+    world: () => t.world(),
+    stored: (change) =>
+      new Promise((resolve, reject) => {
+        t.runManager(() => change((failure) => (failure === null ? resolve() : reject(new Error(failure)))));
+        t.flush();
+      }),
+  });
+  const ask = (name: string, args = {}) =>
+    control[name]!(args, () => {}, new AbortController().signal) as Promise<Record<string, unknown>>;
+  const listed = (await ask('user.list')) as unknown as { user: string; device: string; sessions: string[] }[];
+  assert.deepEqual(
+    listed.map(({ user, device, sessions }) => [user, device, sessions.length]),
+    [
+      ['anna', 'tv', 1],
+      ['anna', 'lamp', 0],
+    ],
+  );
+  const shown = await ask('user.show', { id: 'anna' });
+  assert.deepEqual(
+    [(shown.places as { device: string }[]).map(({ device }) => device), shown.waiting],
+    [['lamp', 'tv'], 0],
+  );
+  assert.deepEqual(await ask('user.remove', { id: 'anna' }), { user: 'anna', devices: ['lamp', 'tv'] });
+  assert.deepEqual([t.manager.users.at.size, openAt(router), [...t.store.entries('users')].length], [0, [], 0]);
+  await assert.rejects(ask('user.remove', { id: 'anna' }), /anna is at no device: kagimori user list/);
+});
+
+test('[P21] [B8] a connect to a user is explained by the device where the user is', () => {
+  const { t, router } = several('ask');
+  const question = { caller: router.id, callee: 'user:anna', allowUnencrypted: false, messageBytes: null, at: null };
+  const explained = explainConnect(t.manager, question, t.world()) as { callee: { id: string }; connect: object };
+  assert.equal(explained.callee.id, 'lamp');
+  assert.deepEqual(explained.connect, {
+    refused: 'several-devices',
+    because: 'the user is at several devices, and users.several of the configuration has the caller name one',
+  });
+  assert.deepEqual(explainConnect(t.manager, { ...question, callee: 'user:ben' }, t.world()), { unknown: 'user:ben' });
 });
