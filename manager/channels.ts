@@ -250,6 +250,13 @@ function withoutVerdict(state: ManagerState, device: DeviceId, reason: Reason, w
 /** The operator's word: nothing of the device stays, and its name is free for another certificate. */
 export function removeDevice(state: ManagerState, device: DeviceId, world: World): void {
   evict(state, device, 'withdrawn', world);
+  forgetDevice(state, device);
+  commit(state, [deviceChange(device, null), registrationChange(device, null)], { next: 'nothing' });
+  log(state, 'info', 'device.removed', { device });
+}
+
+/** What the registry knows of a device is gone from memory; its link, channel and sessions are not. */
+export function forgetDevice(state: ManagerState, device: DeviceId): void {
   const record = state.devices.get(device);
   if (record !== undefined) {
     state.leaves.delete(toHex(record.leaf));
@@ -257,10 +264,9 @@ export function removeDevice(state: ManagerState, device: DeviceId, world: World
   }
   for (const [name, holder] of state.names) if (holder === device) state.names.delete(name);
   state.devices.delete(device);
+  state.registrations.delete(device);
+  state.resumption.delete(device);
   state.verdictEnds.delete(device);
   state.revocation.doubtful.delete(device);
   state.revocation.condemned.delete(device);
-  state.registrations.delete(device);
-  commit(state, [deviceChange(device, null), registrationChange(device, null)], { next: 'nothing' });
-  log(state, 'info', 'device.removed', { device });
 }

@@ -49,6 +49,8 @@ export const managerConfig = z.strictObject({
   verifierCertificateFile: file,
   /** `certified`: every device with a good certificate; `listed`: only those under `devices`. */
   admit: z.enum(['certified', 'listed']).default('certified'),
+  /** Two machines with one certificate: the later one is kept out, the earlier one is put out, or both until released. */
+  duplicates: z.enum(['refuse', 'replace', 'quarantine']).default('refuse'),
   /** What the operator says of devices; steers the policy, never taken from a device's own word. */
   devices: z
     .record(

@@ -4,10 +4,9 @@
 import { ControlError, type ControlHandler, type JsonValue } from '../platform/control-socket.ts';
 import type { Transport } from '../platform/transport.ts';
 import { parseSuitePattern, type SuitePattern, spellSuitePattern } from '../protocol/suite-pattern.ts';
-import type { DeviceId } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import { removeDevice } from './channels.ts';
 import { field, flag, momentOf, optionalNumber, text } from './control-arguments.ts';
+import { deviceControl, type Revoke } from './device-control.ts';
 import type { Effect } from './effects.ts';
 import { enrolmentControl } from './enrolment-control.ts';
 import { explainConnect } from './explanation.ts';
@@ -17,7 +16,7 @@ import { type Done, reinstate, retire } from './retiring.ts';
 import { acknowledge, showRollback } from './rollback.ts';
 import { explainSession } from './session-explanation.ts';
 import { stepSession } from './sessions.ts';
-import { showDevice, showSession, showStatus } from './show.ts';
+import { showSession, showStatus } from './show.ts';
 import type { ManagerState } from './state.ts';
 import { userControl } from './user-control.ts';
 
@@ -32,9 +31,17 @@ export interface ControlParts {
   /** Performs the effects of one act. */
   readonly run: (act: () => readonly Effect[]) => void;
   readonly world: () => World;
+  /** Absent: no CA at hand. */
+  readonly revoke?: Revoke | undefined;
 }
 
-export function controlOf({ state, counters, run, world }: ControlParts): Readonly<Record<string, ControlHandler>> {
+export function controlOf({
+  state,
+  counters,
+  run,
+  world,
+  revoke,
+}: ControlParts): Readonly<Record<string, ControlHandler>> {
   const act = (change: () => void): void =>
     run(() => {
       state.out = [];
@@ -66,18 +73,7 @@ export function controlOf({ state, counters, run, world }: ControlParts): Readon
       act(() => acknowledge(state));
       return known;
     },
-    'device.list': async () => [...state.devices.keys()].sort().map((id) => heard(showDevice(state, id))),
-    'device.show': async (args) => {
-      const id = text(args, 'id') as DeviceId;
-      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
-      return heard(showDevice(state, id));
-    },
-    'device.remove': async (args) => {
-      const id = text(args, 'id') as DeviceId;
-      if (!state.devices.has(id)) throw new ControlError('not-found', `no device ${id}: kagimori device list`);
-      act(() => removeDevice(state, id, world()));
-      return { id };
-    },
+    ...deviceControl({ state, act, heard, world, revoke }),
     ...enrolmentControl({ state, act, stored, world }),
     ...userControl({ state, stored, world }),
     'rules.retire': async (args) => {

@@ -25,6 +25,7 @@ import { isWelcome, type ManagerState } from './state.ts';
 import type { Decision, Party, Terms } from './terms.ts';
 import { isAt, newUserDesk } from './user-desk.ts';
 import { usersRestored } from './user-leaving.ts';
+import { newVoidDesk } from './void-records.ts';
 
 type Identity = Pick<
   ManagerState,
@@ -66,6 +67,7 @@ export function createManager(identity: Identity, loaded: Loaded, world: World):
     hinted: new Map(),
     commits: new Map(),
     enrolment: newEnrolmentDesk(loaded.enrolment),
+    voids: newVoidDesk(loaded.voids),
     certifying: new Map(),
     renewing: newRenewingDesk(),
     nextCertificate: 1,

@@ -55,6 +55,7 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
 /** @returns why a device with a good certificate may not come in, or null */
 export function admission(state: ManagerState, party: Party, proven: Proven, world: World): Reason | null {
   if (!maySpeakAs(state, party, proven.id) || !isWelcome(state, proven.id)) return 'forbidden';
+  if (state.voids.underWay.has(proven.id)) return 'busy';
   const known = state.devices.get(proven.id);
   if (known?.quarantinedAt !== undefined) return 'duplicate';
   if (known === undefined || equal(known.leaf, proven.leaf)) return null;

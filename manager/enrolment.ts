@@ -147,6 +147,8 @@ function decide(
 ): void {
   const { device, key, invitation } = applicant;
   const desk = state.enrolment;
+  if (state.voids.keys.has(key))
+    return refuse(state, asking, 'void', `${device}: its key was reset: make another`, world);
   const before = issuedBefore(state, applicant, world);
   if (before !== null) return give(state, asking, device, before, world);
   const underWay = desk.underWay.get(key);

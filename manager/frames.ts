@@ -110,7 +110,8 @@ function receiveRecord(
   }
   const open = party.kind === 'device' ? state.channels.get(party.id) : undefined;
   if (party.kind !== 'device' || open === undefined) return sendHint(state, party, 'record', world);
-  if (state.revocation.condemned.has(party.id)) return; // revoked, and about to be put out
+  // revoked or reset, and about to be put out
+  if (state.revocation.condemned.has(party.id) || state.voids.underWay.has(party.id)) return;
   let messages: readonly ChannelMessage[];
   try {
     messages = openMessages(world.crypto, open.channel, record);

@@ -35,6 +35,7 @@ import { bearsFreshMark, hearsVerifier, sameChain } from './revocation-watch.ts'
 import { identitiesOf, identityFor, type ManagerState } from './state.ts';
 import { leaving, wasOutrun, whenAlone } from './twins.ts';
 import { carryVerdict, hearVerdict, isJudged, verdictSecondsLeft } from './verdict-age.ts';
+import { isVoid } from './voiding.ts';
 
 const AUTHENTICATION_FAILED = encodeError({ kind: 'unspecified', text: 'authentication failed' });
 const OUTRUN = encodeError({ kind: 'unspecified', text: 'another machine with this certificate has just come in' });
@@ -139,6 +140,9 @@ export function receiveMessage3(
     const login = verifyRequest(world.crypto, read, proven.peer);
     handshake.step = { name: 'awaitingVerdict', login, proven: proven.proven, request: read.request };
     handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
+    // whatever is said of the certificate: its device was reset, and is to hear that
+    if (isVoid(state, proven.peer.publicKey.spki, world))
+      return denyLogin(state, handshake, { permitted: false, refusal: 'void' }, world);
     const until = heldVerdict(state, proven.proven, world);
     if (until !== null) return verdictForLogin(state, handshake, { outcome: 'good', until, bytes: EMPTY }, world);
     askVerifier(state, { for: 'exchange', party: partyKey(party), handshake: handshake.id }, 'device', chain, world); // [patent 1100]

@@ -51,6 +51,7 @@ import { identitiesOf, type ManagerState, type Subject } from './state.ts';
 import { usersOverdue } from './user-leaving.ts';
 import { userJudged, userRefreshed, userStored, userVerdictDue } from './users.ts';
 import { mayBeGranted } from './verdict-age.ts';
+import { voidStored, voidsDue, voidWritten } from './voiding.ts';
 import { waitOver } from './waiting.ts';
 import { hintInTurn, hintsDue } from './wake-up.ts';
 
@@ -333,6 +334,10 @@ function continueAfter(state: ManagerState, number: number, failure: string | nu
     }
     case 'told':
       return continuation.done(failure);
+    case 'voided':
+      return voidStored(state, continuation, failure, world);
+    case 'voidWritten':
+      return voidWritten(state, continuation.key, failure, world);
     case 'enrolment':
       return enrolmentStored(state, continuation.key, failure, world);
     case 'evicted':
@@ -415,6 +420,8 @@ function deadline(state: ManagerState, key: string, world: World): void {
       return judgeDoubtful(state, world);
     case 'invitations':
       return invitationsDue(state, world);
+    case 'voids':
+      return voidsDue(state);
     case 'evictions':
       return evictCondemned(state, world);
     default:

@@ -34,6 +34,7 @@ import { stepSessionsOf } from './sessions.ts';
 import { identitiesOf, identityFor, isWelcome, type ManagerState, mayBeLinked } from './state.ts';
 import { leaving, wasOutrun, whenAlone } from './twins.ts';
 import { carryVerdict, isJudged } from './verdict-age.ts';
+import { isVoid } from './voiding.ts';
 
 // ── Resumption that the device starts ───────────────────────────────────────────────────────────────────────────────
 
@@ -49,11 +50,11 @@ export function receiveResume(
   const { device, generation } = ResumeRequest.decode(body);
   const sealed = state.resumption.get(device);
   const held = party.kind === 'device' && party.id !== device ? null : heldSecret(state, device, world);
-  if (held === null || sealed === undefined) return sendHint(state, party, 'resumption', world);
+  if (held === null || sealed === undefined) return resumptionRefused(state, party, exchange, world);
   const answered = answerResumption(world.crypto, held, 'device', body, state.instance, reach(state, world));
   if (answered === null) {
     derivedInVain(state, generation - held.generation, world);
-    return sendHint(state, party, 'resumption', world);
+    return resumptionRefused(state, party, exchange, world);
   }
   noticeAhead(state, device, held.generation, generation, world);
   const { answer, resumed } = answered;
@@ -68,6 +69,14 @@ export function receiveResume(
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
   if (mayGoOn(state, handshake, 'resumption', device, world)) resumeInTurn(state, handshake, world);
 }
+
+/** A full login follows. On a broker that is not ours a hint would be heard by another machine of this name as well. */
+function resumptionRefused(state: ManagerState, party: Party, exchange: Uint8Array, world: World): void {
+  if (state.settings.broker !== 'outside') return sendHint(state, party, 'resumption', world);
+  sendExchange(state, party, 'error', exchange, UNKNOWN);
+}
+
+const UNKNOWN = encodeError({ kind: 'unspecified', text: 'no such secret' });
 
 /** The device has proven that it holds the secret, and its turn has come. */
 export function resumeInTurn(state: ManagerState, handshake: Handshake, world: World): void {
@@ -324,7 +333,8 @@ export function receiveMessage2(state: ManagerState, handshake: Handshake, body:
   if (chain === null) return openingFailed(state, step.device, 'unreachable', world);
   const { proven, peer } = readLeaf(state, chain, world);
   const login = verifyChoice(world.crypto, read, peer);
-  if (proven.id !== step.device || admission(state, party, proven, world) !== null) {
+  const isOut = isVoid(state, peer.publicKey.spki, world) || admission(state, party, proven, world) !== null;
+  if (proven.id !== step.device || isOut) {
     log(state, 'warn', 'opening.refused', { device: step.device, answeredBy: proven.id });
     return openingFailed(state, step.device, 'forbidden', world);
   }

@@ -18,6 +18,7 @@ import { CIPHER_WIRE, type Cipher, HASH_WIRE, type KeyMode, SuiteSchema } from '
 import { type DeviceId, EpochSeconds, MAX_MESSAGE_BYTES } from '../protocol/units.ts';
 import { ENROLMENT_TABLES, type EnrolmentRecords, loadEnrolment } from './enrolment-records.ts';
 import { type Retirement, readRetirement } from './retirement.ts';
+import { loadVoid, VOID_TABLE, type VoidRecord } from './void-records.ts';
 
 const device = text<DeviceId>(1, 64);
 const epochSeconds = uint(0, 0xffff_ffff);
@@ -137,6 +138,7 @@ export const TABLES = {
   revocation: 'revocation',
   ended: 'ended',
   ...ENROLMENT_TABLES,
+  ...VOID_TABLE,
   users: 'users',
 };
 
@@ -155,6 +157,8 @@ export interface Loaded {
   /** By SHA-256 of their certificate in hex. */
   readonly users: Map<string, UserRecord>;
   readonly enrolment: EnrolmentRecords;
+  /** By SHA-256 of the key, in hex. */
+  readonly voids: Map<string, VoidRecord>;
   /** Devices whose registration another version wrote: they register anew when their agent starts. */
   readonly outdated: readonly DeviceId[];
 }
@@ -181,6 +185,7 @@ export function loadRegistry(store: Store): Loaded {
     registrations,
     outdated,
     enrolment: loadEnrolment(store),
+    voids: loadVoid(store),
     revocationState: revocationStateIn(store),
     endedAsRevoked: new Map(read(TABLES.ended, EndedRecord).map(([sid, { until }]) => [sid, EpochSeconds(until)])),
     resumption: new Map([...store.entries(TABLES.resumption)].map(([key, value]) => [key as DeviceId, value.slice()])),

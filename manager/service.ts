@@ -24,6 +24,7 @@ import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, To
 import type { ManagerConfig } from './config.ts';
 import { controlOf } from './control.ts';
 import { createManager } from './creation.ts';
+import type { Revoke } from './device-control.ts';
 import type { CertificateWish, Certified, Effect } from './effects.ts';
 import { type ManagerEvent, stepManager } from './manager.ts';
 import { type Loaded, loadRegistry } from './registry.ts';
@@ -47,6 +48,8 @@ export interface ManagerParts {
   readonly rules?: Rules;
   /** The CA; absent: nobody is certified here. */
   readonly certify?: (wish: CertificateWish) => Promise<Certified>;
+  /** At that CA, the certificate of a device that is reset. */
+  readonly revoke?: Revoke;
   readonly openTransport: (options: {
     readonly subscriptions: (link: LinkId) => readonly Topic[];
     readonly observer: TransportObserver;
@@ -197,6 +200,7 @@ export function startManager(config: ManagerConfig, parts: ManagerParts): Manage
       counters: () => ({ link, steps, cpuMicros, traffic: transport.traffic }),
       run: loop.run,
       world,
+      revoke: parts.revoke,
     }),
     async close() {
       pinned.close();
@@ -294,6 +298,7 @@ function settingsOf(config: ManagerConfig, rules: Rules): Settings {
     broker: 'kind' in config.broker ? config.broker.kind : 'kagimori',
     listings,
     admit: config.admit,
+    duplicates: config.duplicates,
     connectPolicy: config.connect,
     rules,
     authenticateOnly: config.authenticateOnly,

@@ -28,6 +28,12 @@ function showRevocation({ revocation }: ManagerState, now: Millis): JsonValue {
   };
 }
 
+/** Devices that were seen as two machines since the start, and those that are out for it. */
+const showDuplicates = ({ sightings, devices }: ManagerState): JsonValue => ({
+  seen: [...sightings.keys()],
+  quarantined: [...devices].filter(([, { quarantinedAt }]) => quarantinedAt !== undefined).map(([id]) => id),
+});
+
 export function showStatus(
   state: ManagerState,
   settings: Settings,
@@ -45,6 +51,7 @@ export function showStatus(
     resumptions: showLine(state.admission.resumption),
     logins: showLine(state.admission.login),
     retiringSuites: [...state.retirements].map(([suite, { by }]) => `${suite} by ${new Date(by * 1000).toISOString()}`),
+    duplicates: showDuplicates(state),
     verifier: state.ownVerdicts.size === 0 ? 'silent' : 'answers',
     revocation: showRevocation(state, now),
   };
@@ -61,6 +68,8 @@ export function showDevice(state: ManagerState, id: DeviceId): { readonly [key: 
     leaf: toHex(record.leaf),
     verdictUntil: record.verdictUntil === 0 ? null : new Date(record.verdictUntil * 1000).toISOString(),
     revokedAt: record.revokedAt === undefined ? null : new Date(record.revokedAt * 1000).toISOString(),
+    quarantinedAt: record.quarantinedAt === undefined ? null : new Date(record.quarantinedAt * 1000).toISOString(),
+    seenAsTwo: state.sightings.get(id)?.times ?? 0,
     linked: state.settings.broker === 'outside' ? null : state.links.has(id),
     channel:
       open === undefined

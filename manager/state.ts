@@ -33,6 +33,7 @@ import type { RollbackWatch } from './rollback-record.ts';
 import type { Rules } from './rules.ts';
 import type { DuplicatePolicy, Sightings } from './sightings.ts';
 import type { UserDesk } from './user-desk.ts';
+import type { VoidDesk, Voiding } from './void-records.ts';
 
 /** What the operator says of a device; steers policy and rules. */
 export interface Listing {
@@ -185,6 +186,14 @@ export type Continuation =
     }
   | { readonly next: 'enrolment'; readonly key: string }
   /** An operator waits for it. */
+  /** A device is reset: all of it is on disk. */
+  | {
+      readonly next: 'voided';
+      readonly voiding: Voiding;
+      readonly invitation: { adopt(): void } | null;
+      readonly done: (failure: string | null) => void;
+    }
+  | { readonly next: 'voidWritten'; readonly key: string }
   | { readonly next: 'told'; readonly done: (failure: string | null) => void }
   | { readonly next: 'nothing' };
 
@@ -245,6 +254,7 @@ export interface ManagerState {
   readonly hinted: Map<string, Millis>;
   readonly commits: Map<number, Continuation>;
   readonly enrolment: EnrolmentDesk;
+  readonly voids: VoidDesk;
   /** What the CA was asked for, by the number of the effect. */
   readonly certifying: Map<number, OnCertified>;
   nextCertificate: number;

@@ -116,7 +116,11 @@ export function usersLose(state: ManagerState, device: DeviceId, world: World): 
 export function usersRestored(state: ManagerState, world: World): void {
   for (const device of state.users.byDevice.keys()) {
     const record = state.devices.get(device);
-    const mayStay = record !== undefined && record.revokedAt === undefined && isWelcome(state, device);
+    const mayStay =
+      record !== undefined &&
+      record.revokedAt === undefined &&
+      record.quarantinedAt === undefined &&
+      isWelcome(state, device);
     schedule(state.deadlines, `users:${device}`, mayStay ? later(world.now, UNPROVEN) : world.now);
   }
   for (const [leaf, record] of state.users.at) noteBearer(state.revocation, bearerOf(leaf), record);

@@ -2,9 +2,11 @@
  * `kagimori device …`: what the manager knows of the devices.
  */
 import type { Command } from 'commander';
+import type { JsonValue } from '../../platform/control-socket.ts';
 import { type CommonOptions, noun, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, objects, outline, table } from '../output.ts';
+import { releaseCommand, resetCommand, transferCommand } from './device-life.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
 
 type Options = CommonOptions & ManagerOptions;
@@ -18,7 +20,7 @@ export function deviceCommand(): Command {
         cell(device, 'class'),
         cell(device, 'linked'),
         device.channel === null ? 'no' : 'open',
-        typeof device.revokedAt === 'string' ? 'revoked' : device.registration === null ? 'no' : 'yes',
+        registered(device),
         String(Array.isArray(device.sessions) ? device.sessions.length : 0),
       ]);
       const head = ['DEVICE', 'CLASS', 'LINKED', 'CHANNEL', 'REGISTERED', 'SESSIONS'];
@@ -41,7 +43,20 @@ export function deviceCommand(): Command {
     const removed = await ask('manager', 'device.remove', { id }, ofManager(options));
     const output = createOutput(options.json === true);
     output.result(removed, `${cell(removed, 'id')} is removed`);
-    output.remark('A certificate that is still good lets it in again: revoke it with `kagimori ca revoke`.');
+    output.remark('Its certificate lets it in again as long as it is good; `kagimori device reset` voids that too.');
   });
-  return noun('device', 'the devices that the manager knows', [list, show, remove]);
+  return noun('device', 'the devices that the manager knows', [
+    list,
+    show,
+    remove,
+    resetCommand(),
+    transferCommand(),
+    releaseCommand(),
+  ]);
+}
+
+function registered({ revokedAt, quarantinedAt, registration }: { readonly [key: string]: JsonValue }): string {
+  if (typeof revokedAt === 'string') return 'revoked';
+  if (typeof quarantinedAt === 'string') return 'quarantined';
+  return registration === null ? 'no' : 'yes';
 }

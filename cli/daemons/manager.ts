@@ -15,6 +15,7 @@ import type { Running } from '../daemon.ts';
 import { brokerLink, type OpenTransport } from './broker-link.ts';
 import { startCertifying } from './certifying.ts';
 import { openManagerStore, withStore } from './manager-store.ts';
+import { revokeAt } from './revoking.ts';
 import { keepRules } from './rules-keeper.ts';
 
 /** @param acceptRollback  start although the witness knows of a later store */
@@ -48,6 +49,7 @@ export async function startManagerDaemon(configPath: string, log: Log, acceptRol
       sealingKey,
       history,
       ...(certifying === null ? {} : { certify: certifying.certify }),
+      ...(config.enrolment === undefined ? {} : { revoke: revokeAt(config.enrolment.caDirectory) }),
       ...(keeper.rules === undefined ? {} : { rules: keeper.rules }),
       openTransport: broker.openTransport,
     });
