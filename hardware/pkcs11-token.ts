@@ -54,7 +54,7 @@ function findToken(uri: Pkcs11Uri, module: Pkcs11Module): TokenInfo {
   if (token === undefined) {
     const labels = there.map((one) => `'${one.token}'`).join(', ');
     const seen = there.length === 0 ? 'none is there' : `there are ${labels}`;
-    const remedy = 'put it in, or correct the URI; a service needs the right to use it';
+    const remedy = 'put the token in, or correct the URI; a service needs the right to use it';
     throw new KeyStoreError('token', uri.shown, `${uri.shown}: no such token, ${seen}`, remedy);
   }
   if (second !== undefined) {

@@ -3,7 +3,7 @@
  * its own behind p11-kit; and pkcs11-spy of OpenSC, which writes down each call.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const found = (places: readonly string[]): string | null => places.find((path) => existsSync(path)) ?? null;
@@ -121,14 +121,16 @@ async function serve(
     const running = server;
     server = null;
     if (running === null) return;
-    const ended = new Promise((resolve) => running.once('close', resolve));
-    running.kill('SIGKILL');
+    const ended = new Promise((resolve) => running.once('exit', resolve));
+    // with its children, of which each connection has one
+    process.kill(-running.pid!, 'SIGKILL');
     await ended;
+    rmSync(socket, { force: true });
   };
   after(stop);
   const start = async (): Promise<void> => {
     const args = ['server', '-f', '-s', '-n', socket, '-p', softHsm!, `pkcs11:token=${encodeURIComponent(label)}`];
-    const running = spawn(P11_KIT, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const running = spawn(P11_KIT, args, { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
     server = running;
     await new Promise<void>((resolve, reject) => {
       // it prints the address when it listens

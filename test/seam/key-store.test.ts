@@ -3,11 +3,11 @@
  */
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { openKeyStore } from '../../hardware/key-store.ts';
+import { createKeyStore, openKeyStore } from '../../hardware/key-store.ts';
 import { KeyStoreError } from '../../hardware/key-store-error.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../../platform/crypto-node.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
@@ -68,4 +68,36 @@ test('a key that others can read, that is encrypted, missing or no key is refuse
   }
   assert.throws(open(keyFile(t, 'no key')), refused(/openssl pkey/));
   assert.throws(open(`${keyFile(t, '')}.other`), refused(/no such file.*belongs to the certificate/));
+});
+
+test('the file has to belong to the user that runs, or to root', {
+  skip: process.geteuid?.() === 0 ? false : 'not root: gives no file away',
+}, (t) => {
+  const path = keyFile(t, generateSigningKey('p256').privatePkcs8Pem);
+  chownSync(path, 12_345, 0);
+  assert.throws(
+    () => openKeyStore(path, newPublicKeyCounter()),
+    refused(/owned by uid 12345, not by uid 0; run `chown 0/),
+  );
+  chownSync(path, 0, 12_345); // the group may do nothing with it, whoever it is
+  assert.equal(openKeyStore(path, newPublicKeyCounter()).algorithm, 'p256');
+});
+
+test('links are followed: mode and owner are those of the file behind them, under every name it has', (t) => {
+  const path = keyFile(t, generateSigningKey('p256').privatePkcs8Pem);
+  const open = (name: string) => () => openKeyStore(`${path}.${name}`, newPublicKeyCounter());
+  symlinkSync(path, `${path}.soft`);
+  linkSync(path, `${path}.hard`);
+  symlinkSync(`${path}.nowhere`, `${path}.dangling`);
+  for (const name of ['soft', 'hard']) assert.equal(open(name)().algorithm, 'p256');
+  assert.throws(open('dangling'), refused(/no such file/));
+  chmodSync(path, 0o640);
+  for (const name of ['soft', 'hard']) assert.throws(open(name), refused(/mode 0640.*chmod 600/));
+});
+
+test('a key is made where there is none, for its owner alone, and never over another', (t) => {
+  const path = `${keyFile(t, 'something')}.new`;
+  const made = createKeyStore(path, 'ed25519', newPublicKeyCounter());
+  assert.deepEqual(openKeyStore(path, newPublicKeyCounter()).publicSpki, made.publicSpki);
+  assert.throws(() => createKeyStore(path, 'ed25519', newPublicKeyCounter()), refused(/is there already/));
 });

@@ -189,7 +189,7 @@ test('a token that was pulled does not sign; put back it does, and nobody need o
   };
   assert.ok(signs());
   token.pull();
-  for (let i = 0; i < 2; i++) refuses(() => key.sign('ecdsa-sha256', DATA), 'token', /put it in/);
+  for (let i = 0; i < 2; i++) refuses(() => key.sign('ecdsa-sha256', DATA), 'token', /put the token in/);
   token.putBack();
   assert.ok(signs());
   key.close();
