@@ -95,6 +95,7 @@ export function receiveApprove(
     );
   }
   standing.set(caller, { lifetimeSeconds: lifetime, nonces: [...before, ...added].slice(-MAX_NONCES) });
+  log(state, 'debug', 'standing.given', { callee: device, caller });
   answer(state, device, { kind: 'Done', requestId: requestId.slice() }, requestId, world);
 }
 

@@ -5,6 +5,7 @@
 import type { Session } from '../device-agent/state.ts';
 import { equal, toHex } from '../protocol/bytes.ts';
 import { CIPHERS } from '../protocol/suites.ts';
+import { type ApprovalDeeds, watchApproval } from './approval-laws.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
 import { watchRevocation } from './revocation-laws.ts';
@@ -15,6 +16,8 @@ export const LAWS = {
   hidden: 'what a program says in a session that encrypts is nowhere to be read on its way',
   once: 'no grant and no key is installed twice',
   consent: 'no key without the consent of both devices',
+  yes: 'no grant is made, and no key installed, before the callee has said yes, now or beforehand',
+  withdrawn: 'after a withdrawal nothing of that session is granted or installed',
   identity: 'who holds a session with whom, in which role and under which keys, is the same on both sides',
   data: 'what a program gets was sent by that peer in that session, and comes once',
   agreement: 'at rest both devices hold a session, and the manager knows it, or none of the three does',
@@ -32,11 +35,9 @@ export interface Finding {
 }
 
 /** What the driver of the world did, against which it is judged. */
-export interface Deeds {
+export interface Deeds extends ApprovalDeeds {
   /** A program on the device wants a session. */
   called(device: string, callee: string): void;
-  /** A person at the device said yes to that session. */
-  approved(device: string, sid: string): void;
   /** Somebody ended it, or refused to go on: it need not be there any more. */
   ended(sid: string): void;
   sent(device: string, sid: string, text: string): void;
@@ -80,7 +81,7 @@ export function watchInvariants(world: SimWorld): Invariants {
   const holders = new Map<string, Installed[]>();
   const calls = new Map<string, number>();
   const callers = new Map<string, Set<string>>();
-  const approvals = new Set<string>();
+  const approval = watchApproval(world, look);
   const over = new Set<string>();
   const opened = new Map<string, Set<string>>();
   const letters = new Map<
@@ -103,7 +104,7 @@ export function watchInvariants(world: SimWorld): Invariants {
       receiving: toHex(records.keys.recipientKey),
     };
     if (role === 'callee') {
-      look('consent', approvals.has(`${device.id} ${sid}`), () => `${device.id} did not approve ${sid} from ${peer}`);
+      look('consent', approval.isApproved(device.id, sid), () => `${device.id} did not approve ${sid} from ${peer}`);
     } else {
       // a grant that was lost may be made again after a restart: as many sessions as calls, whatever their epoch
       const pair = `${device.id} ${name}`;
@@ -150,7 +151,9 @@ export function watchInvariants(world: SimWorld): Invariants {
   });
 
   const judgeAtRest = (mustLive: boolean): void => {
-    for (const { id, state } of world.devices.values()) {
+    // a machine that stays switched off waits for nothing
+    const on = [...world.devices.values()].filter(({ running }) => running);
+    for (const { id, state } of on) {
       if (revocation.isRevoked(id)) continue; // it goes on asking to be let in
       const waiting = [
         ...[...state.calls.values()].map(({ callee }) => `a call to ${callee}`),
@@ -179,12 +182,9 @@ export function watchInvariants(world: SimWorld): Invariants {
         under.push(`a verdict for ${subject.for}`);
     look('waiting', under.length === 0, () => `the manager waits for ${under.join(', ')}`);
 
-    const sids = new Set([
-      ...sessions.keys(),
-      ...[...world.devices.values()].flatMap(({ state }) => [...state.sessions.keys()]),
-    ]);
+    const sids = new Set([...sessions.keys(), ...on.flatMap(({ state }) => [...state.sessions.keys()])]);
     for (const sid of sids) {
-      const held = [...world.devices.values()].flatMap(({ id, state }) => {
+      const held = on.flatMap(({ id, state }) => {
         const session = state.sessions.get(sid);
         return session === undefined ? [] : [{ id, session }];
       });
@@ -225,7 +225,10 @@ export function watchInvariants(world: SimWorld): Invariants {
       const pair = `${device} ${callee}`;
       calls.set(pair, (calls.get(pair) ?? 0) + 1);
     },
-    approved: (device, sid) => void approvals.add(`${device} ${sid}`),
+    approved: approval.approved,
+    remembered: approval.remembered,
+    stands: approval.stands,
+    cancelled: approval.cancelled,
     ended: (sid) => void over.add(sid),
     sent(device, sid, text) {
       letters.set(text, { from: device, sid, isOut: revocation.isOut(device), got: 0 });

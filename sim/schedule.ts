@@ -3,9 +3,15 @@
  * meanwhile, all drawn from one seed; then rest. For the search of orders of events in which a law breaks.
  */
 import { approveAsk, refuseAsk } from '../device-agent/answering.ts';
+import { MODES } from '../device-agent/approval.ts';
+import { setMode } from '../device-agent/approval-keeping.ts';
+import { cancelCall } from '../device-agent/calling.ts';
+import { forgetAnswers } from '../device-agent/remembered.ts';
 import { endSession, sayBye, sendData } from '../device-agent/sessions.ts';
+import { giveStanding, withdrawStanding } from '../device-agent/standing.ts';
 import { encodeUtf8 } from '../protocol/bytes.ts';
 import type { Proposal } from '../protocol/messages.ts';
+import { EpochSeconds } from '../protocol/units.ts';
 import { unreliableBroker } from './adversary.ts';
 import type { DeviceParty } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
@@ -39,6 +45,9 @@ export interface ScheduleRun {
 }
 
 const LOGIN_MS = 5000;
+/** Some people answer when nobody waits any more. */
+const LATE_MS = 60_000;
+const LONGEST_LIFETIME = 86_400;
 /** Longer than every time-out of the protocol but lifetimes: grace of a link, a person who is asked, repeated answers. */
 const REST_MS = 300_000;
 const NAMES = ['router', 'phone', 'tv', 'fridge', 'lamp'] as const;
@@ -125,6 +134,44 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
     invariants.ended(sid);
     device.run((state, now) => how(state, sid, 'done', now));
   };
+  const cancel = (): void => {
+    const calling = devices.filter(({ running, state }) => running && state.calls.size > 0);
+    const device = any(calling);
+    const key = device === undefined ? undefined : any([...device.state.calls.keys()]);
+    if (device === undefined || key === undefined) return;
+    note(`${device.id} takes a call back`);
+    invariants.cancelled(device.id, key);
+    device.run((state, now) => cancelCall(state, key, now));
+  };
+  /** A caller is approved beforehand, or not any more. */
+  const settle = (): void => {
+    const pairs = devices.flatMap((callee) => [...callee.state.standing.keys()].map((caller) => ({ callee, caller })));
+    const { callee, caller } = (random.below(2) === 0 && any(pairs)) || { callee: anyone(), caller: anyone().id };
+    // what a disk refuses counts until the process ends
+    if (!callee.running || callee.id === caller || callee.disk.state !== 'good') return;
+    const yes = !callee.state.standing.has(caller);
+    note(`${callee.id} ${yes ? 'approves' : 'does no more approve'} ${caller} beforehand`);
+    invariants.stands(callee.id, caller, yes);
+    callee.run((state, now) => {
+      if (yes) giveStanding(state, caller, LONGEST_LIFETIME, now);
+      else withdrawStanding(state, caller, now);
+    });
+  };
+  const disturb = (): void => {
+    const device = anyone();
+    const mode = any(MODES)!;
+    if (!device.running) return;
+    note(`${device.id} is ${mode} for a while`);
+    device.run((state, now) => setMode(state, mode, EpochSeconds(now.wall + random.below(20)), now));
+  };
+  const forget = (): void => {
+    const device = anyone();
+    const one = any([...device.state.approvals.remembered.values()]);
+    if (one === undefined || !device.running || device.disk.state !== 'good') return;
+    note(`${device.id} forgets what it said to ${one.caller}`);
+    device.run((state, now) => void forgetAnswers(state, one.caller, now));
+    invariants.remembered(device.id, one.caller, false);
+  };
   const kill = (party: string): void => {
     note(`${party} is killed`);
     world.crash(party);
@@ -161,6 +208,10 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
     [8, call],
     [8, send],
     [2, () => end(endSession)],
+    [2, cancel],
+    [2, settle],
+    [1, disturb],
+    [1, forget],
     [1, () => end(sayBye)],
     [3, () => kill(anyone().id)],
     [1, () => kill(MANAGER)],
@@ -187,11 +238,20 @@ function actorOf(world: SimWorld, invariants: Invariants, random: SeededRandom, 
       if (news.news !== 'asked') return;
       const { sid } = news;
       const yes = random.below(5) > 0;
-      later(2000, () => {
-        if (!device.running || !device.state.asked.has(sid)) return;
-        note(`${device.id} says ${yes ? 'yes' : 'no'} to ${sid} from ${news.from}`);
+      const memo = random.below(4) === 0 ? { seconds: 60, forPurpose: false } : null;
+      later(random.below(8) === 0 ? LATE_MS : 2000, () => {
+        const waits = device.state.asked.get(sid)?.nonceB === null;
+        if (!device.running || !waits) return;
+        note(
+          `${device.id} says ${yes ? 'yes' : 'no'} to ${sid} from ${news.from}${memo === null ? '' : ', for a minute'}`,
+        );
         if (yes) invariants.approved(device.id, sid);
-        device.run((state, now) => (yes ? approveAsk(state, sid, now) : refuseAsk(state, sid, 'refused-by-user', now)));
+        if (memo !== null) invariants.remembered(device.id, news.from, yes);
+        device.run((state, now) =>
+          yes
+            ? approveAsk(state, sid, now, 'person', memo)
+            : refuseAsk(state, sid, 'refused-by-user', now, 'person', memo),
+        );
       });
     },
     /** Everything that is away comes back. */
