@@ -52,7 +52,9 @@ const RENEWAL = [
   'device-agent/consent.ts',
   'manager/openings.ts',
 ];
-const USERS = 'later: users';
+const USERS = ['manager/users.ts', 'manager/user-leaving.ts', 'manager/user-desk.ts', 'protocol/user-proof.ts'];
+const USER_CALLED = ['manager/connects.ts', 'manager/user-desk.ts', 'device-agent/users.ts'];
+const MEDIUM = ['hardware/removable-media.ts', 'device-agent/users.ts'];
 
 const now = (tag: string, text: string, code: readonly string[]): Row => ({ tag, text, code, due: 'now' });
 const later = (tag: string, text: string, due: `later: ${string}`, code: readonly string[] = []): Row => ({
@@ -83,7 +85,7 @@ export const REQUIREMENTS: readonly Row[] = [
   now('P18', 'exact match: every setting of a proposal equal', MATCH),
   now('P19', 'range match, with a fixed order among settings', MATCH),
   now('P20', 'several matches: side precedence, or a criterion of the manager', RULES),
-  later('P21', 'a user as callee, on a removable medium', USERS),
+  now('P21', 'a user as callee, on a removable medium', [...USERS, ...USER_CALLED, 'hardware/removable-media.ts']),
   now('P22', 'routers, PCs, phones, PDAs, televisions, refrigerators as devices', [
     'sim/device-classes.ts',
     'sim/household.ts',
@@ -225,10 +227,10 @@ export const PARAGRAPHS: readonly Row[] = [
   now('0165', 'or a criterion of the manager', RULES),
   now('0166', 'which needs no priorities', RULES),
   now('0167', 'strength, key length, lightness of cipher or hash', RULES),
-  later('0168', 'a user can be the callee', USERS),
-  later('0169', 'certificate and user ID come on a removable medium', USERS),
-  later('0170', 'taking it out ends it', USERS),
-  later('0171', 'inserted registers, removed deletes; the device in use is reached', USERS),
+  now('0168', 'a user can be the callee', USER_CALLED),
+  now('0169', 'certificate and user ID come on a removable medium', [...MEDIUM, 'manager/users.ts']),
+  now('0170', 'taking it out ends it', ['manager/user-leaving.ts', 'device-agent/users.ts']),
+  now('0171', 'inserted registers, removed deletes; the device in use is reached', [...USERS, ...USER_CALLED]),
   now('claim 3', 'the manager makes the key by the suite and sends it to both', GRANT),
   now('claim 4', 'the manager makes a seed, from which both make the key', GRANT),
   now('claim 5', 'the search goes by the registered priorities', MATCH),
