@@ -117,6 +117,7 @@ export function controlOf(parts: ControlParts): Readonly<Record<string, ControlH
     },
     listen: (_args, send, signal) => listen(parts, send, signal),
     close: async (args, _send, signal) => close(parts, asObject(args), signal),
+    'user.wait': async (args, _send, signal) => userRegistered(parts, asObject(args), signal),
     register: async (_args, _send, signal) => {
       const done = waitFor(parts, signal, 30, (news) =>
         news.news === 'registered' ? { version: news.version } : null,
@@ -218,6 +219,24 @@ async function close(parts: ControlParts, args: Args, signal: AbortSignal): Prom
   });
   return done;
 }
+
+/** Until the manager has said yes or no to a user whose medium is in, or was unlocked a moment ago. */
+async function userRegistered(parts: ControlParts, args: Args, signal: AbortSignal): Promise<JsonValue> {
+  const leaf = textOf(args.leaf, 'leaf');
+  const refusal = (user: string, reason: Reason, detail: string | null): ControlError =>
+    new ControlError(reason, `${user}: ${reason}: ${detail ?? REMEDIES[reason]}`);
+  const local = parts.state.users.here.get(leaf);
+  if (local?.step.name === 'here') return showUser(leaf, local);
+  if (local?.step.name === 'refused') throw refusal(local.user, local.step.reason, local.step.detail);
+  return waitFor(parts, signal, USER_SECONDS, (news) => {
+    if (!('leaf' in news) || news.leaf !== leaf) return null;
+    if (news.news === 'userRefused') throw refusal(news.user, news.reason, news.detail);
+    if (news.news === 'userGone') throw new ControlError('user-gone', `${news.user}: the medium was taken out`);
+    return showUser(leaf, parts.state.users.here.get(leaf)!);
+  });
+}
+
+const USER_SECONDS = 25;
 
 function listen(
   { listeners }: ControlParts,
