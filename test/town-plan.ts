@@ -6,7 +6,8 @@ import type { CallWish } from '../device-agent/calling.ts';
 import type { News } from '../device-agent/effects.ts';
 import type { AgentSettings, AgentState } from '../device-agent/state.ts';
 import type { CertificateWish, Certified } from '../manager/effects.ts';
-import type { ManagerState, Settings } from '../manager/state.ts';
+import type { InvitationWish, NewInvitation } from '../manager/invitations.ts';
+import type { EnrolmentSettings, ManagerState, Settings } from '../manager/state.ts';
 import type { memoryClock } from '../platform/clock.ts';
 import type { GeneratedSigningKey } from '../platform/crypto-node.ts';
 import type { Store } from '../platform/store.ts';
@@ -15,6 +16,7 @@ import type { Proposal } from '../protocol/messages.ts';
 import type { DeviceId, LinkId, Topic } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import type { Holder, Wishes } from './test-authority.ts';
+import type { TownCa } from './town-ca.ts';
 import type { TownVerifier } from './town-verifier.ts';
 
 export interface Packet {
@@ -99,6 +101,8 @@ export interface Town {
   readonly ca: Holder;
   readonly root: Holder;
   manager: ManagerState;
+  /** The CA that the manager asks, unless `certify` is set. */
+  readonly certifying: TownCa;
   readonly managerCrypto: Crypto;
   readonly managerLogs: string[];
   readonly store: Store;
@@ -116,6 +120,8 @@ export interface Town {
   diskFrozen: boolean;
   world(): World;
   runManager(act: (state: ManagerState) => void): void;
+  /** An invitation that is stored: for a device, for an hour, unless it is wished otherwise. */
+  invite(name: string, wish?: Partial<InvitationWish>): NewInvitation;
   stranger(): Stranger;
   add(name: string, wishes?: DeviceWishes): TownDevice;
   /** Lets everything happen that follows from what was done. */
@@ -134,6 +140,10 @@ export interface TownWishes {
   /** A broker that is not ours, under the access lists of `kagimori broker export`. */
   readonly outside?: boolean;
   readonly settings?: Partial<Settings>;
+  /** The manager enrols devices. */
+  readonly enrolment?: Partial<EnrolmentSettings>;
+  /** How long what is issued then is good; a year when absent. */
+  readonly certificateDays?: number;
   readonly managerCertificate?: Wishes;
   /** Further certificates of the manager, of other key types. */
   readonly otherManagers?: (issuer: Holder) => readonly Holder[];

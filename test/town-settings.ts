@@ -7,6 +7,27 @@ import { BUILT_IN_RULES } from '../manager/rules.ts';
 import type { Settings } from '../manager/state.ts';
 import type { Topics } from '../protocol/topics.ts';
 import { seconds } from '../protocol/units.ts';
+import type { Holder } from './test-authority.ts';
+import type { TownWishes } from './town-plan.ts';
+
+/** What a town with a CA behind its manager tells new devices. */
+export const enrolmentOf = (
+  { enrolment }: TownWishes,
+  anchor: Holder,
+  verifiers: readonly Holder[],
+): Pick<Partial<Settings>, 'enrolment'> =>
+  enrolment === undefined
+    ? {}
+    : {
+        enrolment: {
+          anchors: [anchor.certificate.der],
+          verifiers: verifiers.map(({ certificate }) => certificate.der),
+          brokerUrl: 'mqtt://broker.town.example:1883',
+          approval: 'automatic',
+          renewExpiredDays: 0,
+          ...enrolment,
+        },
+      };
 
 export const townSettings = (topics: Topics, outside: boolean, more: Partial<Settings> = {}): Settings => ({
   name: 'home-manager',

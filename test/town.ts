@@ -2,16 +2,6 @@
  * A town for tests: the real manager, verifier, agents and broker policy over the in-memory hub and a clock that stands
  * still until it is told to go. Whatever passes can be seen, held back, changed or doubled.
  */
-import {
-  brokerState,
-  connecting,
-  controlRequest,
-  disconnected,
-  type Effect,
-  forwarding,
-  publishing,
-  subscribing,
-} from '../broker/policy.ts';
 import { createAgent, stepAgent } from '../device-agent/agent.ts';
 import { decodeApprovals, NO_APPROVALS } from '../device-agent/approval-memory.ts';
 import { startCall } from '../device-agent/calling.ts';
@@ -31,21 +21,24 @@ import { memoryClock } from '../platform/clock.ts';
 import { generateSigningKey, newPublicKeyCounter, nodeCrypto } from '../platform/crypto-node.ts';
 import { memoryStore } from '../platform/store.ts';
 import type { Transport, TransportObserver } from '../platform/transport.ts';
-import { type HubAuthority, memoryHub } from '../platform/transport-memory.ts';
+import { memoryHub } from '../platform/transport-memory.ts';
 import { EXTENDED_KEY_USAGE } from '../protocol/certificate.ts';
 import { type Crypto, publicKeyOperations } from '../protocol/crypto.ts';
 import { nextDeadline } from '../protocol/deadlines.ts';
 import { suitesFor } from '../protocol/login.ts';
-import { brokerReports, brokerRequests, type Proposal } from '../protocol/messages.ts';
+import type { Proposal } from '../protocol/messages.ts';
 import { CHANNEL_SUITES, type Cipher, longestTagBits, type Suite } from '../protocol/suites.ts';
 import { encodeId, MANAGER, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds, type LinkId, type Millis, Topic } from '../protocol/units.ts';
 import { outsideAuthority } from './outside-authority.ts';
 import { AT, ca, certify, DEVICE_WISHES, MANAGER_WISHES, reader, root } from './test-authority.ts';
+import { townBroker } from './town-broker.ts';
+import { townCa } from './town-ca.ts';
+import { inviteInto } from './town-invitation.ts';
 import { townLine } from './town-line.ts';
 import { townMedia } from './town-media.ts';
 import type { DeviceWishes, Packet, Town, TownDevice, TownWishes } from './town-plan.ts';
-import { townSettings } from './town-settings.ts';
+import { enrolmentOf, townSettings } from './town-settings.ts';
 import { townStranger } from './town-stranger.ts';
 import { townVerifier } from './town-verifier.ts';
 
@@ -108,40 +101,15 @@ export function town(wishes: TownWishes = {}): Town {
   const managerCrypto = newCrypto('manager', newPublicKeyCounter());
   const sealingKey = managerCrypto.random(32);
   const store = memoryStore();
-  const policy = brokerPolicy();
   const packets: Packet[] = [];
   const pending: (() => unknown)[] = [];
   const devices: TownDevice[] = [];
 
-  function brokerPolicy() {
-    return brokerState(topics, { manager: null, verifier: null });
-  }
-  const broker = { state: policy };
-  const run = (effects: readonly Effect[]): void => {
-    for (const effect of effects) {
-      if (effect.kind === 'report') hub.send(topics.controlReports, brokerReports.encode(effect.report));
-      if (effect.kind === 'subscribe') hub.subscribe(effect.link, effect.filters);
-      if (effect.kind === 'close') hub.cut(effect.link, effect.reason);
-    }
-  };
-  const own: HubAuthority = {
-    connecting(clientId, username) {
-      const attempt = { clientId, username, passwordSha256: null, clean: true, will: false, address: null };
-      const admission = connecting(broker.state, attempt, clock.now());
-      return admission.verdict === 'accept' ? null : admission.reason;
-    },
-    publishing(link, topic, payload, qos) {
-      const { verdict } = publishing(broker.state, link, topic, payload.length, false, qos);
-      if (verdict !== 'allow' || topic !== topics.controlRequests) return verdict;
-      run(controlRequest(broker.state, brokerRequests.decode(payload)));
-      return 'drop';
-    },
-    subscribing: (link, filter) => subscribing(broker.state, link, filter).verdict === 'allow',
-    forwarding: (link, topic) => forwarding(broker.state, link, topic),
-    disconnected: (link) => run(disconnected(broker.state, link)),
-  };
   const outside = wishes.outside === true;
-  const hub = memoryHub(outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : own);
+  const broker = townBroker(topics, clock, () => hub);
+  const hub = memoryHub(
+    outside ? outsideAuthority(topics, (topic, payload) => hub.send(topic, payload)) : broker.authority,
+  );
 
   // ── Verifiers ──
   const authorities = [anchor, issuer];
@@ -160,7 +128,8 @@ export function town(wishes: TownWishes = {}): Town {
   );
 
   // ── Manager ──
-  const settings = townSettings(topics, outside, wishes.settings);
+  const certifying = townCa(issuer, wishes.certificateDays ?? 365);
+  const settings = townSettings(topics, outside, { ...enrolmentOf(wishes, anchor, holders), ...wishes.settings });
   const managerLogs: string[] = [];
   const worldOf = (crypto: Crypto) => ({ now: clock.now(), wall: clock.wall(), crypto });
   const newManager = (before: ManagerState | null): ManagerState =>
@@ -462,7 +431,9 @@ export function town(wishes: TownWishes = {}): Town {
     verifierKey,
     verifiers,
     meddler: () => 'pass',
-    certify: () => ({ refused: 'this town certifies nobody' }),
+    certifying,
+    certify: (wish) => certifying.answer(wish, worldOf(managerCrypto)),
+    invite: (name, wish) => inviteInto(self, name, wish),
     get verifierAway() {
       return verifiers.every(({ away }) => away);
     },
@@ -493,7 +464,7 @@ export function town(wishes: TownWishes = {}): Town {
     },
     restartBroker() {
       const links = [...broker.state.links.keys()];
-      broker.state = brokerPolicy();
+      broker.forget();
       for (const link of links) hub.cut(link, 'the broker went away');
       flush();
       speakAtOnce();
