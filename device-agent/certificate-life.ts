@@ -48,6 +48,8 @@ const SPREAD = 0.05;
 const LOOK_EVERY = seconds(3600);
 const EXCHANGE_UNDER_WAY = seconds(1);
 const AFTER_LINK = seconds(2);
+/** The login that was to show the new one may come to nothing. */
+const SHOW_AGAIN = seconds(60);
 const FIRST_PAUSE_S = 60;
 const LONGEST_PAUSE_S = 3600;
 /** A manager without a CA may get one. */
@@ -107,16 +109,18 @@ export function lookSoon(state: AgentState, world: World): void {
 export function lookAtCertificate(state: AgentState, world: World): boolean {
   const { life } = state;
   const isBusy = state.joining !== null || state.invitation !== null;
-  schedule(state.deadlines, 'certificate', later(world.now, nextLook(state, isBusy, world)));
   warn(state, world);
-  if (isBusy || state.link === null) return false;
-  if (life.stored !== null) adopt(state, life.stored, world);
+  const mayBegin = !isBusy && state.link !== null;
+  if (mayBegin && life.stored !== null) adopt(state, life.stored, world);
+  schedule(state.deadlines, 'certificate', later(world.now, nextLook(state, isBusy, world)));
+  if (!mayBegin) return false;
   return !equal(life.current.hash, state.leafHash) || isDue(state, world);
 }
 
 function nextLook(state: AgentState, isBusy: boolean, world: World): Millis {
   const { life } = state;
   if (isBusy && (life.stored !== null || isDue(state, world))) return EXCHANGE_UNDER_WAY;
+  if (!equal(life.current.hash, state.leafHash)) return SHOW_AGAIN;
   const untilDue = Math.max((life.renewAt - world.wall) * 1000, life.notBefore - world.now);
   return Millis(untilDue > 0 ? Math.min(untilDue, LOOK_EVERY) : LOOK_EVERY);
 }
