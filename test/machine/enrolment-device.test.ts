@@ -211,6 +211,9 @@ for (const [what, wall] of CLOCKS) {
 
 const foreignVerifier = certify('verifier', VERIFIER_WISHES, foreign);
 const ranOut = certify('home-manager', { ...MANAGER_WISHES, notAfter: AT - DAY / 2 }, issuer);
+/** All of it valid in 1970: whoever has the key of a manager that ran out hands out what he likes. */
+const ownRoot = root('Own root', { notBefore: 0 });
+const ownIssued = certify('boiler', { ...DEVICE_WISHES, key: deviceKey, notBefore: 0 }, ownRoot).certificate.der;
 const FALSE_TIMES: readonly (readonly [rule: string, desk: Desk])[] = [
   ['a verdict of another verifier', { verdict: signedBy(foreignVerifier) }],
   [
@@ -228,6 +231,17 @@ const FALSE_TIMES: readonly (readonly [rule: string, desk: Desk])[] = [
   ['a verdict of another exchange', { verdict: signedBy(verifier, { nonce: crypto.random(32) }) }],
   ['a verdict on another certificate', { verdict: signedBy(verifier, { leaf: crypto.random(32) }) }],
   ['a verdict on a device', { verdict: signedBy(verifier, { purpose: 'device' }) }],
+  [
+    'no verifier in the answer, and anchors and a certificate for 1970',
+    {
+      holder: ranOut,
+      answer: {
+        permitted: false,
+        issued: [ownIssued],
+        anchors: [anchor.certificate.der, ownRoot.certificate.der],
+      },
+    },
+  ],
   ['no verifier in the answer', { answer: { ...GOOD, verifiers: undefined } }],
   ['a manager that has run out by the time of the verdict', { holder: ranOut }],
 ];
