@@ -14,6 +14,8 @@ export interface CertificateWish {
   readonly spki: Uint8Array;
   /** true: one of this name may be living still, as at a renewal; false: it would be refused. */
   readonly beside: boolean;
+  /** At a renewal: what the certificate before proves beside the common name. */
+  readonly alternativeNames?: readonly { readonly type: 'dns' | 'email' | 'uri'; readonly value: string }[];
 }
 
 /** Chain, leaf first, or why the CA refuses, for the log. */

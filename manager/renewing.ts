@@ -57,8 +57,9 @@ export function renewFirst(
   const { proven, login, request } = step;
   const device = proven.id;
   if (state.settings.enrolment === undefined) return then({ refusal: 'not-certified' }, world);
-  const spki = wishedKey(state, proven, request, world);
-  if (spki === null) return then(NOT_NOW, world);
+  const leaf = leafToRenew(state, proven, request, world);
+  if (leaf === null) return then(NOT_NOW, world);
+  const spki = leaf.spki.slice();
   const before = state.renewing.asked.get(device);
   if (before !== undefined && equal(before.spki, spki)) {
     const age = world.now - before.at;
@@ -69,7 +70,7 @@ export function renewFirst(
   handshake.step = waiting;
   const asked: Asked = { spki, at: world.now, chain: null };
   note(state.renewing, device, asked);
-  askForCertificateAlone(state, { device, spki, beside: true }, (certified, later) => {
+  askForCertificateAlone(state, { device, spki, beside: true, alternativeNames: namesOf(leaf) }, (certified, later) => {
     take(state, device, asked, certified);
     if (sameHandshake(state, partyKey(handshake.party), handshake.id)?.step !== waiting) return;
     handshake.step = step;
@@ -98,13 +99,19 @@ function take(state: ManagerState, device: DeviceId, asked: Asked, certified: Ce
   log(state, 'info', 'renewal.issued', { device, ends: new Date(leaf.notAfter * 1000).toISOString() });
 }
 
-/** @returns the key that is to be certified anew, or null, which is told to the log */
-function wishedKey(
+/** The names by which the device is found go on; an address is none of them. */
+function namesOf({ extensions: { subjectAltName: names } }: ParsedCertificate) {
+  const all = (type: 'dns' | 'email' | 'uri') => (names?.[type] ?? []).map((value) => ({ type, value }));
+  return [...all('dns'), ...all('email'), ...all('uri')];
+}
+
+/** @returns the leaf over whose key another one is asked for, or null, which is told to the log */
+function leafToRenew(
   state: ManagerState,
   { id: device, chain }: Proven,
   { certificateRequest }: LoginRequest,
   world: World,
-): Uint8Array | null {
+): ParsedCertificate | null {
   const leaf = state.reader.readCertificate(chain[0]!);
   const request = certificateRequest === undefined ? null : state.readRequest(certificateRequest);
   const no = (detail: string): null => {
@@ -114,7 +121,7 @@ function wishedKey(
   if (leaf === null || request === null) return no('a request that cannot be read');
   if (!equal(request.spki, leaf.spki)) return no('the request is over another key: that is an enrolment');
   if (world.wall < (leaf.notBefore + leaf.notAfter) / 2) return no('not half of the life of its certificate is over');
-  return checkRequest(world.crypto, request).ok ? leaf.spki.slice() : no('the request is not signed by its key');
+  return checkRequest(world.crypto, request).ok ? leaf : no('the request is not signed by its key');
 }
 
 /** Whether the verifier shall be asked if nothing but the end of the certificate stands against the device. */

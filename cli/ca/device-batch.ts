@@ -2,7 +2,12 @@
  * Certificates for many devices at once, as a manager asks for them: the index is read and written once, so that a
  * thousand devices that come in the same minute cost a thousand signatures and little else.
  */
-import { type CertificateRequest, freshSerial, issueCertificate } from '../../platform/certificate-issuing.ts';
+import {
+  type AlternativeName,
+  type CertificateRequest,
+  freshSerial,
+  issueCertificate,
+} from '../../platform/certificate-issuing.ts';
 import { fromHex, toHex } from '../../protocol/bytes.ts';
 import {
   type CaWorld,
@@ -26,6 +31,7 @@ export interface DeviceWish {
   readonly spki: Uint8Array;
   /** true: it may have a living certificate over another key. */
   readonly beside: boolean;
+  readonly alternativeNames?: readonly AlternativeName[];
 }
 
 /** Chain in DER, leaf first, or why not. */
@@ -67,6 +73,7 @@ export function certifyDevices(
         notAfter: Math.min(notAfter, issuerEnds),
         keyUsage: ['digitalSignature'],
         extendedKeyUsage: PURPOSES.device,
+        ...(wish.alternativeNames === undefined ? {} : { alternativeNames: wish.alternativeNames }),
       };
       const der = issueCertificate(world.crypto, issuer, request);
       const entry = { ...entryOf(request, 'device', tier, world), answer: { der: toHex(der), at: world.now } };

@@ -17,7 +17,7 @@ parentPort?.on('message', ({ wishes }: Batch) => {
 /** What keeps the whole batch from being certified is the answer to each. */
 function answersTo(wishes: Batch['wishes']): readonly DeviceAnswer[] {
   try {
-    const asked = wishes.map(({ device, spki, beside }) => ({ name: device, spki, beside }));
+    const asked = wishes.map(({ device, ...wish }) => ({ name: device, ...wish }));
     return certifyDevices(caDirectory, asked, days, { crypto, now: Math.floor(Date.now() / 1000) });
   } catch (error) {
     const refused = error instanceof Error ? error.message : String(error);

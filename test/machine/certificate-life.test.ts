@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { sendData } from '../../device-agent/sessions.ts';
 import type { CertificateWish, Certified } from '../../manager/effects.ts';
 import type { Settings } from '../../manager/state.ts';
-import { commonName, freshSerial, issueCertificate } from '../../platform/certificate-issuing.ts';
+import { freshSerial, issueCertificate } from '../../platform/certificate-issuing.ts';
 import { issueRequest } from '../../platform/certificate-request-issuing.ts';
 import { encodeUtf8, equal, toHex } from '../../protocol/bytes.ts';
 import { AT, crypto, DAY, DEVICE_WISHES, type Holder, parse } from '../test-authority.ts';
@@ -46,9 +46,15 @@ function renewingTown(more: Partial<NonNullable<Settings['enrolment']>> = {}): {
   return { t, wishes };
 }
 
-function issued(t: Town, { device, spki }: CertificateWish, days = LIFE_DAYS, by: Holder = t.ca): Certified {
+function issued(
+  t: Town,
+  { device, spki, alternativeNames }: CertificateWish,
+  days = LIFE_DAYS,
+  by: Holder = t.ca,
+): Certified {
   const leaf = issueCertificate(crypto, by.issuer, {
     ...(DEVICE_WISHES as object),
+    ...(alternativeNames === undefined ? {} : { alternativeNames }),
     name: device,
     spki,
     serial: freshSerial(crypto),
@@ -402,22 +408,34 @@ test('of a restart between the file and the login the resumption of the old cert
   assert.equal(lamp.state.openings[0]?.opened, 'edhoc');
 });
 
-test('the name of the device in a renewal is the one of its certificate, whatever its request says', () => {
+test('the names of the device in a renewal are those of its certificate, whatever its request says', () => {
   const { t, wishes } = renewingTown();
   const lamp: TownDevice = t.add('lamp', {
-    certificate: { notBefore: AT - 80 * DAY, notAfter: AT + 10 * DAY },
+    certificate: {
+      notBefore: AT - 80 * DAY,
+      notAfter: AT + 10 * DAY,
+      alternativeNames: [
+        { type: 'dns', value: 'lamp.example' },
+        { type: 'mac', value: '00:11:22:33:44:55' },
+      ],
+    },
     settings: {
       renewal: {
         writeRequest: () =>
-          issueRequest({ ...lamp.holder.key.key, publicSpki: lamp.holder.key.publicSpki }, { name: 'tv' }),
+          issueRequest(
+            { ...lamp.holder.key.key, publicSpki: lamp.holder.key.publicSpki },
+            { name: 'tv', alternativeNames: [{ type: 'dns', value: 'tv.example' }] },
+          ),
       },
     },
     start: false,
   });
-  t.flush();
+  t.advance(3_000);
   assert.deepEqual(
     wishes.map(({ device }) => device),
     ['lamp'],
   );
-  assert.ok(equal(commonName('lamp'), commonName(lamp.id)));
+  inStep(t, lamp);
+  const names = t.manager.devices.get(lamp.id)?.names;
+  assert.deepEqual(names, ['id:lamp', 'fqdn:lamp.example', 'mac:001122334455']);
 });
