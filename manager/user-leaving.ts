@@ -9,7 +9,7 @@ import type { MessageOf } from '../protocol/messages.ts';
 import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { bearerOf } from './bearer.ts';
-import { commit, log, sendTo } from './outbox.ts';
+import { commit, log, remember, sendTo } from './outbox.ts';
 import { answeredBefore } from './registrations.ts';
 import { userChange } from './registry.ts';
 import { forgetBearer, noteBearer } from './revocation-watch.ts';
@@ -38,11 +38,12 @@ export function receiveRemoveUser(
   }
   const requestId = message.requestId.slice();
   const done = { kind: 'Done', requestId } as const;
-  const reply = { next: 'reply', device, message: done, requestId } as const;
-  const elsewhere = state.users.at.get(leaf)?.device ?? device;
-  if (elsewhere !== device) return commit(state, [], reply);
+  if ((state.users.at.get(leaf)?.device ?? device) !== device) {
+    remember(state, device, requestId, done, world.now);
+    return void sendTo(state, device, [done], world);
+  }
   takeAway(state, leaf, 'user-gone', world);
-  commit(state, [userChange(leaf, null)], reply);
+  commit(state, [userChange(leaf, null)], { next: 'reply', device, message: done, requestId });
 }
 
 /** @param reason  `user-gone`: left by himself, and what was made to him may follow */

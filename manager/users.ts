@@ -73,7 +73,12 @@ function checkRequest(
   const chain = message.chain.map((der) => der.slice());
   const leaf = toHex(world.crypto.hash('sha-256', chain[0]!));
   const others = new Set(state.users.byDevice.get(device));
-  for (const one of state.users.pending.values()) if (one.device === device) others.add(one.leaf);
+  for (const [key, one] of state.users.pending) {
+    if (one.device !== device) continue;
+    if (one.channel !== channel) state.users.pending.delete(key);
+    else if (one.leaf === leaf) return refused('too-many', 'this user is being registered already');
+    else others.add(one.leaf);
+  }
   others.delete(leaf);
   if (others.size >= MAX_USERS) return refused('too-many', `a device takes ${MAX_USERS} users at a time`);
 

@@ -267,6 +267,7 @@ test('[P21] taken out while the verifier judges: the answer changes nothing', ()
   t.verifierAway = true;
   sayTo(t, tv, message);
   assert.equal(t.manager.users.pending.size, 1);
+  assert.match(register(t, tv, anna, 'anna'), /^too-many: this user is being registered already/);
   sayTo(t, tv, {
     kind: 'RemoveUser',
     requestId: tv.crypto.random(16),
