@@ -55,6 +55,8 @@ export interface SimAuthority {
   issue(name: string, role: SimRole): SimIdentity;
   /** A device's certificate over a key that somebody else made. @param number  of it, for another serial number each time */
   certify(name: string, spki: Uint8Array, period: Period, number: number): ParsedCertificate;
+  /** A certificate that proves nothing but the possession of its key; DER. */
+  signItself(name: string, key: OwnSigningKey, at: number): Uint8Array;
   /** Of the issuing CA: what stands behind the leaf in every chain. */
   readonly issuer: ParsedCertificate;
   /** Reads any certificate; those of this authority out of memory, for one costs the real reader a quarter of a ms. */
@@ -144,6 +146,12 @@ export function simAuthority(random: SeededRandom, kind: 'real' | 'model'): SimA
   return {
     anchor: root.certificate,
     issuer: ca.certificate,
+    signItself(name, key, at) {
+      const issuer: Issuer = { name: commonName(name), spki: key.publicSpki, key };
+      const serial = serialFrom(random.fork(`itself ${name}`));
+      const wishes = { name, spki: key.publicSpki, serial, notBefore: at - 86_400, notAfter: at + 86_400 };
+      return issueCertificate(hashing, issuer, { ...wishes, extendedKeyUsage: PURPOSES.device });
+    },
     certify: (name, spki, period, number) =>
       leafOf(name, 'device', spki, serialFrom(random.fork(`certified ${name} ${number}`)), period),
     issue(name, role) {

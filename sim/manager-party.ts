@@ -2,7 +2,7 @@
  * The manager of a world: the real machine over a store in virtual time. What manager/service.ts is to it in production.
  */
 import { createManager } from '../manager/creation.ts';
-import type { Effect } from '../manager/effects.ts';
+import type { CertificateWish, Certified, Effect } from '../manager/effects.ts';
 import { type ManagerEvent, stepManager } from '../manager/manager.ts';
 import { loadRegistry } from '../manager/registry.ts';
 import type { ManagerState } from '../manager/state.ts';
@@ -21,6 +21,7 @@ import type { PartyContext } from './party-context.ts';
 export interface ManagerParts {
   readonly identity: Parameters<typeof createManager>[0];
   readonly crypto: Crypto;
+  readonly certify: (wish: CertificateWish) => Certified;
   readonly disk: Disk;
   readonly skewSeconds: number;
 }
@@ -40,6 +41,9 @@ export interface ManagerParty {
   boot(): void;
   kill(): void;
 }
+
+/** What a CA takes that books each certificate on a disk before it hands it out. */
+const CERTIFYING_MICROS = 20 * MICROS_PER_MS;
 
 export function managerParty(parts: ManagerParts, context: PartyContext): ManagerParty {
   const { queue, now, names } = context;
@@ -82,8 +86,11 @@ export function managerParty(parts: ManagerParts, context: PartyContext): Manage
           commit(effect.number, effect.changes);
           break;
         case 'certify': {
-          const { number } = effect;
-          queue.push(now(), () => feed({ type: 'certified', number, certified: { refused: 'no CA lives here' } }));
+          const { number, wish } = effect;
+          const asking = process;
+          queue.push(now() + CERTIFYING_MICROS, () => {
+            if (process === asking) feed({ type: 'certified', number, certified: parts.certify(wish) });
+          });
           break;
         }
         default:

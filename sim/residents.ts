@@ -9,6 +9,7 @@ import { ALLOW_ALL } from '../manager/policy.ts';
 import { BUILT_IN_RULES } from '../manager/rules.ts';
 import type { Settings } from '../manager/state.ts';
 import { readRequest } from '../platform/certificate-request.ts';
+import { issueRequest } from '../platform/certificate-request-issuing.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
 import type { Crypto, PublicKeyCounter } from '../protocol/crypto.ts';
 import { type LoginIdentity, suitesFor } from '../protocol/login.ts';
@@ -21,6 +22,8 @@ import { disk } from './disk.ts';
 import type { Period, SimAuthority, SimIdentity } from './identities.ts';
 import { type ManagerParty, managerParty } from './manager-party.ts';
 import { modelCrypto } from './model-crypto.ts';
+import { type NewcomerParty, newcomerParty } from './newcomer-party.ts';
+import type { PartyName } from './party.ts';
 import type { PartyContext } from './party-context.ts';
 import { seededCrypto } from './seeded-crypto.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -43,12 +46,15 @@ export interface Residents {
   readonly manager: ManagerParty;
   readonly verifier: VerifierParty;
   readonly devices: ReadonlyMap<string, { readonly party: DeviceParty; readonly certificate: ParsedCertificate }>;
+  /** Devices that have to enrol first. */
+  readonly newcomers: ReadonlyMap<PartyName, NewcomerParty>;
   readonly users: ReadonlyMap<string, { readonly medium: SimMedium; readonly certificate: ParsedCertificate }>;
 }
 
 const MANAGER_NAME = 'home-manager';
 const VERIFIER_NAME = 'home-verifier';
 const VERDICT_MAX_AGE_S = 3600;
+const YEAR_S = 365 * 86_400;
 /** As many as the verifier's configuration allows a manager, whatever the size of the world. */
 const QUESTIONS_PER_SECOND = 1000;
 /** A solid-state disk, and the flash of a small device. */
@@ -92,6 +98,7 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
     context,
   );
 
+  let certified = 0;
   const managerCounter = counter();
   const managerCrypto = cryptoOf('manager', managerCounter);
   const identities = (plan.manager?.algorithms ?? ['p256']).map((algorithm) =>
@@ -107,7 +114,20 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
   const manager = managerParty(
     {
       identity: {
-        settings: { ...managerSettings(topics), ...plan.manager?.settings },
+        settings: {
+          ...managerSettings(topics),
+          ...(plan.manager?.enrolment === undefined
+            ? {}
+            : {
+                enrolment: {
+                  ...plan.manager.enrolment,
+                  anchors: [authority.anchor.der],
+                  verifiers: [verifierIdentity.certificate.der],
+                  brokerUrl: 'mqtt://broker.example:1883',
+                },
+              }),
+          ...plan.manager?.settings,
+        },
         identity: identities[0]!,
         otherIdentities: identities.slice(1),
         verifierKeys: [managerCrypto.publicKey(verifierIdentity.certificate.spki)!],
@@ -116,17 +136,26 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
         sealingKey: random.fork('sealing key').bytes(32),
       },
       crypto: managerCrypto,
+      certify: ({ device: named, spki }) => {
+        const period = {
+          notBefore: context.wall() - 3600,
+          notAfter: context.wall() + (plan.manager?.certifiesForSeconds ?? YEAR_S),
+        };
+        const leaf = authority.certify(named, spki, period, certified++);
+        return { chain: [leaf.der, authority.issuer.der] };
+      },
       disk: disk(queue, now, random.fork('disk manager'), plan.manager?.diskMs ?? SERVER_DISK_MS),
       skewSeconds: plan.manager?.skewSeconds ?? 0,
     },
     context,
   );
 
+  const newcomers = new Map<PartyName, NewcomerParty>();
   const device = (wish: DevicePlan, number: number) => {
-    const { name, copyOf: id = name } = wish;
+    const { name, copyOf = name, enrolsAs: id = copyOf } = wish;
     const own = counter();
     const crypto = cryptoOf(`device ${name}`, own);
-    const identity = authority.issue(id, {
+    const identity = authority.issue(copyOf, {
       purpose: 'device',
       algorithm: wish.algorithm ?? 'p256',
       counter: own,
@@ -144,6 +173,9 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
       approval: { rules: [], otherwise: 'allow', askTimeoutSeconds: 30, busy: false },
       standing: [],
       maxSessions: 1024,
+      ...(wish.renews === true
+        ? { renewal: { writeRequest: () => issueRequest(identity.signingKey, { name: id }) } }
+        : {}),
       ...wish.settings,
     };
     const parts = {
@@ -159,7 +191,20 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
       skewSeconds: wish.skewSeconds ?? 0,
       ...listeners,
     };
-    return { party: deviceParty(id as DeviceId, { ...parts, name }, context), certificate: identity.certificate };
+    const party = deviceParty(id as DeviceId, { ...parts, name }, context);
+    if (wish.enrols === true) {
+      const enrolled = (chain: readonly Uint8Array[]): void => party.restore({ memory: null, chain, approvals: null });
+      const own = {
+        ...loginIdentity(identity),
+        chain: [authority.signItself(id, identity.signingKey, context.wall())],
+      };
+      const newcomer = { id: id as DeviceId, crypto, reader: authority.reader, signingKey: identity.signingKey };
+      newcomers.set(
+        newcomerName(name),
+        newcomerParty(newcomerName(name), { ...newcomer, identity: own, enrolled }, context),
+      );
+    }
+    return { party, certificate: identity.certificate };
   };
   const user = ({ name, algorithm = 'p256' }: UserPlan) => {
     const { chain, certificate, signingKey } = authority.issue(name, { purpose: 'user', algorithm });
@@ -177,10 +222,14 @@ export function residents(plan: WorldPlan, ground: Ground, listeners: Listeners)
   return {
     manager,
     verifier,
+    newcomers,
     devices: new Map(plan.devices.map((wish, number) => [wish.name, device(wish, number)])),
     users: new Map((plan.users ?? []).map((wish) => [wish.name, user(wish)])),
   };
 }
+
+/** While it enrols, a device is a party of its own. */
+export const newcomerName = (device: PartyName): PartyName => `${device} (new)`;
 
 function loginIdentity({ chain, signingKey }: SimIdentity): LoginIdentity {
   return { chain, signingKey, cipherSuites: suitesFor(signingKey), channelSuites: CHANNEL_SUITES.map((_, i) => i) };

@@ -6,6 +6,8 @@ import type { CallWish } from '../device-agent/calling.ts';
 import type { News } from '../device-agent/effects.ts';
 import { endSession } from '../device-agent/sessions.ts';
 import type { Session } from '../device-agent/state.ts';
+import { newInvitation } from '../manager/invitations.ts';
+import { commit } from '../manager/outbox.ts';
 import type { Settings } from '../manager/state.ts';
 import type { DeviceParty, SimMedium } from './device-party.ts';
 import { MICROS_PER_MS } from './event-queue.ts';
@@ -13,6 +15,7 @@ import { type Finding, type Invariants, watchInvariants } from './invariants.ts'
 
 import type { PartyName } from './party.ts';
 import type { LogLine } from './party-context.ts';
+import { newcomerName } from './residents.ts';
 import { createWorld, type SimWorld } from './world.ts';
 import type { CryptoKind, WorldPlan } from './world-plan.ts';
 
@@ -31,6 +34,12 @@ export interface Stage {
   device(name: PartyName): DeviceParty;
   /** A program on a device wants a session; the laws hear of it. */
   call(from: PartyName, callee: string, wish?: Partial<CallWish>): string;
+  /** The operator's invitation for that name. */
+  invite(name: string): string;
+  /** Somebody types it in at a new device. */
+  enrol(name: PartyName, invitation: string): void;
+  /** What came of it: `enrolled`, the reason of a refusal, or null for nothing yet. */
+  enrolment(name: PartyName): string | null;
   /** The program ends every session of its device. */
   endAll(name: PartyName): void;
   /** Sessions of a device that are open there. */
@@ -133,6 +142,30 @@ export function tellStory(story: Story, { seed, crypto, plant = () => {} }: Stor
     call(from, callee, wish = {}) {
       laws.called(from, callee);
       return device(from).call(callee, wish);
+    },
+    invite(name) {
+      const wish = { name, class: null, groups: [], uses: 1, ttlSeconds: 3600 };
+      let written = '';
+      world.manager.run((state) => {
+        const made = newInvitation(state, wish, world.manager.world());
+        if ('detail' in made) throw new RangeError(made.detail);
+        commit(state, [made.change], { next: 'nothing' });
+        made.adopt();
+        written = made.written;
+      });
+      return written;
+    },
+    enrol(name, invitation) {
+      const party = newcomerName(name);
+      const newcomer = world.newcomers.get(party);
+      if (newcomer === undefined) throw new RangeError(`${name} does not enrol in this story`);
+      newcomer.invitation = invitation;
+      world.restart(party);
+    },
+    enrolment(name) {
+      const last = world.newcomers.get(newcomerName(name))?.news.at(-1);
+      if (last?.news === 'enrolled') return 'enrolled';
+      return last?.news === 'refused' ? last.reason : null;
     },
     endAll(name) {
       const one = device(name);

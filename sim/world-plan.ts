@@ -3,7 +3,7 @@
  */
 import type { BrokerState } from '../broker/policy.ts';
 import type { AgentSettings } from '../device-agent/state.ts';
-import type { Settings as ManagerSettings } from '../manager/state.ts';
+import type { EnrolmentSettings, Settings as ManagerSettings } from '../manager/state.ts';
 import type { Proposal } from '../protocol/messages.ts';
 import type { LinkProfile } from './link-profile.ts';
 
@@ -25,6 +25,12 @@ export interface DevicePlan {
   readonly skewSeconds?: number;
   /** Its certificate: begins an hour before the world, and ends after so many seconds; absent: outlives every world. */
   readonly certifiedForSeconds?: number;
+  /** Whether it has its certificate renewed. */
+  readonly renews?: boolean;
+  /** It has a key and no certificate: `newcomers` has the machine that enrols it, under its name and ` (new)`. */
+  readonly enrols?: boolean;
+  /** Which device it wants to become; its name when absent. */
+  readonly enrolsAs?: string;
   /** Another machine with the key and the certificate of that device. It is switched on by whoever drives the world. */
   readonly copyOf?: string;
 }
@@ -49,6 +55,10 @@ export interface WorldPlan {
     readonly skewSeconds?: number;
     /** As of a device. */
     readonly certifiedForSeconds?: number;
+    /** How long a certificate holds that its CA makes; a year when absent. */
+    readonly certifiesForSeconds?: number;
+    /** Whether it enrols and renews; the settings of that. */
+    readonly enrolment?: Pick<EnrolmentSettings, 'approval' | 'renewExpiredDays'>;
   };
   readonly verifier?: {
     readonly maxAgeSeconds?: number;

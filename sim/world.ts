@@ -14,6 +14,7 @@ import { createLine, DEVICE_WAITS, type Line, type LineContext, SERVICE_WAITS, t
 import { WIRED } from './link-profile.ts';
 import type { ManagerParty } from './manager-party.ts';
 import { type MessageName, messageNames, outwardName } from './message-names.ts';
+import type { NewcomerParty } from './newcomer-party.ts';
 import type { Observer } from './observer.ts';
 import { BROKER, type LineOwner, MANAGER, type Parcel, type PartyName, RESERVED_NAMES, VERIFIER } from './party.ts';
 import type { PartyContext } from './party-context.ts';
@@ -31,6 +32,8 @@ export interface SimWorld {
   readonly broker: BrokerHost;
   /** By id, in the order of the plan. */
   readonly devices: ReadonlyMap<PartyName, DeviceParty>;
+  /** Devices that have to enrol before they are switched on. */
+  readonly newcomers: ReadonlyMap<PartyName, NewcomerParty>;
   /** By name. */
   readonly media: ReadonlyMap<string, SimMedium>;
   readonly trace: Trace;
@@ -156,7 +159,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
   };
 
   const authority = simAuthority(random.fork('authority'), plan.crypto);
-  const { manager, verifier, devices, users } = residents(
+  const { manager, verifier, devices, users, newcomers } = residents(
     plan,
     { random, authority, context, counter: newPublicKeyCounter },
     {
@@ -200,13 +203,15 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     }
   };
 
+  for (const [name, { owner }] of newcomers) addLine(name, undefined, DEVICE_WAITS, owner);
+
   /** What runs and can be killed. */
   const processOf = (party: PartyName): { readonly running: boolean; boot(): void; kill(): void } => {
     if (party === MANAGER) return manager;
     if (party === VERIFIER) return verifier;
-    const device = devices.get(party);
-    if (device === undefined) throw new RangeError(`there is no ${party} in this world`);
-    return device.party;
+    const found = devices.get(party)?.party ?? newcomers.get(party);
+    if (found === undefined) throw new RangeError(`there is no ${party} in this world`);
+    return found;
   };
 
   const self: SimWorld = {
@@ -216,6 +221,7 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
     verifier,
     broker,
     devices: new Map([...devices].map(([id, { party }]) => [id, party])),
+    newcomers,
     media: new Map([...users].map(([name, { medium }]) => [name, medium])),
     trace,
     traffic,
@@ -279,8 +285,8 @@ export function createWorld(plan: WorldPlan, seed: number | string): SimWorld {
   };
 
   for (const party of [BROKER, MANAGER, VERIFIER]) self.restart(party);
-  for (const { name, bootAtMs, copyOf } of plan.devices) {
-    if (copyOf === undefined) self.at(bootAtMs ?? 0, () => self.restart(name));
+  for (const { name, bootAtMs, copyOf, enrols } of plan.devices) {
+    if (copyOf === undefined && enrols !== true) self.at(bootAtMs ?? 0, () => self.restart(name));
   }
   return self;
 }

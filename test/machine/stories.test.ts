@@ -15,6 +15,8 @@ const LONG = process.env.KAGIMORI_LONG === '1';
 const ROWS: Readonly<Record<string, string>> = {
   'clock-1970': '[P3]',
   'cloned-card': '[P3]',
+  'months-in-a-drawer': '[P3] [P4]',
+  'token-burned': '[P3]',
   'user-moves': '[P21] [patent 0168, 0171]',
   'medium-pulled': '[P21] [patent 0170]',
 };
@@ -32,6 +34,17 @@ const PLANTS: Readonly<Record<string, (world: SimWorld) => void>> = {
   // a machine that says nothing is taken for one that was restarted
   'cloned-card': (world) => {
     world.adversary = { onPacket: ({ type }) => (/present/i.test(type) ? [] : FORWARD) };
+  },
+  'months-in-a-drawer': (world) => {
+    const { settings } = world.devices.get('lantern')!.state;
+    delete (settings as Partial<Writable<typeof settings>>).renewal;
+  },
+  // a disk that says that it keeps what it forgets: tokens are spent twice
+  'token-burned': (world) => {
+    const { store } = world.manager;
+    const commit = store.commit.bind(store);
+    (store as Writable<typeof store>).commit = (changes) =>
+      commit(changes.filter(({ table, value }) => table !== 'enrolled' && !(table === 'devices' && value !== null)));
   },
   'user-moves': (world) => {
     const { settings } = world.manager.state;
