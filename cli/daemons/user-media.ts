@@ -26,6 +26,8 @@ const POLL_MS = 400;
 const UNLOCK_MS = 15_000;
 /** From the insertion to the question for the PIN. */
 const READ_MS = 15_000;
+/** For the answer to a try after which there is none. */
+const LAST_WORD_MS = 1_000;
 
 type MediumState =
   | { readonly name: 'reading' }
@@ -79,7 +81,7 @@ export function userMedia(config: UserMediaConfig, stateDirectory: string, crypt
         return allow(medium, UNLOCK_MS, 'it took too long to unlock it');
       case 'wrong':
         log.warn('user.pin-wrong', { medium: medium.root, user: medium.user, left: said.left });
-        if (said.left === 0) return lastTry(medium);
+        if (said.left === 0) return lastWord(medium, 'three wrong PINs');
         medium.state = { name: 'locked' };
         return allow(medium, pinTimeoutSeconds * 1000, `no PIN within ${pinTimeoutSeconds} s`);
       case 'unlocked': {
@@ -91,15 +93,17 @@ export function userMedia(config: UserMediaConfig, stateDirectory: string, crypt
         return agent?.userInserted({ user: said.user, chain: [first, ...issuers] });
       }
       case 'useless':
-        return refuse(medium, said.detail);
+        return lastWord(medium, said.detail);
       default:
         said satisfies never;
     }
   };
-  /** The process tells it to who has tried, and ends. */
-  const lastTry = (medium: Medium): void => {
+  /** The process says its last word to whoever has tried, and ends by itself a moment later; or it is helped. */
+  const lastWord = (medium: Medium, detail: string): void => {
     clearTimeout(medium.timer ?? undefined);
-    medium.state = { name: 'refused', detail: 'three wrong PINs' };
+    medium.state = { name: 'refused', detail };
+    medium.timer = setTimeout(() => medium.keeper?.kill(), LAST_WORD_MS).unref();
+    log.warn('user.medium-refused', { medium: medium.root, user: medium.user, detail, remedy: 'take the medium out' });
   };
   const inserted = (root: string): void => {
     const taken = new Set([...media.values()].map(({ socket }) => socket));

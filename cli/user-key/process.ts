@@ -20,7 +20,7 @@ import { readUserStatement, userSignature } from '../../protocol/user-proof.ts';
 import { type Report, readRequest, receiveFrames, sendReport } from './frames.ts';
 
 const TRIES = 3;
-/** So that the answer to the last try still gets out. */
+/** So that the answer to a try after which there is none still gets out. */
 const LAST_WORD_MS = 200;
 
 /** Without the clean-up of `process.exit`, which waits for a derivation that is under way. */
@@ -76,6 +76,7 @@ async function serve(root: string, socket: string): Promise<void> {
   const useless = (error: unknown): unknown => {
     const detail = error instanceof Error ? error.message : String(error);
     report({ kind: 'useless', detail });
+    setTimeout(end, LAST_WORD_MS);
     return new ControlError('user.medium', `the medium of ${user}: ${detail}`);
   };
   await serveControl(socket, {
