@@ -30,6 +30,7 @@ import { localClock } from '../protocol/time-window.ts';
 import { deviceId, topicsUnder } from '../protocol/topics.ts';
 import { type DeviceId, type EpochSeconds, type LinkId, type Millis, seconds, type Topic } from '../protocol/units.ts';
 import { type AgentEvent, createAgent, stepAgent, wipeAgent } from './agent.ts';
+import { refuseAsk } from './answering.ts';
 import type { ApprovalPolicy } from './approval.ts';
 import {
   APPROVALS_FILE,
@@ -299,6 +300,7 @@ export function startAgent(config: AgentConfig, parts: AgentParts): AgentService
       pinned?.close();
       loop.run(() =>
         wish(() => {
+          for (const sid of [...state.asked.keys()]) refuseAsk(state, sid, 'shutdown', world(), 'policy');
           endAllSessions(state, 'shutdown', world());
           closeChannel(state, 'shutdown', world());
         }),
