@@ -11,6 +11,8 @@ import { caCommand } from './commands/ca.ts';
 import { demoCommand } from './commands/demo.ts';
 import { deviceCommand } from './commands/device.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { enrolmentCommand } from './commands/enrolment.ts';
+import { invitationCommand } from './commands/invitation.ts';
 import { keyCommand } from './commands/key.ts';
 import { managerCommand } from './commands/manager.ts';
 import { rulesCommand } from './commands/rules.ts';
@@ -35,6 +37,8 @@ export function createProgram(): Command {
     verifierCommand(),
     managerCommand(),
     deviceCommand(),
+    invitationCommand(),
+    enrolmentCommand(),
     sessionCommand(),
     rulesCommand(),
     suitesCommand(),

@@ -64,7 +64,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     because: 'boards differ here only; everything else is told through platform/ seams',
   },
   cli: {
-    packages: ['node:', 'commander', 'yaml', 'zod', 'pino'],
+    packages: ['node:', 'commander', 'yaml', 'zod', 'pino', 'uqr'],
     folders: ['protocol', 'platform', 'broker', 'manager', 'verifier', 'device-agent', 'hardware', 'sim'],
     because: 'the composition roots are the only place that knows everybody, and nobody knows them',
   },

@@ -6,6 +6,7 @@ import type { JsonValue } from '../../platform/control-socket.ts';
 import { type CommonOptions, noun, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
 import { cell, createOutput, objects, outline, table } from '../output.ts';
+import { inviteVerb } from './device-invite.ts';
 import { releaseCommand, resetCommand, transferCommand } from './device-life.ts';
 import { type ManagerOptions, managerOptions, ofManager } from './manager-options.ts';
 
@@ -46,6 +47,7 @@ export function deviceCommand(): Command {
     output.remark('Its certificate lets it in again as long as it is good; `kagimori device reset` voids that too.');
   });
   return noun('device', 'the devices that the manager knows', [
+    inviteVerb(),
     list,
     show,
     remove,

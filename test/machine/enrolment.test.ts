@@ -73,6 +73,19 @@ test('of two enrolments by one token in the same instant exactly one wins', () =
   assert.equal(place.certifying.made.length, 1);
 });
 
+test('of two names under one pattern with one use, in the same instant, exactly one wins', () => {
+  const place = house();
+  const { written } = place.invite('lamp-*');
+  const both = ['lamp-1', 'lamp-2'].map((name) => newcomer(place, written, { name }));
+  for (const one of both) one.begin();
+  for (let moved = true; moved; ) {
+    place.flush();
+    moved = both.map((one) => one.take()).includes(true);
+  }
+  assert.deepEqual(both.map((one) => one.last()?.news).sort(), ['enrolled', 'refused']);
+  assert.equal(place.certifying.made.length, 1);
+});
+
 test('an invitation for many: each name of the pattern once, others not at all, and no more than it says', () => {
   const place = house();
   const { id, written } = place.invite('lamp-*', { uses: 2 });
