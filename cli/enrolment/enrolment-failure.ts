@@ -29,7 +29,7 @@ export function failureOf(
       return new Failure(
         'unreachable',
         'broker-unreachable',
-        `the broker at ${broker} cannot be reached: ${printable(ending.why)}: nothing was sent, run the same command again`,
+        `the broker at ${broker} cannot be reached: ${printable(ending.why)}: ${remedyAtLink(ending.why)}`,
       );
     case 'silent':
       return ending.why === null
@@ -53,6 +53,11 @@ export function failureOf(
       return ending satisfies never;
   }
 }
+
+const remedyAtLink = (why: string): string =>
+  /certificate|issuer|self-signed|altname/i.test(why)
+    ? 'nothing was sent; give the anchors of its TLS certificate with --broker-anchors'
+    : 'nothing was sent, run the same command again';
 
 function remedyFor(reason: Refusal): string {
   switch (reason) {
