@@ -28,7 +28,9 @@ const ROLES: Readonly<Record<Kind, Role>> = {
   manager: 'manager',
   agent: 'device',
 };
-const SOON_SECONDS = 14 * 86_400;
+const SOON_SECONDS = 30 * 86_400;
+/** Of its life; what renews itself does so at two thirds. */
+const SOON_SHARE = 1 / 4;
 
 /** @param now  seconds since 1970 */
 export function checkCertificates(kind: Kind, files: CertificateFiles, now: number): readonly Finding[] {
@@ -92,7 +94,8 @@ function checkPeriod(path: string, { notBefore, notAfter }: ParsedCertificate, n
     return ill(`${path} is valid from ${date(notBefore)} UTC on`, remedy);
   }
   if (now > notAfter) return ill(`${path} has expired at ${date(notAfter)} UTC`, 'issue a new certificate');
-  if (notAfter - now < SOON_SECONDS) return ill(`${path} expires at ${date(notAfter)} UTC`, 'issue a new one soon');
+  const soon = Math.min(SOON_SECONDS, (notAfter - notBefore) * SOON_SHARE);
+  if (notAfter - now < soon) return ill(`${path} expires at ${date(notAfter)} UTC`, 'issue a new one soon');
   return well(`${path} is valid until ${date(notAfter)} UTC`);
 }
 
