@@ -13,7 +13,7 @@ import { toHex } from '../../protocol/bytes.ts';
 import { assertTalks, connect, ending } from '../couple.ts';
 import type { Holder } from '../test-authority.ts';
 import { town } from '../town.ts';
-import type { Town, TownDevice } from '../town-plan.ts';
+import type { Packet, Town, TownDevice } from '../town-plan.ts';
 import {
   answerTo,
   failureOf,
@@ -358,4 +358,20 @@ test('[P21] a registration of the channel before counts for nothing on the next'
   sayTo(t, tv, message);
   assert.match(answerTo(t, tv, message), /^bad-user: the signature/);
   assert.equal(register(t, tv, person(t, 'anna'), 'anna'), 'Done');
+});
+
+test('[P21] the channel is replaced while the verifier judges: what was signed for the one before registers nobody', () => {
+  const t = town();
+  const tv = t.add('tv');
+  const held: Packet[] = [];
+  t.meddler = (packet) => (packet.from === 'verifier' && held.push(packet) > 0 ? [] : 'pass');
+  const message = registration(t, tv, person(t, 'anna'), 'anna');
+  sayTo(t, tv, message);
+  assert.equal(held.length, 1);
+  tv.breakLink();
+  t.flush();
+  t.meddler = () => 'pass';
+  t.inject(held[0]!.topic, held[0]!.payload);
+  t.flush();
+  assert.deepEqual([usersOf(t, tv), t.manager.users.pending.size], [[], 0]);
 });

@@ -5,7 +5,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bearerOf } from '../../manager/bearer.ts';
-import { isJudged } from '../../manager/verdict-age.ts';
+import { mayGoOn } from '../../manager/connects.ts';
+import type { Terms } from '../../manager/terms.ts';
+import { userVerdictDue } from '../../manager/users.ts';
+import { isJudged, mayBeGranted } from '../../manager/verdict-age.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { assertTalks, connect, ending } from '../couple.ts';
 import { ca, type Holder } from '../test-authority.ts';
@@ -42,7 +45,9 @@ test('[P21] [B6] a user is revoked: out within the step that hears it, and told 
   assert.equal([...t.store.entries('users')].length, 0);
   assert.ok(t.manager.revocation.endedAsRevoked.has(toUser));
   assertTalks({ town: t, caller: router, callee: tv }, toDevice);
+  const { asked } = t.verifiers[0]!;
   assert.equal(register(t, tv, anna, 'anna'), "revoked: the user's certificate is revoked");
+  assert.equal(t.verifiers[0]!.asked, asked, 'that was told a moment ago');
   t.advance(61_000); // a verifier says it too
   assert.equal(register(t, tv, anna, 'anna'), "revoked: the user's certificate is revoked");
 });
@@ -130,4 +135,46 @@ test('[P21] [B7] a user who was revoked while the manager was dead is out when i
   t.restartManager();
   t.advance(5000);
   assert.deepEqual(usersOf(t, tv), []);
+});
+
+test('[P21] [B7] a user who is revoked before the device is back after a restart of the manager is out at once', () => {
+  const { t, tv, anna } = house();
+  t.meddler = ({ from }) => (from === 'tv' ? [] : 'pass');
+  t.restartManager();
+  assert.deepEqual(usersOf(t, tv), ['anna']);
+  t.revoke(anna);
+  assert.deepEqual(usersOf(t, tv), []);
+});
+
+test('[P21] [P4] a verdict over its age ends what was made to the user, who is reached again with the next', () => {
+  const visit = house();
+  const { t, router, tv } = visit;
+  connect({ town: t, caller: router, callee: tv }, 'user:anna');
+  t.meddler = ({ from }) => (from === 'verifier' ? [] : 'pass');
+  t.manager.verdictEnds.set(bearer(visit), t.clock.now());
+  t.runManager((state) => userVerdictDue(state, bearer(visit).slice(1), t.world()));
+  t.flush();
+  assert.deepEqual([openAt(router), usersOf(t, tv)], [[], ['anna']]);
+  assert.match(ending(router), /^verifier-away/);
+  t.meddler = () => 'pass';
+  t.advance(6000);
+  connect({ town: t, caller: router, callee: tv }, 'user:anna');
+});
+
+test('[P21] [B6] every grant asks whether the user is still at this very device, under this name, and judged', () => {
+  const visit = house();
+  const { t, router, tv } = visit;
+  const lamp = t.add('lamp');
+  const { terms } = t.manager.sessions.get(connect({ town: t, caller: router, callee: tv }, 'user:anna'))!.flow;
+  const may = (change: Partial<Terms> = {}): [boolean, boolean] => {
+    const asked = { ...terms, ...change };
+    return [mayBeGranted(t.manager, asked, t.world()), mayGoOn(t.manager, asked)];
+  };
+  const { user } = terms;
+  assert.deepEqual(may(), [true, true]);
+  assert.deepEqual(may({ callee: { ...terms.callee, id: lamp.id } }), [false, false]);
+  assert.deepEqual(may({ user: { ...user!, id: 'ben' } }), [false, false]);
+  assert.deepEqual(may({ user: { ...user!, leaf: new Uint8Array(32) } }), [false, false]);
+  t.manager.revocation.doubtful.add(bearer(visit));
+  assert.deepEqual(may(), [false, true]);
 });
