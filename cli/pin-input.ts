@@ -33,6 +33,13 @@ export async function readPin(file: string | undefined, prompt: string): Promise
   return pin;
 }
 
+/** For a PIN that is only now made: a terminal is asked twice. @throws as `readPin` */
+export async function readNewPin(file: string | undefined, prompt: string): Promise<string> {
+  const pin = await readPin(file, prompt);
+  if (file !== undefined || (await readPin(file, 'once more: ')) === pin) return pin;
+  throw new Failure('usage', 'pin', 'the two PINs differ: nothing was made, start again');
+}
+
 async function readStandardInput(): Promise<Uint8Array> {
   const bytes = new Uint8Array(MAX_PIN_BYTES + 2);
   let length = 0;

@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import type { IssuedAlgorithm } from '../ca/authority.ts';
 import { type CommonOptions, noun, numberBetween, verb } from '../command.ts';
 import { createOutput, date, printable, table } from '../output.ts';
-import { readPin } from '../pin-input.ts';
+import { readNewPin } from '../pin-input.ts';
 import { inDirectory, openAuthority, type SubjectOptions, subjectOf, withSubject } from './ca-options.ts';
 import { caSign } from './ca-sign.ts';
 
@@ -73,7 +73,7 @@ function issue(): Command {
       if (medium !== undefined) {
         if (kind !== 'user') command.error('error: --medium is for --kind user');
         const { issueMedium } = await import('../ca/user-medium.ts');
-        const pin = await readPin(pinFile, `PIN for ${name}: `);
+        const pin = await readNewPin(pinFile, `PIN for ${name}: `);
         const subject = { name, ...subjectOf(options) };
         const made = await issueMedium(dir, subject, algorithm, { root: medium, pin }, world);
         const rows = [['serial', made.serial], ...made.files.map((file) => ['file', file])];
