@@ -10,37 +10,9 @@ import { validatePath } from '../protocol/path-validation.ts';
 import { EpochSeconds, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { dateOf, isTimeUnknown } from './device-time.ts';
+import type { CertificateLife, OwnCertificate } from './life-states.ts';
 import { log } from './outbox.ts';
 import type { AgentState } from './state.ts';
-
-/** A certificate that this device may show. */
-export interface OwnCertificate {
-  readonly chain: readonly Uint8Array[];
-  /** SHA-256 of the leaf. */
-  readonly hash: Uint8Array;
-  readonly spki: Uint8Array;
-  readonly notBefore: number;
-  readonly notAfter: number;
-}
-
-export interface CertificateLife {
-  /** What the next login shows; the manager may still have another one (AgentState.leafHash). */
-  current: OwnCertificate;
-  /** From here on each full login asks for a renewal. */
-  renewAt: EpochSeconds;
-  /** It is on its way to the disk. */
-  storing: { readonly number: number; readonly certificate: OwnCertificate } | null;
-  /** It stands on the disk, and is shown as soon as no exchange is under way. */
-  stored: OwnCertificate | null;
-  /** The login under way has asked. */
-  asked: boolean;
-  failures: number;
-  notBefore: Millis;
-  /** The last warning: days before the end. */
-  warnedAt: number;
-  /** Why the last attempt brought nothing. */
-  fault: string | null;
-}
 
 const RENEW_AT = 2 / 3;
 /** So that a fleet that was certified in one hour does not come back in one. */

@@ -2,19 +2,11 @@
  * The time of this device: the system's clock, or, where that cannot be right, the time in a verdict of a pinned verifier
  * that is bound to a login of this device. Everything here that depends on the wall clock goes by it. (design §5.2, time)
  */
-import { EpochSeconds, type Millis } from '../protocol/units.ts';
+import { EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import type { DeviceTime } from './life-states.ts';
 import { log } from './outbox.ts';
 import type { AgentState } from './state.ts';
-
-export interface DeviceTime {
-  /** The present does not lie before: the time of the last verdict, or where the own certificate begins. */
-  bound: EpochSeconds;
-  /** What a verdict said, and when it was heard; null: the system's clock is believed. */
-  heard: { readonly time: EpochSeconds; readonly at: Millis } | null;
-  /** Why the system's clock is not believed, and how far it was ahead of the other one; until the time is heard. */
-  doubt: { readonly why: string; readonly ahead: number } | null;
-}
 
 /** Clocks that are apart by no more than this agree. Seconds. */
 export const CLOCKS_AGREE = 60;

@@ -18,11 +18,10 @@ import type { Topics } from '../protocol/topics.ts';
 import type { DeviceId, LinkId, Millis } from '../protocol/units.ts';
 import type { ApprovalPolicy } from './approval.ts';
 import type { ApprovalState } from './approval-memory.ts';
-import type { CertificateLife } from './certificate-life.ts';
 import type { Cost } from './cost.ts';
-import type { DeviceTime } from './device-time.ts';
 import type { Effect } from './effects.ts';
 import type { Invitation, Joining } from './joining-states.ts';
+import type { CertificateLife, DeviceTime } from './life-states.ts';
 import type { UsersState } from './user-states.ts';
 
 export interface AgentSettings {

@@ -16,7 +16,7 @@ import type { Flow } from './flow.ts';
 import { watchEnds } from './invitations.ts';
 import { noRefusals } from './refusals.ts';
 import type { Loaded, SessionRecord } from './registry.ts';
-import { newRenewingDesk } from './renewing.ts';
+import { newRenewingDesk } from './renewing-desk.ts';
 import { marksOfChain, newRevocationWatch, noteBearer } from './revocation-watch.ts';
 import { newRollbackWatch } from './rollback-record.ts';
 import { callerOf } from './selection.ts';

@@ -6,28 +6,15 @@ import { equal } from '../protocol/bytes.ts';
 import type { ParsedCertificate } from '../protocol/certificate.ts';
 import { checkRequest } from '../protocol/certificate-request.ts';
 import type { LoginAnswer, LoginRequest } from '../protocol/messages.ts';
-import { type DeviceId, type Millis, seconds } from '../protocol/units.ts';
+import { type DeviceId, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { askForCertificateAlone } from './certifying.ts';
 import type { Certified } from './effects.ts';
 import { sameHandshake } from './half-open.ts';
 import { type Handshake, type Proven, partyKey } from './handshake.ts';
 import { log } from './outbox.ts';
+import type { AskedRenewal, RenewingDesk } from './renewing-desk.ts';
 import type { ManagerState } from './state.ts';
-
-export interface RenewingDesk {
-  /** What the CA was asked for last, by device; the oldest first. */
-  readonly asked: Map<DeviceId, Asked>;
-  /** By how many days before the end of which certificate somebody was warned. */
-  readonly warned: Map<DeviceId, { readonly notAfter: number; readonly days: number }>;
-}
-
-interface Asked {
-  readonly spki: Uint8Array;
-  readonly at: Millis;
-  /** null: the CA has not answered, or has refused. */
-  chain: readonly Uint8Array[] | null;
-}
 
 /** What of an answer a renewal decides. */
 export type Renewed = Pick<LoginAnswer, 'issued' | 'refusal'>;
@@ -39,8 +26,6 @@ const SAME_AGAIN = seconds(3600);
 /** So long a CA that is silent, or has refused, is not asked for the same device. */
 const CA_PAUSE = seconds(60);
 const DAY_S = 86_400;
-
-export const newRenewingDesk = (): RenewingDesk => ({ asked: new Map(), warned: new Map() });
 
 /**
  * Asks the CA when the login asks for a renewal and may have one; the exchange waits for it.
@@ -68,7 +53,7 @@ export function renewFirst(
   }
   const waiting = { name: 'certifying', device, login } as const;
   handshake.step = waiting;
-  const asked: Asked = { spki, at: world.now, chain: null };
+  const asked: AskedRenewal = { spki, at: world.now, chain: null };
   note(state.renewing, device, asked);
   askForCertificateAlone(state, { device, spki, beside: true, alternativeNames: namesOf(leaf) }, (certified, later) => {
     take(state, device, asked, certified);
@@ -78,7 +63,7 @@ export function renewFirst(
   });
 }
 
-function note({ asked }: RenewingDesk, device: DeviceId, entry: Asked): void {
+function note({ asked }: RenewingDesk, device: DeviceId, entry: AskedRenewal): void {
   asked.delete(device);
   asked.set(device, entry);
   for (const oldest of asked.keys()) {
@@ -87,7 +72,7 @@ function note({ asked }: RenewingDesk, device: DeviceId, entry: Asked): void {
   }
 }
 
-function take(state: ManagerState, device: DeviceId, asked: Asked, certified: Certified): void {
+function take(state: ManagerState, device: DeviceId, asked: AskedRenewal, certified: Certified): void {
   if ('refused' in certified) {
     const remedy = 'look at the CA; the device asks again by itself';
     return log(state, 'error', 'renewal.failed', { device, reason: certified.refused, remedy });

@@ -26,7 +26,7 @@ import type { ConnectPolicy } from './policy.ts';
 import type { Probing } from './presence.ts';
 import type { Refusals } from './refusals.ts';
 import type { DeviceRecord, RegistrationRecord } from './registry.ts';
-import type { RenewingDesk } from './renewing.ts';
+import type { RenewingDesk } from './renewing-desk.ts';
 import type { Retirement } from './retirement.ts';
 import type { RevocationWatch } from './revocation-watch.ts';
 import type { RollbackWatch } from './rollback-record.ts';
