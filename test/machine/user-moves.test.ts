@@ -375,3 +375,13 @@ test('[P21] the channel is replaced while the verifier judges: what was signed f
   t.flush();
   assert.deepEqual([usersOf(t, tv), t.manager.users.pending.size], [[], 0]);
 });
+
+test('[P21] [B7] the manager dies between the end of a user on disk and that of a session: there is no such session any more', () => {
+  const house = visit();
+  const { t, router, tv } = house;
+  const sid = connect({ town: t, caller: router, callee: tv }, 'user:anna');
+  void t.store.commit([{ table: 'users', key: leafOf(house), value: null }]);
+  t.restartManager();
+  t.advance(2000);
+  assert.deepEqual([t.manager.sessions.has(sid), openAt(router), openAt(tv)], [false, [], []]);
+});
