@@ -44,8 +44,11 @@ export function prepareImageVerb(): Command {
       if (invited === null && config.invitationFile === undefined) {
         output.remark('Each copy has to be enrolled by hand: kagimori agent enrol. Or give --invitation.');
       }
+      const again = invited !== null || clearing.kept.some((path) => path === config.invitationFile);
       output.remark(
-        'Now stop this machine and copy its disk: the next start of the agent would make it somebody again.',
+        again
+          ? 'Now stop this machine and copy its disk: the next start of the agent would make it somebody again.'
+          : 'Now stop this machine and copy its disk.',
       );
     });
 }

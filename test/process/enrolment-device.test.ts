@@ -13,6 +13,7 @@ import { agentConfig } from '../../device-agent/config.ts';
 import type { JsonValue } from '../../platform/control-socket.ts';
 import { buildHouse, type House, MANAGER } from '../real-house.ts';
 import { type Ended, type RealProcess, startCommand } from '../real-process.ts';
+import { makeSoftToken, softTokenAbsent } from '../soft-token.ts';
 
 const LONG = process.env.KAGIMORI_LONG === '1';
 
@@ -232,6 +233,33 @@ invitationFile: invitation.txt
     assert.equal(copied.code, 0, copied.stderr);
     assert.equal(JSON.parse(copied.stdout).device, name === 'two' ? 'copy-two' : name);
   }
+});
+
+test('[P2] the key of a token is made in the token, and enrols there', { skip: softTokenAbsent }, async (t) => {
+  const house = await place(t);
+  const at = folder(house, 'safe');
+  const token = makeSoftToken(join(at, 'token'), 'device', (end) => t.after(end));
+  writeFileSync(
+    join(at, 'agent.yaml'),
+    `broker: { url: 'mqtt://127.0.0.1:1' } # another one
+manager: another
+stateDirectory: state
+certificateFile: own.pem
+keyFile: ${JSON.stringify(token.uri('safe'))}
+trustAnchorFiles: [anchors.pem]
+`,
+  );
+  noted(at, await invite(house, 'safe'));
+  const args = ['agent', 'enrol', '--file', 'invitation.txt', '--config', 'agent.yaml'];
+  const done = await startCommand(args, at, token.environment).ended;
+  assert.equal(done.code, 0, done.stderr);
+  const { manager, broker } = readConfigFile(join(at, 'agent.yaml'), agentConfig);
+  assert.deepEqual([manager, broker.url], [MANAGER, `mqtt://127.0.0.1:${house.port}`], 'corrected by the invitation');
+  assert.match(readFileSync(join(at, 'agent.yaml'), 'utf8'), /# another one/);
+  const agent = startCommand(['agent', 'run', '--config', 'agent.yaml', '--log', 'json'], at, token.environment);
+  await agent.logged('registered', ({ event }) => event === 'registered');
+  agent.child.kill('SIGTERM');
+  await agent.ended;
 });
 
 // ── What others on this machine see ─────────────────────────────────────────────────────────────────────────────────
