@@ -70,6 +70,7 @@ test('[P21] a signature for a channel that is gone is not sent', () => {
   tv.feed({ type: 'unlinked' });
   tv.feed({ type: 'userSigned', number: step.name === 'signing' ? step.number : 0, signature: new Uint8Array(64) });
   assert.equal(sent(tv, 'RegisterUser'), 0);
+  assert.deepEqual(stepOf(tv), ['signing'], 'nothing was made of it');
 });
 
 test('[P21] a medium that is taken out ends the sessions made to its user at once, keys and all; others stay', () => {
@@ -146,7 +147,8 @@ test('[P21] [P14] a person who is asked while the medium goes can say yes to not
   lamp.call('user:anna');
   t.flush();
   const { sid } = tv.latest('asked')!;
-  tv.pull(anna);
+  tv.feed({ type: 'userRemoved', leaf: tv.crypto.hash('sha-256', anna.certificate.der) });
+  assert.equal(tv.state.asked.size, 0, 'before the manager has heard of anything');
   tv.run((state, world) => approveAsk(state, sid, world));
   t.flush();
   assert.equal(tv.state.sessions.size, 0);
