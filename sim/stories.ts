@@ -6,6 +6,7 @@ import { CLONED_CARD } from './stories/cloned-card.ts';
 import { MEDIUM_PULLED } from './stories/medium-pulled.ts';
 import { MONTHS_IN_A_DRAWER } from './stories/months-in-a-drawer.ts';
 import { TOKEN_BURNED } from './stories/token-burned.ts';
+import { TRANSFER } from './stories/transfer.ts';
 import { USER_MOVES } from './stories/user-moves.ts';
 import type { Story } from './story.ts';
 
@@ -14,6 +15,7 @@ export const STORIES: readonly Story[] = [
   CLONED_CARD,
   MONTHS_IN_A_DRAWER,
   TOKEN_BURNED,
+  TRANSFER,
   USER_MOVES,
   MEDIUM_PULLED,
 ];

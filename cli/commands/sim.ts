@@ -22,6 +22,13 @@ interface Options extends CommonOptions {
 /** The simulator is not loaded for a line of help: test/process/sim-cli.test.ts holds it against what there is. */
 const SCENARIO_HELP = `Scenarios:
   home                 devices of households log in, register, call each other, talk, end
+  clock-1970           devices boot with a clock in 1970 and in 2038
+  cloned-card          a card is copied, and the copy is noticed
+  months-in-a-drawer   a certificate is renewed by itself, or runs out in a drawer
+  token-burned         enrolments that are killed, crossed, too late
+  transfer             devices are sold, and the manager is killed meanwhile
+  user-moves           a session follows a user from device to device
+  medium-pulled        a user's medium is pulled at every moment
 `;
 
 const MAX_DEVICES = 100_000;

@@ -17,6 +17,7 @@ const ROWS: Readonly<Record<string, string>> = {
   'cloned-card': '[P3]',
   'months-in-a-drawer': '[P3] [P4]',
   'token-burned': '[P3]',
+  transfer: '[P3]',
   'user-moves': '[P21] [patent 0168, 0171]',
   'medium-pulled': '[P21] [patent 0170]',
 };
@@ -45,6 +46,12 @@ const PLANTS: Readonly<Record<string, (world: SimWorld) => void>> = {
     const commit = store.commit.bind(store);
     (store as Writable<typeof store>).commit = (changes) =>
       commit(changes.filter(({ table, value }) => table !== 'enrolled' && !(table === 'devices' && value !== null)));
+  },
+  // the void keys are forgotten
+  transfer: (world) => {
+    const { store } = world.manager;
+    const commit = store.commit.bind(store);
+    (store as Writable<typeof store>).commit = (changes) => commit(changes.filter(({ table }) => table !== 'void'));
   },
   'user-moves': (world) => {
     const { settings } = world.manager.state;

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { runHome } from '../../sim/home.ts';
+import { SCENARIOS } from '../../sim/scenarios.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const LONG = process.env.KAGIMORI_LONG === '1';
@@ -48,8 +49,25 @@ test('sim run home --diagram draws a call by number and by names, and puts its m
   assert.equal(arrows.length, diagram.messages.length);
 });
 
+test('[B3] sim run tells a story, as text and as JSON, and its help names every one that there is', () => {
+  const { status, stdout } = sim('clock-1970', '--seed', '3');
+  assert.equal(status, 0);
+  assert.match(stdout, /✓ the sensor, which believes in 1970, is registered/);
+  assert.match(stdout, /10 of 10 facts hold, 0 laws broken/);
+  const { holds, lines, findings, scenario } = reportOf('clock-1970', '--seed', '3');
+  assert.deepEqual({ holds, findings, scenario }, { holds: true, findings: [], scenario: 'clock-1970' });
+  assert.ok(lines.length >= 10);
+  const help = sim('--help').stdout;
+  for (const name of SCENARIOS.keys()) assert.match(help, new RegExp(`^  ${name} `, 'm'));
+});
+
 for (const [what, args, status, line] of [
-  ['an unknown scenario', ['house'], 2, /^kagimori: there is no scenario house: known are: home$/m],
+  [
+    'an unknown scenario',
+    ['house'],
+    2,
+    /^kagimori: there is no scenario house: known are: home, clock-1970, cloned-card, /m,
+  ],
   ['an unknown kind of cryptography', ['home', '--crypto', 'fast'], 2, /--crypto <kind>.*'fast'.*real or model/],
   ['too few devices', ['home', '--devices', '1'], 2, /--devices <number>.*'1'.*whole number from 2 to 100000/],
   ['a seed that is none', ['home', '--seed', 'x'], 2, /--seed <number>.*'x'.*whole number from 0 to 4294967295/],
