@@ -24,7 +24,7 @@ export interface ApproverAnswer {
 
 export const MAX_ANSWER_BYTES = 2048;
 const MAX_REMEMBER_SECONDS = 366 * 86_400;
-const LABEL = 'kagimori approval answer 1';
+const LABEL = 'kagimori-approval-answer-1';
 
 /** What the approver's MAC is over: six lines, none of them with a line break in it. */
 export function answerText(device: DeviceId, { sid, decision, rememberSeconds, approver }: ApproverAnswer): string {

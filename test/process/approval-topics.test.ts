@@ -21,7 +21,7 @@ approvers: [{ name: panel, keyFile: panel.key }]
 
 /** As docs/approval-topics.md has it. */
 function answerOf(sid: string, decision: string, remember = 0, key = KEY): string {
-  const lines = ['kagimori approval answer 1', 'door', sid, decision, `${remember}`, 'panel'];
+  const lines = ['kagimori-approval-answer-1', 'door', sid, decision, `${remember}`, 'panel'];
   const { stdout } = spawnSync('openssl', ['dgst', '-sha256', '-hmac', key, '-r'], {
     input: lines.join('\n'),
     encoding: 'utf8',

@@ -30,7 +30,7 @@ function macByOpenSsl(lines: readonly (string | number)[], key = KEY): string {
 }
 const macOf = (
   { sid, decision, rememberSeconds, approver } = SAID as Record<keyof typeof SAID, string | number>,
-): string => macByOpenSsl(['kagimori approval answer 1', DOOR, sid, decision, rememberSeconds, approver]);
+): string => macByOpenSsl(['kagimori-approval-answer-1', DOOR, sid, decision, rememberSeconds, approver]);
 const read = (value: unknown, device = DOOR) =>
   readAnswer(
     crypto,
@@ -70,7 +70,7 @@ test('[P14] an answer in which anything was changed, or that another key made, o
       'unauthenticated',
       JSON.stringify(said),
     );
-  const lines = ['kagimori approval answer 1', DOOR, SAID.sid, SAID.decision, SAID.rememberSeconds, SAID.approver];
+  const lines = ['kagimori-approval-answer-1', DOOR, SAID.sid, SAID.decision, SAID.rememberSeconds, SAID.approver];
   assert.equal(
     codeOf(() => read({ ...SAID, mac: macByOpenSsl(lines, 'another') })),
     'unauthenticated',
