@@ -144,7 +144,19 @@ function pause(forMs: number, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-const LATER_COMMANDS = ['connect', 'send', 'listen', 'close', 'approve', 'refuse', 'register', 'delete', 'withdraw'];
+const APPROVAL_COMMANDS = [
+  'list',
+  'allow',
+  'refuse',
+  'remembered',
+  'forget',
+  'standing',
+  'standing.add',
+  'standing.withdraw',
+  'mode',
+  'check',
+].map((name) => `approval.${name}`);
+const LATER_COMMANDS = ['connect', 'send', 'listen', 'close', 'register', 'delete', ...APPROVAL_COMMANDS];
 
 /** What can be asked of an agent that is nobody yet. */
 function handlersBefore(
