@@ -124,7 +124,10 @@ test('[P21] a file that asks for years of work is refused at once, before anythi
       await assert.rejects(openPkcs12(bomb, PIN), (error) => error instanceof Pkcs12Fault);
       assert.ok(performance.now() - began < 5_000);
     }
-    await assert.rejects(openPkcs12(exported(dir, '-iter', '2000001', '-nomaciter', '-certpbe', 'NONE'), PIN), refused('too-dear'));
+    await assert.rejects(
+      openPkcs12(exported(dir, '-iter', '2000001', '-nomaciter', '-certpbe', 'NONE'), PIN),
+      refused('too-dear'),
+    );
     const mac = Buffer.from(exported(dir));
     const at = mac.lastIndexOf(Buffer.from([0x02, 0x02, 0x08, 0x00])); // INTEGER 2048, the last field
     assert.equal(at, mac.length - 4);
