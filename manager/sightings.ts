@@ -1,6 +1,7 @@
 /**
  * Devices that were seen as two machines with one certificate: what is remembered of it, for the log and the operator.
  */
+import { equal } from '../protocol/bytes.ts';
 import type { Channel } from '../protocol/channel.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -15,6 +16,8 @@ export interface Sighting {
   readonly at: Millis;
   /** When the operator was told. */
   saidAt: Millis;
+  /** The process that had to make room for another machine, and until when it is not to come back. */
+  out: { readonly instance: Uint8Array; readonly until: Millis } | null;
   readonly times: number;
 }
 
@@ -30,7 +33,7 @@ export function noteSighting(sightings: Sightings, device: DeviceId, channel: Ch
   const before = sightings.get(device);
   sightings.delete(device); // to the end of the order of time
   const saidAt = before?.saidAt ?? Millis(Number.NEGATIVE_INFINITY);
-  sightings.set(device, { channel, at: now, saidAt, times: (before?.times ?? 0) + 1 });
+  sightings.set(device, { channel, at: now, saidAt, out: before?.out ?? null, times: (before?.times ?? 0) + 1 });
   if (sightings.size > MAX_SIGHTINGS) sightings.delete(sightings.keys().next().value!);
 }
 
@@ -46,4 +49,24 @@ export function isToBeSaid(sightings: Sightings, device: DeviceId, { now }: Worl
   if (sighting === undefined || now < later(sighting.saidAt, SAY_AGAIN)) return false;
   sighting.saidAt = now;
   return true;
+}
+
+/** As long as an agent stays away that hears it; one whose link was closed before it could hear it comes again at once. */
+const STAYS_OUT = seconds(600);
+
+export function notePutOut(sightings: Sightings, device: DeviceId, instance: Uint8Array | null, { now }: World): void {
+  const sighting = sightings.get(device);
+  if (sighting !== undefined && instance !== null)
+    sighting.out = { instance: instance.slice(), until: later(now, STAYS_OUT) };
+}
+
+/** Whether this process has made room for the one that is there. */
+export function wasPutOut(
+  sightings: Sightings,
+  device: DeviceId,
+  instance: Uint8Array | null,
+  { now }: World,
+): boolean {
+  const out = sightings.get(device)?.out ?? null;
+  return out !== null && instance !== null && now < out.until && equal(out.instance, instance);
 }

@@ -14,7 +14,7 @@ import { type Handshake, partyKey } from './handshake.ts';
 import { commit, log } from './outbox.ts';
 import { probe } from './probes.ts';
 import { deviceChange } from './registry.ts';
-import { type DuplicatePolicy, isToBeSaid, noteSighting, wasSeen } from './sightings.ts';
+import { type DuplicatePolicy, isToBeSaid, notePutOut, noteSighting, wasPutOut, wasSeen } from './sightings.ts';
 import type { ManagerState } from './state.ts';
 
 /** A machine that asks to be let in: the device it is, and its process. An unknown process is another one than any. */
@@ -54,6 +54,7 @@ export function whenAlone(
   const { device } = newcomer;
   const incumbent = incumbentOf(state, handshake.party, newcomer);
   if (incumbent === null || incumbent === handshake.beside?.channel) return then(true, world);
+  if (wasPutOut(state.sightings, device, newcomer.instance, world)) return then(false, world);
   if (wasSeen(state.sightings, device, incumbent, world))
     return meet(state, handshake, newcomer, incumbent, then, world);
   const asked = probe(
@@ -91,6 +92,7 @@ function meet(
   if (isToBeSaid(state.sightings, device, world))
     log(state, 'error', 'device.duplicate', { device, policy, remedy: REMEDIES[policy] });
   if (policy === 'replace') {
+    notePutOut(state.sightings, device, state.channels.get(device)?.instance ?? null, world);
     handshake.beside = { channel: incumbent, present: true };
     return then(true, world);
   }

@@ -75,6 +75,18 @@ for (const outside of [false, true]) {
   });
 }
 
+test('replace: whoever had to make room and did not hear why comes again at once, and hears it then', () => {
+  const both = pair('replace');
+  const { town: t, caller } = both;
+  t.meddler = ({ topic, payload }) => (topic.endsWith(`/d/${caller.id}`) && payload.length === 15 ? [] : 'pass'); // the Close
+  const copy = copyOf(t, caller);
+  t.advance(60_000);
+  assert.ok(isIn(t, copy));
+  assert.equal(caller.state.denied, 'duplicate');
+  assert.ok(!caller.logs.some((line) => line.includes('"awaySeconds":600')), 'the Close was lost');
+  assert.equal(alarms(t), 1);
+});
+
 test('the copy comes while the first is off: that one is the later when it is back, and both are told of', () => {
   const both = pair('refuse');
   const { town: t, caller } = both;
