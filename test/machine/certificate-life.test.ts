@@ -16,6 +16,7 @@ import { isIn } from './town-packets.ts';
 
 const DAY_MS = DAY * 1000;
 const LIFE_DAYS = 90;
+const LONG = process.env.KAGIMORI_LONG === '1';
 /** Verdicts that hold for a week: nothing of this is about them. */
 const RARE = { verdictMaxAge: 604_800 };
 
@@ -78,12 +79,12 @@ function inStep(t: Town, device: TownDevice): void {
 
 test('[P3] [P4] a certificate is renewed at two thirds of its life, spread by 5 %, again and again; nothing before', () => {
   const { t, wishes } = renewingTown();
-  const devices = Array.from({ length: 4 }, (_, n) => t.add(`lamp-${n}`, short));
+  const devices = Array.from({ length: LONG ? 8 : 2 }, (_, n) => t.add(`lamp-${n}`, short));
   const twoThirds = Math.floor(((LIFE_DAYS + 1) * 2) / 3) - 2;
   t.advance(twoThirds * DAY_MS);
   assert.equal(wishes.length, 0);
   t.advance(8 * DAY_MS);
-  assert.equal(wishes.length, 4);
+  assert.equal(wishes.length, devices.length);
   assert.ok(wishes.every(({ beside }) => beside));
   for (const device of devices) {
     inStep(t, device);
@@ -92,7 +93,7 @@ test('[P3] [P4] a certificate is renewed at two thirds of its life, spread by 5 
   assert.ok(new Set(devices.map(endOf)).size > 1, 'not all of them at once');
   t.advance(1.5 * LIFE_DAYS * DAY_MS);
   for (const device of devices) inStep(t, device);
-  assert.equal(wishes.length, 12);
+  assert.equal(wishes.length, 3 * devices.length);
 });
 
 test('[B7] sessions, registrations and standing approvals outlive a renewal; grants after it carry the new leaf', () => {
@@ -201,7 +202,7 @@ test('renewal that is off asks nobody, and warns at 7 days and at 1, each once; 
   t.advance(5.5 * DAY_MS);
   assert.equal(said(lamp, 'certificate.ends').length, 2);
   assert.match(said(lamp, 'certificate.ends')[1]!, /"within":"1 d"/);
-  t.advance(5 * DAY_MS);
+  t.advance(DAY_MS);
   assert.equal(said(lamp, 'certificate.ends').length, 2);
   assert.equal(said(lamp, 'certificate.ended').length, 1);
 });
@@ -370,7 +371,7 @@ test('kill -9 between any two steps of a renewal leaves a certificate that is go
   assert.ok(packets > 8);
   const dead: string[] = [];
   for (let at = 0; at <= packets; at++) {
-    for (const victim of ['lamp', 'manager'] as const) {
+    for (const victim of LONG ? (['lamp', 'manager'] as const) : [at % 2 === 0 ? 'lamp' : 'manager']) {
       const { t, lamp, phone } = steps();
       let seen = 0;
       t.meddler = () => {
