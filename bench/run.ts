@@ -10,6 +10,7 @@ import { environment } from './environment.ts';
 import type { Report } from './figures.ts';
 import { withoutAims } from './figures.ts';
 import { benchHalves } from './halves.ts';
+import { benchIdentity } from './identity.ts';
 import { benchLogin } from './login.ts';
 import { benchMemory } from './memory.ts';
 import { type Progress, progress } from './progress.ts';
@@ -31,6 +32,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   suites: benchSuites,
   storm: benchStorm,
   revocation: benchRevocation,
+  identity: benchIdentity,
   memory: benchMemory,
   verifier: benchVerifier,
 };

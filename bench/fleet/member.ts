@@ -78,9 +78,10 @@ export function fleetMember(
 ): Member {
   const world = () => ({ now: system.now(), wall: system.wall(), crypto });
   const key = signingKey(Buffer.from(papers.key, 'base64'), crypto.counter);
-  const leaf = new Uint8Array(Buffer.from(papers.certificate, 'base64'));
+  const der = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
+  const leaf = der(papers.certificate);
   const identity = {
-    chain: [leaf],
+    chain: [leaf, ...(papers.issuers ?? []).map(der)],
     signingKey: key,
     cipherSuites: suitesFor(key),
     channelSuites: CHANNEL_SUITES.map((_, number) => number),

@@ -23,6 +23,8 @@ export interface Papers {
 export interface DevicePapers {
   readonly name: string;
   readonly certificate: string;
+  /** From its issuer to one below the anchor; none when absent. */
+  readonly issuers?: readonly string[];
   readonly key: string;
 }
 

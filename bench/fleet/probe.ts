@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { endSession } from '../../device-agent/sessions.ts';
+import type { AgentSettings } from '../../device-agent/state.ts';
 import { readCertificateFile } from '../../platform/certificate-file.ts';
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { fleetMember, fleetSettings, type Member } from './member.ts';
@@ -25,10 +26,20 @@ export interface Probe {
 const EVERY_MS = 100;
 
 /** @param lines  of the papers: caller and callee */
-export async function startProbe(url: string, papers: Papers, lines: readonly [number, number]): Promise<Probe> {
-  const crypto = nodeCrypto();
+export function startProbe(url: string, papers: Papers, lines: readonly [number, number]): Promise<Probe> {
   const settings = fleetSettings(readCertificateFile(join(papers.directory, 'ca/root.pem'))[0]);
   const all = readFileSync(papers.devicesFile, 'utf8').split('\n');
+  const [caller, callee] = lines.map((line) => JSON.parse(all[line]!) as DevicePapers) as [DevicePapers, DevicePapers];
+  return probeBetween(url, settings, [caller, callee]);
+}
+
+/** @param couple  caller and callee */
+export async function probeBetween(
+  url: string,
+  settings: AgentSettings,
+  couple: readonly [DevicePapers, DevicePapers],
+): Promise<Probe> {
+  const crypto = nodeCrypto();
   let latencies: number[] = [];
   let failures = 0;
   /** The call under way began after the mark. */
@@ -36,8 +47,8 @@ export async function startProbe(url: string, papers: Papers, lines: readonly [n
   let under: number | null = null;
   const opened = Promise.withResolvers<void>();
   let registered = 0;
-  const [caller, callee] = lines.map((line) =>
-    fleetMember(url, settings, JSON.parse(all[line]!) as DevicePapers, crypto, {
+  const [caller, callee] = couple.map((papers) =>
+    fleetMember(url, settings, papers, crypto, {
       linked: () => {},
       sent: () => {},
       heard: () => {},

@@ -94,7 +94,7 @@ function cpuOf(services: Services, { cpuMicros: fleet }: FleetCount): Record<Ser
 }
 
 /** The manager's event loop is as responsive as its answers are. */
-function askAllTheTime(services: Services): { stop(): Promise<number[]> } {
+export function askAllTheTime(services: Pick<Services, 'status'>): { stop(): Promise<number[]> } {
   const answers: number[] = [];
   let stopped = false;
   const asking = (async () => {
