@@ -73,7 +73,9 @@ const NAMED_EXITS: Readonly<Record<string, Readonly<Record<string, Exit>> & { re
   LockHeld: { otherwise: 'refused' },
   ManagerError: { otherwise: 'usage' },
   MediumFault: { otherwise: 'refused' },
+  Pkcs11Fault: { otherwise: 'refused' },
   Pkcs12Fault: { otherwise: 'refused' },
+  SigningFault: { otherwise: 'refused' },
   SigningKeyError: { otherwise: 'usage' },
   StoreError: {
     otherwise: 'refused',
