@@ -12,6 +12,7 @@ import { MAX_AGE_SECONDS, type ResumptionSecret } from '../protocol/resumption.t
 import type { Party } from '../protocol/topics.ts';
 import { type DeviceId, EpochSeconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
+import { enrolledChange } from './enrolment-records.ts';
 import type { Proven } from './handshake.ts';
 import { log } from './outbox.ts';
 import { type DeviceRecord, deviceChange, resumptionChange } from './registry.ts';
@@ -55,6 +56,12 @@ export function readLeaf(state: ManagerState, chain: readonly Uint8Array[], worl
 /** @returns why a device with a good certificate may not come in, or null */
 export function admission(state: ManagerState, party: Party, proven: Proven, world: World): Reason | null {
   if (!maySpeakAs(state, party, proven.id) || !isWelcome(state, proven.id)) return 'forbidden';
+  if (
+    !state.settings.listings.has(proven.id) &&
+    state.settings.admit === 'listed' &&
+    isEnrolledByOther(state, proven, world)
+  )
+    return 'forbidden';
   if (state.voids.underWay.has(proven.id)) return 'busy';
   const known = state.devices.get(proven.id);
   if (known?.quarantinedAt !== undefined) return 'duplicate';
@@ -75,9 +82,17 @@ export function isLiving(state: ManagerState, { revokedAt, chain }: DeviceRecord
   return leaf !== null && leaf.notAfter >= world.wall;
 }
 
-function sameKey(state: ManagerState, before: readonly Uint8Array[], now: readonly Uint8Array[]): boolean {
+export function sameKey(state: ManagerState, before: readonly Uint8Array[], now: readonly Uint8Array[]): boolean {
   const [old, fresh] = [before, now].map(([leaf]) => state.reader.readCertificate(leaf!));
   return old != null && fresh != null && equal(old.spki, fresh.spki);
+}
+
+/** Whether it was another key that was enrolled under this name: class, groups and welcome were meant for that one. */
+function isEnrolledByOther({ enrolment, reader }: ManagerState, { id, chain }: Proven, { crypto }: World): boolean {
+  const enrolled = enrolment.enrolled.get(id);
+  if (enrolled === undefined) return false;
+  const leaf = reader.readCertificate(chain[0]!);
+  return leaf === null || !equal(crypto.hash('sha-256', leaf.spki), enrolled.key);
 }
 
 /** Takes a device into the registry, in memory at once and on disk with the change returned. */
@@ -114,7 +129,12 @@ export function admit(
   world: World,
 ): Change[] {
   const { id } = proven;
-  const entered = enterDevice(state, proven, verdictUntil, world);
+  const changes = [enterDevice(state, proven, verdictUntil, world)];
+  if (isEnrolledByOther(state, proven, world)) {
+    state.enrolment.enrolled.delete(id);
+    changes.push(enrolledChange(id, null));
+    log(state, 'warn', 'enrolment.over', { device: id, detail: 'another key has its name now: it has no class by it' });
+  }
   const held: ResumptionSecret = {
     generation: 0,
     secret,
@@ -127,7 +147,7 @@ export function admit(
   const resumption = resumptionChange(world.crypto, state.sealingKey, id, held);
   secret.fill(0);
   if (resumption.value !== null) state.resumption.set(id, resumption.value);
-  return [entered, resumption];
+  return [...changes, resumption];
 }
 
 /**

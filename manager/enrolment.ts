@@ -149,6 +149,10 @@ function decide(
   const desk = state.enrolment;
   if (state.voids.keys.has(key))
     return refuse(state, asking, 'void', `${device}: its key was reset: make another`, world);
+  if (state.voids.underWay.has(device)) return refuse(state, asking, 'busy', `${device} is being reset`, world);
+  if (state.devices.get(device)?.quarantinedAt !== undefined) {
+    return refuse(state, asking, 'duplicate', `${device} is in quarantine: kagimori device release`, world);
+  }
   const before = issuedBefore(state, applicant, world);
   if (before !== null) return give(state, asking, device, before, world);
   const underWay = desk.underWay.get(key);
@@ -161,6 +165,10 @@ function decide(
   if (underWay !== undefined) return refuse(state, asking, 'busy', `${device}: its key is being certified`, world);
   if (isNameTaken(state, device, key, world)) {
     return refuse(state, asking, 'name-taken', `${device} is the name of another key`, world);
+  }
+  // what it would get the machine that is in does not know
+  if (state.channels.has(device) && state.links.has(device)) {
+    return refuse(state, asking, 'duplicate', `${device} is in already, with this key: stop its agent first`, world);
   }
   if (state.settings.enrolment?.approval === 'operator') {
     return answerWith(state, asking, { permitted: false, refusal: hold(state, applicant, world) }, world);
@@ -220,6 +228,8 @@ function certifiedNow(state: ManagerState, key: string, certified: Certified, wo
   if (proven === null) return refused('not-certified', 'the CA answered with a certificate for somebody else');
   const held = invitation === null ? null : desk.invitations.get(invitation);
   if (held === undefined || held?.left === 0) return refused('bad-token', 'the invitation was withdrawn meanwhile');
+  if (state.voids.keys.has(key) || state.voids.underWay.has(device))
+    return refused('void', `${device} was reset meanwhile`);
   if (isNameTaken(state, device, key, world)) return refused('name-taken', `${device} came in meanwhile`);
   const record: EnrolledRecord = {
     ...(held?.class !== undefined && { class: held.class }),

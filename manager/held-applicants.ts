@@ -24,6 +24,13 @@ export function hold(state: ManagerState, applicant: Applicant, world: World): R
     known.asked = world.now;
     return known.refused ? 'forbidden' : 'held';
   }
+  // a person may be looking at the other name: nothing takes its place behind this id before that person said no
+  if (known !== undefined && !known.refused) {
+    const other = known.applicant.device;
+    const remedy = `to let it ask under the other name: kagimori enrolment refuse ${id}`;
+    log(state, 'warn', 'enrolment.refused', { device: applicant.device, id, detail: `it waits as ${other}`, remedy });
+    return 'forbidden';
+  }
   if (known === undefined && held.size >= MAX_HELD) return 'too-many';
   held.set(id, { applicant, since: world.wall, asked: world.now, refused: false });
   watchEnds(state, world);

@@ -170,7 +170,7 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   if (step.name !== 'awaitingVerdict') return;
   const { proven, login, request } = step;
   if (ruling.outcome === 'bad') {
-    if (ruling.reason === 'expired' && step.expired !== true && mayRenewExpired(state, proven, request, world)) {
+    if (ruling.reason === 'expired' && step.expired !== true && mayRenewExpired(state, step, world)) {
       handshake.step = { ...step, expired: true };
       const subject = { for: 'exchange', party: partyKey(handshake.party), handshake: handshake.id } as const;
       return askVerifier(state, subject, 'renewal', proven.chain, world);

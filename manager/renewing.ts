@@ -9,6 +9,7 @@ import type { LoginAnswer, LoginRequest } from '../protocol/messages.ts';
 import { type DeviceId, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { askForCertificateAlone } from './certifying.ts';
+import { sameKey } from './credentials.ts';
 import type { Certified } from './effects.ts';
 import { sameHandshake } from './half-open.ts';
 import { type Handshake, type Proven, partyKey } from './handshake.ts';
@@ -110,9 +111,18 @@ function leafToRenew(
 }
 
 /** Whether the verifier shall be asked if nothing but the end of the certificate stands against the device. */
-export function mayRenewExpired(state: ManagerState, proven: Proven, request: LoginRequest, world: World): boolean {
+export function mayRenewExpired(
+  state: ManagerState,
+  { proven, request, login }: Extract<Handshake['step'], { name: 'awaitingVerdict' }>,
+  world: World,
+): boolean {
   const days = state.settings.enrolment?.renewExpiredDays ?? 0;
-  return request.certificateRequest !== undefined && world.wall <= proven.notAfter + days * DAY_S && days > 0;
+  if (days <= 0 || world.wall > proven.notAfter + days * DAY_S) return false;
+  // an enrolment would be over another key
+  if (request.certificateRequest === undefined || login.choice.anchors !== undefined) return false;
+  // a list may have dropped what ran out since; what was heard here stays
+  const known = state.devices.get(proven.id);
+  return known?.revokedAt === undefined || !sameKey(state, known.chain, proven.chain);
 }
 
 /** The warnings of a device whose own renewal should have come before. Days. */

@@ -72,6 +72,8 @@ function remedyFor(reason: Refusal): string {
       return 'the operator said no';
     case 'forbidden':
       return 'the name does not fit the invitation (--name), or its `policy` lets no such device in';
+    case 'duplicate':
+      return 'its name is in quarantine (`kagimori device release`), or an agent with this key runs: stop that one first';
     case 'void':
       return 'this key was taken back with the device: run `kagimori agent reset`, then enrol with a new invitation';
     case 'revoked':
