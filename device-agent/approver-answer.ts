@@ -26,29 +26,43 @@ export const MAX_ANSWER_BYTES = 2048;
 const MAX_REMEMBER_SECONDS = 366 * 86_400;
 const LABEL = 'kagimori-approval-answer-1';
 
-/** What the approver's MAC is over: six lines, none of them with a line break in it. */
-export function answerText(device: DeviceId, { sid, decision, rememberSeconds, approver }: ApproverAnswer): string {
-  return [LABEL, device, sid, decision, `${rememberSeconds}`, approver].join('\n');
+/**
+ * What the approver's MAC is over: seven lines, none of them with a line break in it.
+ * @param askSha256  of the question as he saw it: who only carries it cannot have put another caller into it
+ */
+export function answerText(
+  device: DeviceId,
+  { sid, decision, rememberSeconds, approver }: ApproverAnswer,
+  askSha256: string,
+): string {
+  return [LABEL, device, sid, decision, `${rememberSeconds}`, approver, askSha256].join('\n');
 }
 
 /**
- * @returns what an approver of this device has said
- * @throws ProtocolError malformed; unauthenticated for an unknown approver or a wrong MAC
+ * @param askOf  SHA-256 of what was asked under a sid, in hex; null: nothing waits there
+ * @returns what an approver of this device has said; null: to a question that does not wait
+ * @throws ProtocolError malformed; unauthenticated for an unknown approver, a wrong MAC, or one over another question
  */
 export function readAnswer(
   crypto: Crypto,
   device: DeviceId,
   approvers: readonly Approver[],
   payload: Uint8Array,
-): ApproverAnswer {
+  askOf: (sid: string) => string | null,
+): ApproverAnswer | null {
   if (payload.length > MAX_ANSWER_BYTES) throw malformed(`more than ${MAX_ANSWER_BYTES} bytes`);
   const { mac, ...answer } = fieldsOf(payload);
+  const askSha256 = askOf(answer.sid);
+  if (askSha256 === null) return null;
   const approver = approvers.find(({ name }) => name === answer.approver);
-  const text = encodeUtf8(answerText(device, answer));
+  const text = encodeUtf8(answerText(device, answer, askSha256));
   // one that is unknown costs the same time as a wrong MAC
   const expected = crypto.hmac('sha-256', approver?.key ?? new Uint8Array(32), text);
   if (!equalInConstantTime(expected, mac) || approver === undefined) {
-    throw new ProtocolError('unauthenticated', `no approver of this device, or a wrong mac: ${answer.approver}`);
+    throw new ProtocolError(
+      'unauthenticated',
+      `no approver of this device, a wrong mac, or one over another question: ${answer.approver}`,
+    );
   }
   return answer;
 }

@@ -2,7 +2,7 @@
  * Asks people and programs outside of the fleet by MQTT topic, and takes their answers (docs/approval-topics.md).
  */
 import { approvalTopic } from '../protocol/approval-topics.ts';
-import { encodeUtf8 } from '../protocol/bytes.ts';
+import { encodeUtf8, toHex } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { DeviceId, Millis, Topic } from '../protocol/units.ts';
@@ -27,33 +27,43 @@ export interface ApproverDesk {
   received(payload: Uint8Array): void;
 }
 
-/** Answers that are looked at in a second: each costs a MAC, and a line in the log when it is none. */
-const LOOKS_PER_SECOND = 10;
+/** Answers that are looked at in a second: each costs a MAC at most. So many that nobody's junk keeps an answer out. */
+const LOOKS_PER_SECOND = 200;
+/** Of those that are none. */
+const LINES_PER_SECOND = 10;
+
+interface Waiting {
+  readonly from: string;
+  /** SHA-256 of the question as it was published, in hex. */
+  readonly asked: string;
+  readonly answer: (answer: AskAnswer) => void;
+}
 
 export function approverDesk(parts: ApproverDeskParts): ApproverDesk {
   const { device, approvers, crypto, now, publish, warn } = parts;
-  const waiting = new Map<string, { readonly from: string; readonly answer: (answer: AskAnswer) => void }>();
-  const window = { second: -1, looks: 0 };
-  const say = (what: 'ask' | 'settled', value: object): void =>
-    publish(approvalTopic(device, what), encodeUtf8(JSON.stringify(value)));
+  const waiting = new Map<string, Waiting>();
+  const window = { second: -1, looks: 0, lines: 0 };
+  const say = (what: 'ask' | 'settled', document: Uint8Array): void => publish(approvalTopic(device, what), document);
+  const askOf = (sid: string): string | null => waiting.get(sid)?.asked ?? null;
 
   const isTooMany = (): boolean => {
     const second = Math.floor(now() / 1000);
-    if (second !== window.second) Object.assign(window, { second, looks: 0 });
+    if (second !== window.second) Object.assign(window, { second, looks: 0, lines: 0 });
     return ++window.looks > LOOKS_PER_SECOND;
   };
   const settle = (sid: string, outcome: string): void => {
     const asked = waiting.get(sid);
     if (asked === undefined) return;
     waiting.delete(sid);
-    say('settled', { version: 1, sid, device, from: asked.from, outcome });
+    say('settled', encodeUtf8(JSON.stringify({ version: 1, sid, device, from: asked.from, outcome })));
   };
   return {
     asker: {
       name: 'topic',
       ask(question, answer) {
-        waiting.set(question.sid, { from: question.from, answer });
-        say('ask', askDocument(device, question));
+        const document = encodeUtf8(JSON.stringify(askDocument(device, question)));
+        waiting.set(question.sid, { from: question.from, asked: toHex(crypto.hash('sha-256', document)), answer });
+        say('ask', document);
         return () => {}; // the listener hears what it came to
       },
     },
@@ -64,11 +74,14 @@ export function approverDesk(parts: ApproverDeskParts): ApproverDesk {
     received(payload) {
       if (isTooMany()) return;
       try {
-        const { sid, decision, rememberSeconds } = readAnswer(crypto, device, approvers, payload);
+        const said = readAnswer(crypto, device, approvers, payload, askOf);
+        if (said === null) return;
+        const { sid, decision, rememberSeconds } = said;
         const remember = rememberSeconds === 0 ? {} : { rememberSeconds };
         waiting.get(sid)?.answer({ decision, ...remember });
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
+        if (++window.lines > LINES_PER_SECOND) return;
         const remedy = 'compare the keys of approver and device (approvers), and docs/approval-topics.md';
         warn('approval.answer-refused', { code: error.code, detail: error.message, remedy });
       }

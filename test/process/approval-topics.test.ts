@@ -20,8 +20,10 @@ approvers: [{ name: panel, keyFile: panel.key }]
 `;
 
 /** As docs/approval-topics.md has it. */
-function answerOf(sid: string, decision: string, remember = 0, key = KEY): string {
-  const lines = ['kagimori-approval-answer-1', 'door', sid, decision, `${remember}`, 'panel'];
+function answerOf({ sid, payload }: Asked, decision: string, remember = 0, key = KEY): string {
+  const digest = spawnSync('openssl', ['dgst', '-sha256', '-r'], { input: payload, encoding: 'utf8' });
+  const seen = digest.stdout.slice(0, 64);
+  const lines = ['kagimori-approval-answer-1', 'door', sid, decision, `${remember}`, 'panel', seen];
   const { stdout } = spawnSync('openssl', ['dgst', '-sha256', '-hmac', key, '-r'], {
     input: lines.join('\n'),
     encoding: 'utf8',
@@ -66,8 +68,13 @@ interface Asked {
   readonly from: string;
   readonly purpose?: string;
   readonly outcome?: string;
+  /** As it came. */
+  readonly payload: string;
 }
-const said = (line: string): Asked => JSON.parse(line.slice(line.indexOf(' ') + 1)) as Asked;
+function said(line: string): Asked {
+  const payload = line.slice(line.indexOf(' ') + 1);
+  return { ...(JSON.parse(payload) as Omit<Asked, 'payload'>), payload };
+}
 
 describe('approval by topic', { skip: mosquittoAbsent }, () => {
   test('[P14] [B1] a panel with its own key answers; a wrong key, another device and another integrator change nothing', async (t) => {
@@ -89,10 +96,13 @@ describe('approval by topic', { skip: mosquittoAbsent }, () => {
     assert.equal(asked.purpose, 'open');
 
     const topic = 'kagimori/approval/door/answer';
-    publishAs(loginOf(house, 'panel'), topic, answerOf(asked.sid, 'refuse', 0, 'some-other-key-of-someone'));
+    publishAs(loginOf(house, 'panel'), topic, answerOf(asked, 'refuse', 0, 'some-other-key-of-someone'));
     publishAs(loginOf(house, 'panel'), topic, 'allow');
-    publishAs(loginOf(house, 'other'), topic, answerOf(asked.sid, 'refuse'));
-    const stranger = publishAs(loginOf(house, 'panel', 'wrong-token-0123456'), topic, answerOf(asked.sid, 'refuse'));
+    publishAs(loginOf(house, 'other'), topic, answerOf(asked, 'refuse'));
+    const seen = { ...asked, payload: asked.payload.replace('"from":"phone"', '"from":"radio"') };
+    assert.notEqual(seen.payload, asked.payload);
+    publishAs(loginOf(house, 'panel'), topic, answerOf(seen, 'refuse')); // to what a lying broker would have shown
+    const stranger = publishAs(loginOf(house, 'panel', 'wrong-token-0123456'), topic, answerOf(asked, 'refuse'));
     assert.notEqual(stranger.status, 0, 'the broker lets nobody in with a wrong token');
     await house
       .running('door')
@@ -101,7 +111,7 @@ describe('approval by topic', { skip: mosquittoAbsent }, () => {
       .running('door')
       .logged('the refusal', ({ event, code }) => event === 'approval.answer-refused' && code === 'malformed');
 
-    assert.equal(publishAs(loginOf(house, 'panel'), topic, answerOf(asked.sid, 'allow', 600)).status, 0);
+    assert.equal(publishAs(loginOf(house, 'panel'), topic, answerOf(asked, 'allow', 600)).status, 0);
     const session = (await call) as { sid: string };
     assert.equal(session.sid, asked.sid);
     assert.equal((await about('settled', ({ sid }) => sid === asked.sid)()).outcome, 'approved');
@@ -126,8 +136,8 @@ describe('approval by topic', { skip: mosquittoAbsent }, () => {
     );
     const refused = assert.rejects(house.ask('phone', 'connect', { callee: 'door' }), /refused-by-user/);
     await panel.until('the question', (line) => line.includes('/door/ask '));
-    const { sid } = said(panel.heard[0]!);
-    publishAs(loginOf(house, 'panel'), 'kagimori/approval/door/answer', answerOf(sid, 'refuse'));
+    const asked = said(panel.heard[0]!);
+    publishAs(loginOf(house, 'panel'), 'kagimori/approval/door/answer', answerOf(asked, 'refuse'));
     await refused;
     await panel.until('settled', (line) => line.includes('/settled ') && said(line).outcome === 'refused-by-user');
 

@@ -17,6 +17,8 @@ const APPROVERS: readonly Approver[] = [
   { name: 'panel', key: encodeUtf8(KEY) },
   { name: 'phone', key: encodeUtf8('another') },
 ];
+/** SHA-256 of the question, as the approver saw it. */
+const SEEN = 'ab'.repeat(32);
 const SAID = { sid: '00112233445566aa', decision: 'allow', rememberSeconds: 3600, approver: 'panel' } as const;
 
 /** As docs/approval-topics.md tells integrators to make it. */
@@ -30,13 +32,14 @@ function macByOpenSsl(lines: readonly (string | number)[], key = KEY): string {
 }
 const macOf = (
   { sid, decision, rememberSeconds, approver } = SAID as Record<keyof typeof SAID, string | number>,
-): string => macByOpenSsl(['kagimori-approval-answer-1', DOOR, sid, decision, rememberSeconds, approver]);
-const read = (value: unknown, device = DOOR) =>
+): string => macByOpenSsl(['kagimori-approval-answer-1', DOOR, sid, decision, rememberSeconds, approver, SEEN]);
+const read = (value: unknown, device = DOOR, asked: string | null = SEEN) =>
   readAnswer(
     crypto,
     device,
     APPROVERS,
     typeof value === 'string' ? encodeUtf8(value) : encodeUtf8(JSON.stringify(value)),
+    () => asked,
   );
 const codeOf = (act: () => unknown): string => {
   try {
@@ -70,7 +73,15 @@ test('[P14] an answer in which anything was changed, or that another key made, o
       'unauthenticated',
       JSON.stringify(said),
     );
-  const lines = ['kagimori-approval-answer-1', DOOR, SAID.sid, SAID.decision, SAID.rememberSeconds, SAID.approver];
+  const lines = [
+    'kagimori-approval-answer-1',
+    DOOR,
+    SAID.sid,
+    SAID.decision,
+    SAID.rememberSeconds,
+    SAID.approver,
+    SEEN,
+  ];
   assert.equal(
     codeOf(() => read({ ...SAID, mac: macByOpenSsl(lines, 'another') })),
     'unauthenticated',
@@ -79,6 +90,15 @@ test('[P14] an answer in which anything was changed, or that another key made, o
     codeOf(() => read({ ...SAID, mac }, 'gate' as DeviceId)),
     'unauthenticated',
   );
+});
+
+test('[P14] an answer to a question that was shown otherwise does not count, nor one to a question that does not wait', () => {
+  const good = { ...SAID, mac: macOf() };
+  assert.equal(
+    codeOf(() => read(good, DOOR, 'cd'.repeat(32))),
+    'unauthenticated',
+  );
+  assert.equal(read(good, DOOR, null), null);
 });
 
 test('[P14] whatever else comes on the topic is refused as malformed', () => {
