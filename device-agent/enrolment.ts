@@ -88,6 +88,7 @@ export interface EnrolmentState {
   readonly settings: EnrolmentSettings;
   readonly deadlines: Deadlines;
   link: LinkId | null;
+  linkedAt: Millis;
   step: Step;
   exchange: Uint8Array;
   /** The last frame that went out: repeated as it is while no answer comes. */
@@ -98,6 +99,7 @@ export interface EnrolmentState {
 
 /** A link that has not logged in is closed by the broker after 10 s. */
 const EXCHANGE_TIMEOUT = seconds(8);
+const LIFE_OF_NEW_LINK = seconds(8);
 const FIRST_REPEAT = seconds(1);
 const ASK_AGAIN_MS = 5000;
 const TRY_AGAIN_MS = 2000;
@@ -109,6 +111,7 @@ export function createEnrolment(settings: EnrolmentSettings): EnrolmentState {
     settings,
     deadlines,
     link: null,
+    linkedAt: Millis(0),
     step: { name: 'idle' },
     exchange: nothing,
     sent: nothing,
@@ -124,6 +127,7 @@ export function stepEnrolment(state: EnrolmentState, event: EnrolmentEvent, worl
   switch (event.type) {
     case 'linked':
       state.link = event.link;
+      state.linkedAt = world.now;
       begin(state, [], world);
       break;
     case 'unlinked':
@@ -136,6 +140,7 @@ export function stepEnrolment(state: EnrolmentState, event: EnrolmentEvent, worl
     case 'time':
       for (const due of takeDue(state.deadlines, world.now)) {
         if (due === 'repeat') repeat(state, world);
+        else if (due === 'again') begin(state, [], world);
         else giveUp(state, null);
       }
       break;
@@ -190,7 +195,7 @@ function receive(state: EnrolmentState, topic: Topic, payload: Uint8Array, world
     if (frame.kind === 'message2') receiveMessage2(state, frame.body, world);
     if (frame.kind === 'message4') receiveMessage4(state, frame.body, world);
     if (frame.kind === 'error') receiveError(state, frame.body, world);
-    if (frame.kind === 'busy') receiveBusy(state, frame.body);
+    if (frame.kind === 'busy') receiveBusy(state, frame.body, world);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
@@ -254,12 +259,15 @@ function receiveError(state: EnrolmentState, body: Uint8Array, world: World): vo
   giveUp(state, error.kind === 'unspecified' ? error.text : error.kind);
 }
 
-/** D3 is not authenticated either, and delays by what it may say at most. */
-function receiveBusy(state: EnrolmentState, body: Uint8Array): void {
+/** D3 is not authenticated either, and delays by what it may say at most. The turn that the manager keeps is this link's. */
+function receiveBusy(state: EnrolmentState, body: Uint8Array, world: World): void {
   if (state.step.name !== 'awaitingMessage2') return;
   const { after } = Busy.decode(body);
+  const again = later(world.now, Millis(after));
   tell(state, { news: 'waiting', reason: 'busy' });
-  rest(state, after);
+  if (again > later(state.linkedAt, LIFE_OF_NEW_LINK)) return rest(state, after);
+  rest(state, null);
+  schedule(state.deadlines, 'again', again);
 }
 
 function giveUp(state: EnrolmentState, why: string | null): void {
@@ -267,11 +275,12 @@ function giveUp(state: EnrolmentState, why: string | null): void {
   rest(state, TRY_AGAIN_MS);
 }
 
-/** @param forMs  null: the link is gone already */
+/** @param forMs  null: the link is gone already, or kept */
 function rest(state: EnrolmentState, forMs: number | null): void {
   state.step = { name: 'idle' };
   cancel(state.deadlines, 'exchange');
   cancel(state.deadlines, 'repeat');
+  cancel(state.deadlines, 'again');
   if (forMs !== null) state.out.push({ type: 'rest', forMs });
 }
 

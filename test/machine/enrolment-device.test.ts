@@ -307,9 +307,34 @@ test('what nobody signed, an error or a word that there is much to do, ends noth
   const refused = attempt({ bend: (frame) => encodeFrame('error', frame.slice(1, 9), error) });
   assert.deepEqual(refused.last, { news: 'failed', why: 'go away' });
   assert.deepEqual(refused.rests, [2000]);
-  const busy = attempt({ bend: (frame) => encodeFrame('busy', frame.slice(1, 9), Busy.encode({ after: 3000 })) });
+  const busy = attempt({ bend: (frame) => encodeFrame('busy', frame.slice(1, 9), Busy.encode({ after: 9000 })) });
   assert.deepEqual(busy.last, { news: 'waiting', reason: 'busy' });
-  assert.deepEqual(busy.rests, [3000]);
+  assert.deepEqual(busy.rests, [9000], 'the broker would close this link before');
+});
+
+test('who is told to come again soon does so on the same link, whose turn the manager keeps', () => {
+  const state = deviceSide();
+  const link = LinkId('link-0123456789abcdef');
+  const step = (ms: number, event: Parameters<typeof stepEnrolment>[1]) =>
+    stepEnrolment(state, event, { now: Millis(ms), wall: EpochSeconds(AT), crypto });
+  const published = (effects: ReturnType<typeof step>): readonly Uint8Array[] =>
+    effects.flatMap((effect) => (effect.type === 'publish' ? [effect.payload] : []));
+  const busy = (ms: number, frame: Uint8Array, after: number) =>
+    step(ms, {
+      type: 'received',
+      topic: topics.toDevice({ kind: 'link', link }),
+      payload: encodeFrame('busy', frame.slice(1, 9), Busy.encode({ after })),
+    });
+  const [first] = published(step(0, { type: 'linked', link }));
+  const waiting = { type: 'tell', news: { news: 'waiting', reason: 'busy' } } as const;
+  assert.deepEqual(busy(10, first!, 3000), [waiting]);
+  assert.deepEqual(published(step(3009, { type: 'time' })), [], 'nothing is repeated meanwhile');
+  const [second] = published(step(3010, { type: 'time' }));
+  assert.deepEqual([second?.[0], second?.length], [first?.[0], first?.length]);
+  assert.notDeepEqual(second?.slice(1, 9), first?.slice(1, 9), 'a new exchange');
+  assert.deepEqual(busy(3020, second!, 5000), [waiting, { type: 'rest', forMs: 5000 }]);
+  step(3030, { type: 'unlinked' });
+  assert.deepEqual(step(60_000, { type: 'time' }), []);
 });
 
 test('a manager with keys of another kind only is told as such', () => {
