@@ -42,6 +42,8 @@ const houseFor = (end: (act: () => Promise<void>) => void): Promise<House> =>
     end,
   );
 
+const LONG = process.env.KAGIMORI_LONG === '1';
+
 suite('a clock that stands wrong at boot', { concurrency: true, skip }, () => {
   for (const date of ['1970-01-02T00:00:00Z', '2038-01-10T00:00:00Z']) {
     test(`[P3] ${date}: a device logs in, registers, connects; the clock is set, and is believed again`, async (t) => {
@@ -65,6 +67,7 @@ suite('a clock that stands wrong at boot', { concurrency: true, skip }, () => {
       assert.equal((await clockOf(house, 'lamp')).source, 'system');
     });
 
+    if (!LONG) continue;
     test(`${date}: without a pinned verifier key the log says what to do, and with the clock the device comes in`, async (t) => {
       const house = await houseFor((act) => t.after(act));
       setClock(house.at('horn.clock'), offsetTo(date));

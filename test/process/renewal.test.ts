@@ -20,7 +20,8 @@ const MANAGER = `enrolment:
   trustAnchorFiles: [ca/root.pem]
   days: ${DAYS}
 `;
-const KILLS = process.env.KAGIMORI_LONG === '1' ? 60 : 5;
+const LONG = process.env.KAGIMORI_LONG === '1';
+const KILLS = LONG ? 60 : 2;
 
 async function houseLater(t: TestContext, lampYaml = ''): Promise<House> {
   return buildHouse(
@@ -77,7 +78,7 @@ suite('certificates that are renewed', { concurrency: true, skip }, () => {
       await house.stop('lamp');
       rmSync(house.at('lamp'), { recursive: true, force: true });
       copyFileSync(house.at('before.pem'), fileOf(house, 'lamp'));
-      const victim = n % 4 === 3 ? 'manager' : 'lamp';
+      const victim = n % 4 === 1 ? 'manager' : 'lamp';
       const starting = house.start('lamp').catch(() => null);
       await delay((took * (n + 1)) / (KILLS + 1));
       await house.stop(victim);
@@ -95,14 +96,16 @@ suite('certificates that are renewed', { concurrency: true, skip }, () => {
     assert.ok(leftovers.length <= KILLS, leftovers.join());
   });
 
-  test('renewal: off asks nobody', async (t) => {
-    const house = await houseLater(t, 'renewal: off\n');
-    const end = endOf(house, 'lamp');
-    const lamp = await house.admit('lamp');
-    await delay(3000);
-    assert.ok(!lamp.log.some(({ event }) => event === 'certificate.in-force'));
-    assert.equal(endOf(house, 'lamp'), end);
-    const { certificate } = (await house.ask('lamp', 'status')) as { certificate: { renewal: string } };
-    assert.equal(certificate.renewal, 'off');
-  });
+  if (LONG) {
+    test('renewal: off asks nobody', async (t) => {
+      const house = await houseLater(t, 'renewal: off\n');
+      const end = endOf(house, 'lamp');
+      const lamp = await house.admit('lamp');
+      await delay(3000);
+      assert.ok(!lamp.log.some(({ event }) => event === 'certificate.in-force'));
+      assert.equal(endOf(house, 'lamp'), end);
+      const { certificate } = (await house.ask('lamp', 'status')) as { certificate: { renewal: string } };
+      assert.equal(certificate.renewal, 'off');
+    });
+  }
 });
