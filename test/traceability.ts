@@ -41,7 +41,13 @@ const COSTS = ['hardware/suite-cost.ts', 'protocol/suite-cost.ts', 'manager/sele
 const EXPLAIN = ['protocol/match-explanation.ts', 'manager/explanation.ts'];
 const FLOW = ['manager/connect-flow.ts', 'manager/connects.ts'];
 const CALL = ['device-agent/calling.ts'];
-const POLICY = ['device-agent/approval.ts', 'device-agent/answering.ts', 'device-agent/calling.ts'];
+const POLICY = [
+  'device-agent/approval.ts',
+  'device-agent/answering.ts',
+  'device-agent/askers.ts',
+  'device-agent/remembered.ts',
+  'manager/cancelling.ts',
+];
 const GRANT = ['manager/grants.ts', 'protocol/session-key.ts', 'device-agent/calling.ts'];
 const SESSION = ['device-agent/sessions.ts', 'protocol/session-key.ts', 'protocol/record.ts'];
 const END = ['manager/connect-flow.ts', 'device-agent/sessions.ts'];
@@ -209,6 +215,7 @@ export const PARAGRAPHS: readonly Row[] = [
   now('0109', 'towards the callee the manager takes the part of the device', OPENING),
   now('0110', "and has the callee's certificate checked by the verifier", OPENING),
   now('0111', 'no common suite: refused with that reason', FLOW),
+  now('0113', 'the callee decides by its own state, its user, and its own policy', POLICY),
   now('0133', 'a session may end without the manager', END),
   now('0134', 'channels may be closed before the session begins', END),
   now('0135', 'channels may be closed during the session and opened again to end it', END),

@@ -24,7 +24,7 @@ const approve = (device: TownDevice, sid: string) => device.run((state, world) =
 const refuse = (device: TownDevice, sid: string) =>
   device.run((state, world) => refuseAsk(state, sid, 'refused-by-user', world));
 
-test('[P14] [patent 2118] the first rule for the caller decides, then what holds otherwise', () => {
+test('[P14] [patent 2118, 0113] the first rule for the caller decides, then what holds otherwise', () => {
   const rules = [
     { from: 'router', decision: 'refuse' },
     { from: 'router', decision: 'allow' },
@@ -97,7 +97,7 @@ test('[P14] nobody says anything: refused after the time for asking', () => {
   assert.equal(pair.callee.state.asked.size, 0);
 });
 
-test('[P14] [patent 2118] a busy callee says so; so does one with as many sessions as it takes', () => {
+test('[P14] [patent 2118, 0113] a busy callee says so; so does one with as many sessions as it takes', () => {
   const busy = asking({ otherwise: 'allow', busy: true });
   busy.caller.call('tv');
   busy.town.flush();

@@ -98,7 +98,7 @@ test('[P21] who asks tells the callee which user is there, before whose device i
 
 // ── Policy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-test('[P21] [5.6 oracle] who may not ask for a user hears the same whether that user is somewhere, nowhere or nobody', () => {
+test('[P21] who may not ask for a user hears the same whether that user is somewhere, nowhere or nobody', () => {
   const t = town({ settings: { connectPolicy: { rules: [forbid('router', 'user:*')], otherwise: 'allow' } } });
   const [router, tv, lamp] = [t.add('router'), t.add('tv'), t.add('lamp')] as const;
   settle(t, tv, person(t, 'anna'));
