@@ -30,8 +30,8 @@ interface Scale {
   /** Logins that the manager lets in in a second, by turn; null: its default. */
   readonly paces: readonly (number | null)[];
 }
-const FULL: Scale = { rounds: 5, enrolments: 12, handovers: 20, cards: 20, crowd: 1000, paces: [null, 1000] };
-const QUICK: Scale = { rounds: 2, enrolments: 3, handovers: 4, cards: 4, crowd: 60, paces: [null] };
+const FULL: Scale = { rounds: 4, enrolments: 10, handovers: 15, cards: 15, crowd: 1000, paces: [null, 1000] };
+const QUICK: Scale = { rounds: 2, enrolments: 2, handovers: 2, cards: 2, crowd: 40, paces: [null] };
 
 /** The promises. (B6, P4, P21) */
 const FOLLOWED_MS = 5_000;
@@ -115,9 +115,9 @@ async function oneDevice({ rounds, enrolments }: Scale, place: HandMadePlace | n
     how: [
       'Commands and daemons as processes of their own, on the cores named above: `kagimori device invite --out`, then',
       '`kagimori agent enrol --file --run`; broker, verifier, manager with the directory of its CA.',
-      `${enrolments} devices a round, one after the other. Counted from the start of the first command to the line`,
-      '`registered`. Both commands start Node, and the agent measures',
-      'its suites at its first start. CPU of each device on an average, to the same moment.',
+      `${enrolments} devices a round, one after the other, so that p99 is the slowest of them. Counted from the start of the first`,
+      'command to the line `registered`. Both commands start Node, and the agent measures its suites at its first start: the',
+      'second figure begins when the agent has read its invitation. CPU of each device on an average, to the same moment.',
       ...(times === null
         ? [`Nothing stands beside it: ${String(handMadeAbsent)}.`]
         : [
@@ -132,6 +132,11 @@ async function oneDevice({ rounds, enrolments }: Scale, place: HandMadePlace | n
         measured.map((round) => round.map(({ ms }) => ms)),
         times,
       ),
+      ...shares(
+        'of it, without the start of both commands',
+        measured.map((round) => round.map(sinceStarted)),
+        times,
+      ),
       figure('CPU, all processes', 'ms', cpuOf(all), cpuBeside),
       ...PARTIES.map((party) =>
         figure(
@@ -144,6 +149,9 @@ async function oneDevice({ rounds, enrolments }: Scale, place: HandMadePlace | n
   };
   return { sections: [section], steps: stepsLedger(measured.flat()) };
 }
+
+/** Command and agent run. */
+const sinceStarted = ({ steps }: OneEnrolment): number => steps.slice(2).reduce((sum, ms) => sum + ms, 0);
 
 async function byHandOnce(place: HandMadePlace, devices: number, round: number) {
   const before = place.cpuMs();
@@ -213,7 +221,7 @@ function crowdSection(
       'Real machines of enrolment and agent on real links, in two processes, their keys made before; broker, verifier, manager',
       `and its CA thread on the same ${availableParallelism()} cores. Each device: a link and four messages for the certificate, then the agent's link,`,
       'full login, verdicts and registration: two logins each. The certificates are on disk before they leave.',
-      `Broker: limits { ${BROKER_LIMITS} }: all come from one address.`,
+      `All come from one address; the broker's limits: ${BROKER_LIMITS}.`,
       `Manager: loginsPerSecond ${pace === null ? `${DEFAULT_PACE.loginsPerSecond}, the default` : pace}. Tried again: ${again.length === 0 ? 'nothing' : again.join(', ')}.`,
       `Meanwhile two further devices open a new session all the time: ${probeMeanwhile.length} of them, ${probeFailures} failed; ${probeBefore.length} before it began.`,
       ...(byHand === null
@@ -225,6 +233,7 @@ function crowdSection(
     figures: [
       seconds('certificate, p50', enrolledMs, 0.5),
       seconds('certificate, p99', enrolledMs, 0.99),
+      seconds('certificate, the last one', enrolledMs, 1),
       seconds('registered, p50', registeredMs, 0.5, beside(0.5)),
       seconds('registered, p99', registeredMs, 0.99, beside(0.99)),
       seconds('registered, the last one', registeredMs, 1, beside(1)),
@@ -310,7 +319,7 @@ function copySection(policy: Policy, alarms: readonly Alarm[], noticed: readonly
   return {
     title: `A copied card to the alarm, \`duplicates: ${policy}\``,
     how: [
-      `${alarms.length} cards, one after the other: certificate, key and state of a running agent are copied, and a second agent starts on`,
+      `${alarms.length} cards, one after the other, p99 is the slowest: certificate, key and state of a running agent are copied, and a second agent starts on`,
       'them. Until the line `device.duplicate` of the manager, by its clock; the first agent answers the question whether it is there.',
       ...(beside === null
         ? []

@@ -128,7 +128,7 @@ async function comeIn({ settings, key }: Newcomer): Promise<void> {
     patienceMs: PATIENCE_MS,
     signal: stopped.signal,
     tell(news) {
-      if (news.news === 'managerProven') return;
+      if (news.news !== 'waiting' && news.news !== 'failed' && news.news !== 'linkDown') return;
       const what = news.news === 'waiting' ? news.reason : (news.why ?? 'no answer');
       triedAgain[what] = (triedAgain[what] ?? 0) + 1;
     },
