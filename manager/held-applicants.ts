@@ -3,7 +3,7 @@
  */
 import type { Reason } from '../protocol/message-values.ts';
 import type { World } from '../protocol/world.ts';
-import type { Applicant } from './enrolment-desk.ts';
+import type { Applicant, HeldApplicant } from './enrolment-desk.ts';
 import { watchEnds } from './invitations.ts';
 import { log } from './outbox.ts';
 import type { ManagerState } from './state.ts';
@@ -11,6 +11,8 @@ import type { ManagerState } from './state.ts';
 /** Of the hash of the key: enough for people to compare, and for a command to name one. */
 const ID_DIGITS = 16;
 const MAX_HELD = 1000;
+/** By one invitation beyond its uses, or by certificates of one name: one that was stolen shall not keep out all others. */
+const MAX_OF_ONE = 16;
 
 /** @param key  SHA-256 of the SubjectPublicKeyInfo in hex; what is left the device shows too */
 export const heldId = (key: string): string => key.slice(0, ID_DIGITS);
@@ -31,12 +33,22 @@ export function hold(state: ManagerState, applicant: Applicant, world: World): R
     log(state, 'warn', 'enrolment.refused', { device: applicant.device, id, detail: `it waits as ${other}`, remedy });
     return 'forbidden';
   }
-  if (known === undefined && held.size >= MAX_HELD) return 'too-many';
+  if (known === undefined && (held.size >= MAX_HELD || isTooManyOfOne(state, applicant))) return 'too-many';
   held.set(id, { applicant, since: world.wall, asked: world.now, refused: false });
   watchEnds(state, world);
   const remedy = `compare the key with what the device shows, then: kagimori enrolment allow ${id}`;
   log(state, 'warn', 'enrolment.held', { device: applicant.device, id, remedy });
   return 'held';
+}
+
+function isTooManyOfOne(
+  { enrolment: { held, invitations } }: ManagerState,
+  { invitation, device }: Applicant,
+): boolean {
+  const isAlike = ({ applicant }: HeldApplicant): boolean =>
+    applicant.invitation === invitation && (invitation !== null || applicant.device === device);
+  const uses = invitation === null ? 0 : (invitations.get(invitation)?.left ?? 0);
+  return [...held.values()].filter(isAlike).length >= MAX_OF_ONE + uses;
 }
 
 /** It has got its certificate. */

@@ -118,6 +118,18 @@ test('what a person looked at is what the yes counts for: another name does not 
   assert.ok(place.manager.devices.has(idOf('vault')) && !place.manager.devices.has(idOf('lamp')));
 });
 
+test('one invitation in wrong hands fills the list of those who wait for itself alone', () => {
+  const place = house({ enrolment: { approval: 'operator' } });
+  const [stolen, other] = [place.invite('boiler'), place.invite('lamp')];
+  const answers = Array.from({ length: 20 }, () => outcome(newcomer(place, stolen.written).run()));
+  assert.deepEqual([answers.indexOf('too-many'), answers.lastIndexOf('held')], [17, 16]);
+  assert.equal(outcome(newcomer(place, other.written).run()), 'held');
+  const factory = certify('tv', DEVICE_WISHES, place.ca);
+  const keys = Array.from({ length: 20 }, () => generateSigningKey('p256'));
+  const byFactory = keys.map((requestKey) => outcome(byCertificate(place, factory, { name: 'tv', requestKey }).run()));
+  assert.deepEqual([byFactory.indexOf('too-many'), byFactory.lastIndexOf('held')], [16, 15]);
+});
+
 test('a certificate that ran out is renewed over its own key alone: it enrols no other', () => {
   const place = house({ enrolment: { renewExpiredDays: 365 } });
   const old = certify('boiler', { ...DEVICE_WISHES, notBefore: AT - 160 * DAY, notAfter: AT - DAY }, place.ca);
