@@ -107,6 +107,7 @@ export function createAgent(
     registration: { wanted, acknowledged: null, pending: null, active: true },
     calls: new Map(),
     asked: new Map(),
+    questions: { since: world.now, counts: new Map() },
     sessions: new Map(),
     unconfirmedEnds: new Map(),
     over: new Set(),

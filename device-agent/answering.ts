@@ -10,7 +10,7 @@ import { later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { type Caller, decideAsk, type Shown } from './approval.ts';
 import { modeNow } from './approval-keeping.ts';
-import { forgetAsk } from './asks.ts';
+import { countQuestion, forgetAsk } from './asks.ts';
 import { writeConsent } from './consent.ts';
 import { noCost } from './cost.ts';
 import { isTimeUnknown } from './device-time.ts';
@@ -56,12 +56,20 @@ export function receiveAsk(
   const verdict = decideAsk(approval, callerIn(ask), shownHere(state, world), mode, remembered);
   const by = verdict.ground.by === 'remembered' ? 'remembered' : 'policy';
   if (verdict.decision === 'refuse') return answerAsk(state, asked, verdict.reason, by, world);
+  if (verdict.decision === 'ask' && isAskedTooOften(state, ask, world)) return refuse('busy');
   state.asked.set(sid, asked);
   if (verdict.decision === 'allow') return approveAsk(state, sid, world, by);
   schedule(state.deadlines, `ask:${sid}`, later(world.now, seconds(approval.askTimeoutSeconds)));
   const { from, name, suite, class: kind, groups, user, purpose } = ask;
   log(state, 'info', 'ask.waits', { from, sid, name, purpose });
   tell(state, { news: 'asked', sid, from, name, suite, class: kind, groups, user, purpose });
+}
+
+function isAskedTooOften(state: AgentState, { from }: MessageOf<'Ask'>, world: World): boolean {
+  const { tooMany, first } = countQuestion(state.questions, from, world);
+  const remedy = 'it is refused for the rest of the minute; a rule of the approval policy may do so for good';
+  if (first) log(state, 'warn', 'ask.too-often', { from, remedy });
+  return tooMany;
 }
 
 type About = Pick<MessageOf<'Ask'>, 'from' | 'name' | 'class' | 'groups' | 'user' | 'purpose'>;

@@ -2,9 +2,28 @@
  * Asks that wait: for a person, or for the grant that follows the approval (patent 2116-2136).
  */
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import { later, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
-import type { AgentState } from './state.ts';
+import type { AgentState, Questions } from './state.ts';
+
+const MINUTE = seconds(60);
+/** A caller that asks and takes back may not ring for ever, nor start a program each time. */
+const QUESTIONS_A_MINUTE = 30;
+
+/** Counts a question of this caller. @returns whether it is one too many; `first`: of those, to be told once */
+export function countQuestion(
+  questions: Questions,
+  caller: DeviceId,
+  { now }: World,
+): { readonly tooMany: boolean; readonly first: boolean } {
+  if (now - questions.since >= MINUTE) {
+    questions.since = now;
+    questions.counts.clear();
+  }
+  const count = (questions.counts.get(caller) ?? 0) + 1;
+  questions.counts.set(caller, count);
+  return { tooMany: count > QUESTIONS_A_MINUTE, first: count === QUESTIONS_A_MINUTE + 1 };
+}
 
 const EARLY_RECORD_TIME = seconds(2);
 const MAX_EARLY_RECORDS = 4;

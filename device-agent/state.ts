@@ -2,6 +2,7 @@
  * What an agent knows: who it is, its link, its channel to the manager, what it registered, its sessions. Owned by
  * agent.ts; the parts beside it change it inside one step.
  */
+
 import type { CertificateReader, ParsedCertificate } from '../protocol/certificate.ts';
 import type { Channel } from '../protocol/channel.ts';
 import type { PublicKey } from '../protocol/crypto.ts';
@@ -171,6 +172,12 @@ export interface RegistrationState {
   active: boolean;
 }
 
+/** In the minute under way, how often each caller was put to people. */
+export interface Questions {
+  since: Millis;
+  readonly counts: Map<DeviceId, number>;
+}
+
 export interface AgentState {
   readonly settings: AgentSettings;
   /** What the next login shows. */
@@ -204,6 +211,7 @@ export interface AgentState {
   readonly registration: RegistrationState;
   readonly calls: Map<string, Call>;
   readonly asked: Map<string, Asked>;
+  readonly questions: Questions;
   readonly sessions: Map<string, Session>;
   /** Sessions that are over here and of which the manager has not said so yet, by sid in hex. */
   readonly unconfirmedEnds: Map<string, UnconfirmedEnd>;

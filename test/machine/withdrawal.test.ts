@@ -52,6 +52,29 @@ test('[P14] a call that is taken back while a person is asked: the list is empty
   assert.equal(at(pair.town.managerLogs, /session\.granted/), -1);
 });
 
+test('[P14] a caller that asks and takes back without end does not ring without end, and nobody else suffers', () => {
+  const pair = asking();
+  const phone = pair.town.add('phone');
+  for (let call = 0; call < 100; call++) {
+    cancel(pair.caller, pair.caller.call('tv'));
+    const key = pair.caller.call('tv');
+    pair.town.flush();
+    cancel(pair.caller, key);
+    pair.town.advance(50);
+  }
+  const rung = (): number => pair.callee.news.filter(({ news }) => news === 'asked').length;
+  assert.ok(rung() > 0 && rung() <= 30, `asked ${rung()} times`);
+  assert.equal(pair.callee.logs.filter((line) => line.includes('ask.too-often')).length, 1);
+  phone.call('tv');
+  pair.town.flush();
+  assert.equal(pair.callee.latest('asked')?.from, 'phone');
+  pair.town.advance(61_000);
+  const before = rung();
+  pair.caller.call('tv');
+  pair.town.flush();
+  assert.equal(rung(), before + 1, 'a minute later it may ask again');
+});
+
 test('[P14] yes and withdrawal cross: whichever the manager reads first, no session stays', () => {
   for (const first of ['yes', 'withdrawal'] as const) {
     const pair = asking();
