@@ -21,6 +21,8 @@ export interface WaitingExchange {
   readonly party: string;
   readonly handshake: number;
   readonly login: LoginVerified;
+  /** The chain that speaks for the device, leaf first; null: a token does. */
+  readonly shown: readonly Uint8Array[] | null;
 }
 
 export interface UnderWay {

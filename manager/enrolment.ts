@@ -31,6 +31,7 @@ import { heldId, hold, release } from './held-applicants.ts';
 import { enrolledBy, type FoundInvitation, findInvitation, isNameTaken, nameBy } from './invitations.ts';
 import { commit, log, sendExchange } from './outbox.ts';
 import { resumptionChange } from './registry.ts';
+import { bearsFreshMark } from './revocation-watch.ts';
 import { isWelcome, type ManagerState } from './state.ts';
 
 /** Kinds of keys that EDHOC suites sign with. */
@@ -60,7 +61,7 @@ export function receiveToken(
   const leaf = readOwnLeaf(state, read, world);
   const login = verifyRequest(world.crypto, read, leaf);
   handshake.last = { received: frame.slice(), sent: new Uint8Array(0) };
-  const asking: Asking = { handshake, login };
+  const asking: Asking = { handshake, login, shown: null };
   if (state.settings.enrolment === undefined) {
     return refuse(state, asking, 'not-certified', 'this manager certifies nobody', world);
   }
@@ -136,6 +137,8 @@ export function enrolByCertificate(
 export interface Asking {
   readonly handshake: Handshake;
   readonly login: LoginVerified;
+  /** The chain that speaks for the device, leaf first; null: a token does. */
+  readonly shown: readonly Uint8Array[] | null;
 }
 
 function decide(
@@ -193,9 +196,9 @@ function issuedBefore(
   return leaf !== null && leaf.notAfter > world.wall && equal(leaf.spki, spki) ? record.chain : null;
 }
 
-function wait(underWay: UnderWay, { handshake, login }: Asking): void {
+function wait(underWay: UnderWay, { handshake, login, shown }: Asking): void {
   handshake.step = { name: 'certifying', device: underWay.applicant.device, login };
-  underWay.waiting = { party: partyKey(handshake.party), handshake: handshake.id, login };
+  underWay.waiting = { party: partyKey(handshake.party), handshake: handshake.id, login, shown };
 }
 
 /** Takes a place for the name and a use of the invitation, and asks the CA. */
@@ -230,6 +233,9 @@ function certifiedNow(state: ManagerState, key: string, certified: Certified, wo
   if (held === undefined || held?.left === 0) return refused('bad-token', 'the invitation was withdrawn meanwhile');
   if (state.voids.keys.has(key) || state.voids.underWay.has(device))
     return refused('void', `${device} was reset meanwhile`);
+  const shown = underWay.waiting?.shown ?? null;
+  if (shown !== null && bearsFreshMark(state.revocation, state.reader, shown, world))
+    return refused('revoked', 'the certificate that it showed was revoked meanwhile');
   if (isNameTaken(state, device, key, world)) return refused('name-taken', `${device} came in meanwhile`);
   const record: EnrolledRecord = {
     ...(held?.class !== undefined && { class: held.class }),
@@ -290,17 +296,11 @@ export function enrolmentStored(state: ManagerState, key: string, failure: strin
   if (asking !== null) give(state, asking, device, chain, world);
 }
 
-function give(
-  state: ManagerState,
-  { handshake, login }: Asking,
-  device: DeviceId,
-  chain: readonly Uint8Array[],
-  world: World,
-): void {
+function give(state: ManagerState, asking: Asking, device: DeviceId, chain: readonly Uint8Array[], world: World): void {
   const { anchors, verifiers } = state.settings.enrolment!;
   const answer: LoginAnswer = { permitted: false, issued: chain, anchors, verifiers };
   log(state, 'debug', 'enrolment.answered', { device });
-  answerWith(state, { handshake, login }, answer, world);
+  answerWith(state, asking, answer, world);
 }
 
 function refuse(state: ManagerState, asking: Asking, refusal: Reason, why: string, world: World): void {
@@ -318,7 +318,9 @@ function answerWith(state: ManagerState, { handshake, login }: Asking, answer: L
 /** @returns null when nobody waits any more */
 function askingOf(state: ManagerState, { waiting }: UnderWay): Asking | null {
   const handshake = waiting === null ? null : sameHandshake(state, waiting.party, waiting.handshake);
-  return handshake?.step.name === 'certifying' && waiting !== null ? { handshake, login: waiting.login } : null;
+  return handshake?.step.name === 'certifying' && waiting !== null
+    ? { handshake, login: waiting.login, shown: waiting.shown }
+    : null;
 }
 
 function close({ enrolment }: ManagerState, { applicant: { device, key } }: UnderWay): void {

@@ -181,7 +181,7 @@ export function verdictForLogin(state: ManagerState, handshake: Handshake, rulin
   if (ruling.outcome === 'away')
     return denyLogin(state, handshake, { permitted: false, refusal: 'verifier-away' }, world);
   if (request.certificateRequest !== undefined && login.choice.anchors !== undefined)
-    return enrolByCertificate(state, { handshake, login }, proven, request, world);
+    return enrolByCertificate(state, { handshake, login, shown: proven.chain }, proven, request, world);
   const refusal = admission(state, handshake.party, proven, world);
   if (refusal !== null) return denyLogin(state, handshake, { permitted: false, refusal }, world);
   const newcomer = { device: proven.id, instance: request.instance?.slice() ?? null };

@@ -101,6 +101,25 @@ test('[B6] a device that is reset while the CA works does not come back with wha
   assert.equal(loadEnrolment(place.store).enrolled.has(BOILER), false);
 });
 
+test('[P4] a certificate that is revoked while the CA works gets no other in its place', () => {
+  const place = house();
+  const factory = certify('tv', DEVICE_WISHES, place.ca);
+  place.certifying.state = 'silent';
+  const key = generateSigningKey('p256');
+  const device = byCertificate(place, factory, { name: 'tv', requestKey: key }).run();
+  const [number] = [...place.manager.certifying.keys()];
+  place.revoke(factory);
+  place.advance(1000);
+  place.certifying.state = 'good';
+  const wish = { device: idOf('tv'), spki: key.publicSpki, beside: false };
+  const certified = place.certifying.answer(wish, place.world())!;
+  place.runManager((state) => receiveCertified(state, number!, certified, place.world()));
+  place.flush();
+  device.take();
+  assert.equal(outcome(device), 'revoked');
+  assert.equal(place.manager.devices.has(idOf('tv')), false);
+});
+
 test('what a person looked at is what the yes counts for: another name does not come in its place behind the id', () => {
   const place = house({ enrolment: { approval: 'operator' } });
   const { written } = place.invite('*');
