@@ -130,9 +130,9 @@ function absolutePath(query: ReadonlyMap<string, Uint8Array>, name: string, refu
   throw refuse(`${name} is no absolute path`, `as in ${EXAMPLE}`);
 }
 
-/** Also of a URI that is wrong in other places. */
+/** Also of a URI that is wrong in other places: a PIN may hold what ends an attribute, so all that follows is left out. */
 export function withoutPin(text: string): string {
-  return text.slice(0, MAX_URI_CHARACTERS).replace(/(pin-value=)[^&;]*/gi, '$1***');
+  return text.slice(0, MAX_URI_CHARACTERS).replace(/((?:p|%70)in(?:-|%2d)value=).*/is, '$1***');
 }
 
 const listOf = (names: Iterable<string>): string => [...names].join(', ');
