@@ -101,7 +101,7 @@ export async function askSocket(
 }
 
 function remedyFor(daemon: Daemon, code: string): string | null {
-  if (code === 'no-socket') return 'restart it';
+  if (code === 'no-socket') return 'it may be starting: ask again; if that stays, restart it';
   if (code !== 'not-running') return null;
   return `start it with \`kagimori ${daemon} run\`, or say with ${OPTION[daemon]} where it runs`;
 }

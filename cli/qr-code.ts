@@ -11,6 +11,11 @@ const INK = '\u001b[38;5;16;48;5;231m';
 const RESET = '\u001b[0m';
 const HALVES = [' ', '▄', '▀', '█'] as const;
 
+/** Columns that it takes. */
+export function qrWidth(text: string): number {
+  return encode(text, { ecc: 'L', border: QUIET_ZONE }).size;
+}
+
 /** @returns lines without a last line break */
 export function qrCode(text: string): string {
   const { data, size } = encode(text, { ecc: 'L', border: QUIET_ZONE });

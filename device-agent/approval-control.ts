@@ -111,7 +111,7 @@ function answer(
   if (forPurpose === true && memo === null)
     throw new ControlError('usage', 'forPurpose: only with an answer that is remembered');
   if (forPurpose === true && ask.purpose === undefined)
-    throw new ControlError('usage', 'the caller has said no purpose: leave forPurpose out');
+    throw new ControlError('usage', 'the caller has said no purpose: leave that out (--for-purpose)');
   wish(() => {
     if (decision === 'allow') approveAsk(state, sid, world(), 'person', memo);
     else refuseAsk(state, sid, 'refused-by-user', world(), 'person', memo);

@@ -111,7 +111,7 @@ export function mqttTransport(options: MqttTransportOptions): DeviceTransport {
     rest(forMs) {
       if (closed || current === null) return;
       restMs = Math.min(forMs, LONGEST_REST_MS);
-      current.leave(`resting for ${Math.round(restMs / 1000)} s: the manager is busy`);
+      current.leave(`resting for ${Math.round(restMs / 1000)} s, as the manager asked`);
     },
     async close() {
       closed = true;

@@ -6,7 +6,7 @@ import { type Command, Option } from 'commander';
 import { type CommonOptions, numberBetween, verb } from '../command.ts';
 import { placesOf } from '../config-place.ts';
 import type { DeviceKeyAlgorithm } from '../enrolment/device-key.ts';
-import type { Passing } from '../enrolment/exchange-run.ts';
+import type { Progress } from '../enrolment/enrolment.ts';
 import { Failure } from '../failure.ts';
 import { createOutput, date, printable, table } from '../output.ts';
 
@@ -89,7 +89,7 @@ async function enrol(given: string | undefined, options: Options): Promise<void>
     writesConfig: true,
     patienceMs: timeout * 1000,
   };
-  const tell = (news: Passing): void => say(sentenceOf(news, invitation.manager));
+  const tell = (news: Progress): void => say(sentenceOf(news, invitation.manager));
   const parts = { crypto, clock: systemClock(), signal: stopped.signal, tell };
   const done = await enrolDevice(order, parts).finally(stopped.release);
   const { id, already, notAfter, clockBehindSeconds } = done;
@@ -128,14 +128,16 @@ function progress(silent: boolean): (line: string) => void {
   };
 }
 
-function sentenceOf(news: Passing, manager: string): string {
+function sentenceOf(news: Progress, manager: string): string {
   switch (news.news) {
+    case 'begun':
+      return `the key of this device (SHA-256): ${news.key}`;
     case 'managerProven':
       return `${manager} is the manager of the invitation; waiting for its answer`;
     case 'waiting':
       switch (news.reason) {
         case 'held':
-          return 'the operator has to say yes: `kagimori enrolment list` at the manager; asked again every 5 s, Ctrl-C stops and loses nothing';
+          return 'the operator has to say yes: `kagimori enrolment list` at the manager, where this key has to stand; asked again every 5 s, Ctrl-C stops and loses nothing';
         case 'verifier-away':
           return 'the verifier is away: asked again every 5 s';
         default:

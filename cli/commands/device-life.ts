@@ -1,7 +1,7 @@
 /**
  * `kagimori device reset | transfer | release`: a device that changes hands, or was seen as two machines.
  */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { JsonValue } from '../../platform/control-socket.ts';
 import { type CommonOptions, verb } from '../command.ts';
 import { ask } from '../control-client.ts';
@@ -37,7 +37,11 @@ export function transferCommand(): Command {
     'reset a device, and invite whoever has it next under its name, class and groups',
     'kagimori device transfer thermostat --ttl 1h',
   )
-    .option('--ttl <time>', 'how long the invitation is good: 30m, 2h, 7d', timeSpan(1, 366 * 86_400), 3600)
+    .addOption(
+      new Option('--ttl <time>', 'how long the invitation is good: 30m, 2h, 7d')
+        .argParser(timeSpan(1, 366 * 86_400))
+        .default(3600, '1h'),
+    )
     .action(async (id: string, options: Options & { readonly ttl: number }) => {
       const result = await act('device.transfer', { id, ttlSeconds: options.ttl }, options);
       const output = createOutput(options.json === true);

@@ -10,9 +10,8 @@ import { ControlError, type ControlHandler, type JsonValue, serveControl } from 
 import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { makePrivateDirectory } from '../../platform/files.ts';
 import type { Log } from '../../platform/log.ts';
-import { enrolDevice } from '../enrolment/enrolment.ts';
+import { enrolDevice, type Progress } from '../enrolment/enrolment.ts';
 import { eraseFile } from '../enrolment/erasing.ts';
-import type { Passing } from '../enrolment/exchange-run.ts';
 import { findInvitation } from '../enrolment/invitation-source.ts';
 import { placesIn } from '../enrolment/places.ts';
 import { Failure } from '../failure.ts';
@@ -65,7 +64,7 @@ async function enrolWithFile(
   story: { state: string },
 ): Promise<boolean> {
   const crypto = nodeCrypto();
-  const tell = (news: Passing): void => {
+  const tell = (news: Progress): void => {
     const told = logged(news);
     if (story.state === told.state) return;
     story.state = told.state;
@@ -108,18 +107,28 @@ async function enrolWithFile(
   }
 }
 
-function logged(news: Passing): {
+function logged(news: Progress): {
   readonly level: 'info' | 'warn';
   readonly event: string;
   readonly state: string;
   readonly fields: Readonly<Record<string, string>>;
 } {
   switch (news.news) {
+    case 'begun': {
+      const { key } = news;
+      return {
+        level: 'info',
+        event: 'enrolment.begun',
+        state: `asking the manager, with the key ${key}`,
+        fields: { key },
+      };
+    }
     case 'managerProven':
       return { level: 'info', event: 'enrolment.asked', state: 'waiting for the answer of the manager', fields: {} };
     case 'waiting': {
       const { reason } = news;
-      const remedy = reason === 'held' ? 'the operator says yes with `kagimori enrolment allow`' : 'none needed';
+      const remedy =
+        reason === 'held' ? 'the operator compares the key, and says yes: `kagimori enrolment allow`' : 'none needed';
       return { level: 'info', event: 'enrolment.waiting', state: reason, fields: { reason, remedy } };
     }
     case 'failed':

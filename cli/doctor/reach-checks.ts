@@ -9,6 +9,7 @@ import { type ClientTls, type ClientTrust, clientTls } from '../../platform/clie
 import { ControlError, callControl } from '../../platform/control-socket.ts';
 import { tryWebSocket } from '../../platform/web-socket.ts';
 import { type Finding, ill, well } from './finding.ts';
+import { checkAdmission, checkCopies } from './life-checks.ts';
 import { checkStore } from './store-checks.ts';
 import { checkRunning } from './verifier-checks.ts';
 
@@ -68,11 +69,17 @@ function checkPort(url: string, { host, port }: BrokerAddress): Promise<Finding>
 export async function checkControl(socket: string, start: string): Promise<readonly Finding[]> {
   try {
     const status = await callControl(socket, 'status', {}, { timeoutMs: TIMEOUT_MS });
-    return [well(`${socket} answers`), ...checkStore(status), ...checkRunning(status)];
+    return [
+      well(`${socket} answers`),
+      ...checkStore(status),
+      ...checkRunning(status),
+      ...checkCopies(status),
+      ...checkAdmission(status),
+    ];
   } catch (error) {
     const remedies: Readonly<Record<string, string>> = {
       'not-running': `start it with \`${start}\``,
-      'no-socket': 'restart it',
+      'no-socket': 'it may be starting: ask again; if that stays, restart it',
       timeout: 'its process is stopped or overloaded; restart it if that does not pass',
       forbidden: 'run this as that user',
     };

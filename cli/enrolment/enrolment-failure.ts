@@ -64,14 +64,14 @@ function remedyFor(reason: Refusal): string {
     case 'bad-token':
       return 'the invitation was used, has expired, was withdrawn, or is of another manager: ask for a new one with `kagimori device invite`';
     case 'name-taken':
-      return 'another device has this name: the operator removes it with `kagimori device reset`, or invites this one under another name';
+      return 'another device has this name: take another (--name; copies of one image: an empty /etc/machine-id in it), or the operator gives this one its place: `kagimori device transfer`';
     case 'not-certified':
       return 'its CA issued no certificate: the log of the manager says why';
     case 'refused-by-user':
     case 'refused-by-policy':
       return 'the operator said no';
     case 'forbidden':
-      return 'the name does not fit the invitation (--name), or its `policy` lets no such device in';
+      return 'the operator said no, or the name does not fit the invitation (--name)';
     case 'duplicate':
       return 'its name is in quarantine (`kagimori device release`), or an agent with this key runs: stop that one first';
     case 'void':

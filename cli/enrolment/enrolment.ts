@@ -14,7 +14,7 @@ import { certificateReader } from '../../platform/certificates.ts';
 import type { OwnSigningKey } from '../../platform/crypto-node.ts';
 import { makePrivateDirectory, readBounded, writeAtomically, writeFault } from '../../platform/files.ts';
 import { LockHeld, lockProcess, type ProcessLock } from '../../platform/process-lock.ts';
-import { encodeUtf8, equal } from '../../protocol/bytes.ts';
+import { encodeUtf8, equal, toHex } from '../../protocol/bytes.ts';
 import { deviceNames, EXTENDED_KEY_USAGE } from '../../protocol/certificate.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import type { Invitation } from '../../protocol/invitation.ts';
@@ -49,11 +49,16 @@ export interface EnrolmentOrder {
   readonly patienceMs: number | null;
 }
 
+export type Progress =
+  | Passing
+  /** Before the first word. `key`: SHA-256 of its SubjectPublicKeyInfo in hex, as `kagimori enrolment list` shows it. */
+  | { readonly news: 'begun'; readonly key: string };
+
 export interface EnrolmentParts {
   readonly crypto: Crypto;
   readonly clock: { now(): Millis; wall(): EpochSeconds };
   readonly signal: AbortSignal;
-  readonly tell: (news: Passing) => void;
+  readonly tell: (news: Progress) => void;
 }
 
 export interface Enrolment {
@@ -158,6 +163,7 @@ async function enrolWith(
     identity: shown ?? selfSigned(asked, key, crypto, clock.wall()),
     certificateRequest: issueRequest(key, { name: asked }),
   };
+  parts.tell({ news: 'begun', key: toHex(crypto.hash('sha-256', key.publicSpki)) });
   const openTransport = brokerLink(brokerOf(order), null, crypto);
   const ending = await runExchange(settings, { ...parts, openTransport, patienceMs });
   if (ending.news !== 'enrolled') throw failureOf(ending, invitation);
