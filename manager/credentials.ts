@@ -103,14 +103,24 @@ export function enterDevice(state: ManagerState, proven: Proven, verdictUntil: E
     state.leaves.delete(toHex(old.leaf));
     forgetBearer(state.revocation, id, old);
   }
+  const isSame = old !== undefined && (equal(old.leaf, leaf) || sameKey(state, old.chain, chain));
   // whoever has another key is another device under the same name: what was agreed with the one before is not renewed
-  if (old !== undefined && !equal(old.leaf, leaf) && !sameKey(state, old.chain, chain))
-    stepSessionsOf(state, id, { type: 'lost', device: id, reason: 'peer-gone' }, world);
+  if (old !== undefined && !isSame) stepSessionsOf(state, id, { type: 'lost', device: id, reason: 'peer-gone' }, world);
   // an alias that the new leaf no longer proves is free again; one that another device holds is not taken
   for (const name of old?.names ?? []) if (!names.includes(name as Name)) releaseName(state, id, name as Name);
   const claimed = claimNames(state, id, names);
   const marks = marksOfChain(state.revocation, state.reader, world.crypto, chain);
-  const record: DeviceRecord = { chain, leaf, names: claimed, verdictUntil, instance: old?.instance, marks };
+  // who was put out while the CA was at work stays out
+  const quarantinedAt = isSame ? old.quarantinedAt : undefined;
+  const record: DeviceRecord = {
+    chain,
+    leaf,
+    names: claimed,
+    verdictUntil,
+    instance: old?.instance,
+    marks,
+    quarantinedAt,
+  };
   // the new process is noted by adoptChannel, which compares it with this one
   // set before the disk has it: a second login in the same moment must not take the name
   state.devices.set(id, record);

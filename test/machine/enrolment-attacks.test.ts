@@ -62,6 +62,23 @@ test('[B6] no enrolment leads out of quarantine, by a certificate or by a token'
   assert.equal(place.certifying.made.length, 0);
 });
 
+test('[B6] who is put into quarantine while the CA works is not let out by its certificate', () => {
+  const { place, holder } = visited();
+  place.certifying.state = 'silent';
+  byCertificate(place, holder).run();
+  const [number] = [...place.manager.certifying.keys()];
+  place.runManager((state) => evict(state, BOILER, 'duplicate', place.world()));
+  place.flush();
+  place.certifying.state = 'good';
+  const wish = { device: BOILER, spki: holder.key.publicSpki, beside: false };
+  const certified = place.certifying.answer(wish, place.world())!;
+  place.runManager((state) => receiveCertified(state, number!, certified, place.world()));
+  place.flush();
+  assert.notEqual(place.manager.devices.get(BOILER)?.quarantinedAt, undefined);
+  place.restartManager();
+  assert.notEqual(place.manager.devices.get(BOILER)?.quarantinedAt, undefined, 'on disk, too');
+});
+
 test('[B6] the machine that is in is not made a stranger by a copy that enrols with its key', () => {
   const place = house();
   const device = place.add('boiler');
