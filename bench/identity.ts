@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { DEFAULT_PACE } from '../manager/admission.ts';
 import { type Figure, figure, type Ledger, type Report, type Section, type Yardstick } from './figures.ts';
 import { quantile } from './fleet/storm-run.ts';
-import { type Alarm, copiedCards, POLICIES, type Policy, takenOverAtMosquitto } from './identity/copied-card.ts';
+import { type Alarm, copiedCards, POLICIES, takenOverAtMosquitto } from './identity/copied-card.ts';
 import { type HandMadePlace, handMadeAbsent, openHandMadePlace } from './identity/hand-made.ts';
 import { type Handover, handovers } from './identity/handover.ts';
 import {
@@ -57,7 +57,7 @@ export async function benchIdentity(quick: boolean, { at }: Progress): Promise<R
     const user = await movingUser(scale, within(0.5, 0.75));
     const copy = await copies(scale, place, within(0.75, 1));
     return {
-      sections: [...one.sections, ...many, user, ...copy],
+      sections: [one.section, ...many, user, copy],
       ledgers: [one.steps],
     };
   } finally {
@@ -147,7 +147,7 @@ async function oneDevice({ rounds, enrolments }: Scale, place: HandMadePlace | n
       ),
     ],
   };
-  return { sections: [section], steps: stepsLedger(measured.flat()) };
+  return { section, steps: stepsLedger(measured.flat()) };
 }
 
 /** Command and agent run. */
@@ -221,8 +221,8 @@ function crowdSection(
       'Real machines of enrolment and agent on real links, in two processes, their keys made before; broker, verifier, manager',
       `and its CA thread on the same ${availableParallelism()} cores. Each device: a link and four messages for the certificate, then the agent's link,`,
       'full login, verdicts and registration: two logins each. The certificates are on disk before they leave.',
-      `All come from one address; the broker's limits: ${BROKER_LIMITS}.`,
-      `Manager: loginsPerSecond ${pace === null ? `${DEFAULT_PACE.loginsPerSecond}, the default` : pace}. Tried again: ${again.length === 0 ? 'nothing' : again.join(', ')}.`,
+      `All come from one address; limits of the broker: ${BROKER_LIMITS}.`,
+      `Manager: loginsPerSecond ${pace === null ? `${DEFAULT_PACE.loginsPerSecond}, the default` : `${pace}: out of the way`}. Tried again: ${again.length === 0 ? 'nothing' : again.join(', ')}.`,
       `Meanwhile two further devices open a new session all the time: ${probeMeanwhile.length} of them, ${probeFailures} failed; ${probeBefore.length} before it began.`,
       ...(byHand === null
         ? []
@@ -301,26 +301,38 @@ async function movingUser({ rounds, handovers: each }: Scale, at: Part): Promise
 
 // ── A copy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function copies({ cards }: Scale, place: HandMadePlace | null, at: Part): Promise<readonly Section[]> {
+async function copies({ cards }: Scale, place: HandMadePlace | null, at: Part): Promise<Section> {
   const noticed: number[] = [];
   if (place !== null) {
     for (let turn = 0; turn < cards; turn++) noticed.push(await takenOverAtMosquitto(place, `twice-${turn}`));
   }
-  const sections: Section[] = [];
+  const beside = noticed.length === 0 ? null : { name: 'Mosquitto', rounds: [noticed] };
+  const figures: Figure[] = [];
   for (const [turn, policy] of POLICIES.entries()) {
     const told = (part: number): void => at((turn + part) / POLICIES.length, `copied cards, ${policy}`);
-    sections.push(copySection(policy, await copiedCards(policy, cards, told), noticed));
+    const alarms = await copiedCards(policy, cards, told);
+    const of = (value: (one: Alarm) => number): number[][] => [alarms.map(value)];
+    figures.push(
+      ...shares(
+        `${policy}: second agent started until the alarm`,
+        of((one) => one.fromStart),
+        beside,
+        NOTICED_MS,
+      ),
+      ...shares(
+        `${policy}: linked to the broker until the alarm`,
+        of((one) => one.fromLink),
+        null,
+        NOTICED_MS,
+      ),
+    );
   }
-  return sections;
-}
-
-function copySection(policy: Policy, alarms: readonly Alarm[], noticed: readonly number[]): Section {
-  const beside = noticed.length === 0 ? null : { name: 'Mosquitto', rounds: [noticed] };
   return {
-    title: `A copied card to the alarm, \`duplicates: ${policy}\``,
+    title: 'A copied card to the alarm, by what `duplicates` says',
     how: [
-      `${alarms.length} cards, one after the other, p99 is the slowest: certificate, key and state of a running agent are copied, and a second agent starts on`,
-      'them. Until the line `device.duplicate` of the manager, by its clock; the first agent answers the question whether it is there.',
+      `${cards} cards for each, one after the other, so that p99 is the slowest: certificate, key and state of a running agent are`,
+      'copied, and a second agent starts on them. Until the line `device.duplicate` of the manager, by its clock; the first agent',
+      'answers the question whether it is there.',
       ...(beside === null
         ? []
         : [
@@ -328,14 +340,6 @@ function copySection(policy: Policy, alarms: readonly Alarm[], noticed: readonly
             'with another client id under the same certificate both stay in and nothing is said.',
           ]),
     ],
-    figures: [
-      ...shares(
-        'start of the second agent until the alarm',
-        [alarms.map(({ fromStart }) => fromStart)],
-        beside,
-        NOTICED_MS,
-      ),
-      ...shares('its link to the broker until the alarm', [alarms.map(({ fromLink }) => fromLink)], null, NOTICED_MS),
-    ],
+    figures,
   };
 }

@@ -129,7 +129,8 @@ async function comeIn({ settings, key }: Newcomer): Promise<void> {
     signal: stopped.signal,
     tell(news) {
       if (news.news !== 'waiting' && news.news !== 'failed' && news.news !== 'linkDown') return;
-      const what = news.news === 'waiting' ? news.reason : (news.why ?? 'no answer');
+      const what =
+        news.news === 'waiting' ? news.reason : news.news === 'linkDown' ? 'link lost' : (news.why ?? 'no answer');
       triedAgain[what] = (triedAgain[what] ?? 0) + 1;
     },
   });
