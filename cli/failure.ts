@@ -64,8 +64,9 @@ const NAMED_EXITS: Readonly<Record<string, Readonly<Record<string, Exit>> & { re
   KeyStoreError: {
     otherwise: 'usage',
     token: 'refused',
-    pin: 'refused',
-    locked: 'refused',
+    // no other start may help, and each would cost one of the few tries of the token
+    pin: 'usage',
+    locked: 'usage',
     extractable: 'refused',
     exists: 'refused',
     device: 'refused',

@@ -25,7 +25,7 @@ const KEPT_OUT = seconds(60);
 const REMEDIES: Readonly<Record<Dismissal, string>> = {
   duplicate:
     'another machine runs with this certificate: stop one of the two, enrol the copy anew: kagimori agent enrol; if both were put out: kagimori device release',
-  void: 'this device was reset or has another owner: enrol it anew with an invitation: kagimori agent enrol',
+  void: 'this device was reset or has another owner: kagimori agent reset, then kagimori agent enrol with a new invitation',
 };
 
 /** @param by  `close`: it was in; `login`: it wanted to come in */

@@ -3,6 +3,7 @@
  */
 import { relative } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { Invitation } from '../../protocol/invitation.ts';
 import { type CommonOptions, numberBetween, verb } from '../command.ts';
 import { placesOf } from '../config-place.ts';
 import type { DeviceKeyAlgorithm } from '../enrolment/device-key.ts';
@@ -78,7 +79,6 @@ async function enrol(given: string | undefined, options: Options): Promise<void>
   const places = enrolmentPlaces(options.config);
   const stopped = stopOnSignal();
   const say = progress(options.json === true);
-  say(`asking ${invitation.manager} at ${invitation.broker}`);
   const order = {
     invitation,
     places,
@@ -89,7 +89,7 @@ async function enrol(given: string | undefined, options: Options): Promise<void>
     writesConfig: true,
     patienceMs: timeout * 1000,
   };
-  const tell = (news: Progress): void => say(sentenceOf(news, invitation.manager));
+  const tell = (news: Progress): void => say(sentenceOf(news, invitation));
   const parts = { crypto, clock: systemClock(), signal: stopped.signal, tell };
   const done = await enrolDevice(order, parts).finally(stopped.release);
   const { id, already, notAfter, clockBehindSeconds } = done;
@@ -109,6 +109,7 @@ async function enrol(given: string | undefined, options: Options): Promise<void>
     const which = clockBehindSeconds > 0 ? 'behind' : 'ahead of';
     say(`the clock of this device is ${Math.abs(clockBehindSeconds)} s ${which} the verifier's: set it`);
   }
+  if (already) say('nothing was sent: for another identity, `kagimori agent reset` comes first');
   if (options.run !== true) output.remark(`Next: kagimori agent run --config ${short(configFile)}`);
 }
 
@@ -128,10 +129,10 @@ function progress(silent: boolean): (line: string) => void {
   };
 }
 
-function sentenceOf(news: Progress, manager: string): string {
+function sentenceOf(news: Progress, { manager, broker }: Pick<Invitation, 'manager' | 'broker'>): string {
   switch (news.news) {
     case 'begun':
-      return `the key of this device (SHA-256): ${news.key}`;
+      return `asking ${manager} at ${broker}, with the key ${news.key} (SHA-256)`;
     case 'managerProven':
       return `${manager} is the manager of the invitation; waiting for its answer`;
     case 'waiting':

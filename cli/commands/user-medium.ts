@@ -26,11 +26,17 @@ export function unlockVerb(): Command {
     .action(async (user: string | undefined, options: Options) => {
       const media = objects(await ask('agent', 'user.media', {}, ofAgent(options)));
       const medium = chosen(media, user);
-      const pin = await readPin(options.pinFile, `PIN of ${cell(medium, 'user')}: `);
-      const { leaf = '' } = objectOf(await tryPin(String(medium.socket), pin));
+      const leaf = medium.state === 'unlocked' ? (medium.leaf ?? '') : await unlocked(medium, options.pinFile);
       const registered = await ask('agent', 'user.wait', { leaf }, { ...ofAgent(options), timeoutMs: AGENT_LIMIT_MS });
       createOutput(options.json === true).result(registered, `${cell(registered, 'user')} is at this device`);
     });
+}
+
+/** @returns SHA-256 of the user's certificate, in hex */
+async function unlocked(medium: Medium, pinFile: string | undefined): Promise<JsonValue> {
+  const pin = await readPin(pinFile, `PIN of ${cell(medium, 'user')}: `);
+  const { leaf = '' } = objectOf(await tryPin(String(medium.socket), pin));
+  return leaf;
 }
 
 const objectOf = (value: JsonValue): { readonly [key: string]: JsonValue } => (isObject(value) ? value : {});
@@ -52,8 +58,7 @@ function chosen(media: readonly Medium[], user: string | undefined): Medium {
     const whose = user === undefined ? "no user's medium" : `no medium of ${user}`;
     throw new Failure('notFound', 'user.no-medium', `${whose} is in this device: kagimori user status lists them`);
   }
-  if (other.state === 'unlocked')
-    throw new Failure('refused', 'user.unlocked', `${cell(other, 'user')} is unlocked already`);
+  if (other.state === 'unlocked') return other; // what the manager says of it is told again
   const why = typeof other.detail === 'string' ? cell(other, 'detail') : cell(other, 'state');
   throw new Failure('refused', 'user.locked-out', `${cell(other, 'medium')}: ${why}`);
 }
@@ -71,9 +76,19 @@ async function tryPin(socket: string, pin: string): Promise<JsonValue> {
 export function userStatusVerb(): Command {
   return agentOptions(verb('status', "show the users' media in this device", 'kagimori user status')).action(
     async (options: AgentOptions) => {
-      const media = await ask('agent', 'user.media', {}, ofAgent(options));
-      const rows = objects(media).map((one) => ['user', 'state', 'medium', 'detail'].map((key) => cell(one, key)));
-      createOutput(options.json === true).result(media, table(['USER', 'STATE', 'MEDIUM', 'WHY'], rows));
+      const media = objects(await ask('agent', 'user.media', {}, ofAgent(options)));
+      const status = await ask('agent', 'status', {}, ofAgent(options));
+      const known = isObject(status) ? objects(status.users ?? []) : [];
+      const shown = media.map((one) => ({ ...one, manager: known.find(({ leaf }) => leaf === one.leaf) ?? null }));
+      const rows = shown.map((one) => [
+        ...['user', 'state', 'medium'].map((key) => cell(one, key)),
+        cell(one.manager, 'state'),
+        one.manager === null ? cell(one, 'detail') : cell(one.manager, 'detail'),
+      ]);
+      createOutput(options.json === true).result(
+        shown,
+        table(['USER', 'STATE', 'MEDIUM', 'AT THE MANAGER', 'WHY'], rows),
+      );
     },
   );
 }

@@ -49,6 +49,8 @@ interface Settings extends CertificateFiles, Omit<EnrolmentSettings, keyof Certi
   readonly dataDirectory?: string;
   readonly rulesFile?: string;
   readonly stateDirectory?: string;
+  readonly approvalFile?: string;
+  readonly approval?: { readonly hook?: { readonly command: string } | undefined };
 }
 
 /** @param now  seconds since 1970 */
@@ -71,6 +73,10 @@ export async function examineConfig(path: string, now: number): Promise<readonly
   if (settings.rulesFile !== undefined) {
     const { checkRules } = await import('./rules-checks.ts');
     findings.push(...(await checkRules(settings.rulesFile)));
+  }
+  if (kind === 'agent') {
+    const { checkApproval } = await import('./approval-checks.ts');
+    findings.push(...checkApproval(settings.approvalFile, settings.approval?.hook?.command));
   }
   const { broker } = settings;
   if (broker?.url !== undefined) findings.push(await checkBroker(broker.url, trustOf(broker)));
