@@ -37,6 +37,8 @@ export interface UserDesk {
   readonly byUser: Map<string, Set<string>>;
   /** Those whose signature over the present channel of their device was seen. */
   readonly proven: Set<string>;
+  /** Of those who were proven before and are not now: since when. */
+  readonly unprovenSince: Map<string, Millis>;
   /** Requests under way, by device and request id. */
   readonly pending: Map<string, PendingUser>;
   /** How often devices asked in the second under way. */
@@ -51,6 +53,7 @@ export function newUserDesk(stored: ReadonlyMap<string, UserRecord>, now: Millis
     byDevice: new Map(),
     byUser: new Map(),
     proven: new Set(),
+    unprovenSince: new Map(),
     pending: new Map(),
     requests: noRefusals(now),
     parked: new Map(),
@@ -74,6 +77,7 @@ export function unplaceUser(desk: UserDesk, leaf: string): void {
   if (record === undefined) return;
   desk.at.delete(leaf);
   desk.proven.delete(leaf);
+  desk.unprovenSince.delete(leaf);
   takeFrom(desk.byDevice, record.device, leaf);
   takeFrom(desk.byUser, record.user, leaf);
 }

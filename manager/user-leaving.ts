@@ -6,7 +6,7 @@ import { toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import type { Reason } from '../protocol/message-values.ts';
 import type { MessageOf } from '../protocol/messages.ts';
-import { type DeviceId, later, seconds } from '../protocol/units.ts';
+import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
 import { bearerOf } from './bearer.ts';
 import { commit, log, remember, sendTo } from './outbox.ts';
@@ -20,6 +20,8 @@ import { forgetWaiting } from './waiting.ts';
 
 /** A device that does not come back with the user's signature over its new channel has lost the user. */
 export const UNPROVEN = seconds(60);
+/** However often the device comes and goes meanwhile. */
+const UNPROVEN_AT_MOST = seconds(120);
 
 /** [patent 0170] Answered once it is durable; who is not there any more has left already. */
 export function receiveRemoveUser(
@@ -99,13 +101,23 @@ export function usersUnproven(state: ManagerState, device: DeviceId, world: Worl
   forgetWaiting(state, device);
   const leaves = state.users.byDevice.get(device);
   if (leaves === undefined) return;
-  for (const leaf of leaves) state.users.proven.delete(leaf);
-  schedule(state.deadlines, `users:${device}`, later(world.now, UNPROVEN));
+  const { proven, unprovenSince } = state.users;
+  let due = later(world.now, UNPROVEN);
+  for (const leaf of leaves) {
+    if (proven.delete(leaf) || !unprovenSince.has(leaf)) unprovenSince.set(leaf, world.now);
+    due = Millis(Math.min(due, later(unprovenSince.get(leaf)!, UNPROVEN_AT_MOST)));
+  }
+  schedule(state.deadlines, `users:${device}`, due);
 }
 
 export function usersOverdue(state: ManagerState, device: DeviceId, world: World): void {
-  for (const leaf of [...(state.users.byDevice.get(device) ?? [])])
-    if (!state.users.proven.has(leaf)) userLeaves(state, leaf, 'user-gone', world);
+  const { proven, unprovenSince } = state.users;
+  for (const leaf of [...(state.users.byDevice.get(device) ?? [])]) {
+    if (proven.has(leaf)) continue;
+    const over = later(unprovenSince.get(leaf) ?? Millis(Number.NEGATIVE_INFINITY), UNPROVEN);
+    if (over <= world.now) userLeaves(state, leaf, 'user-gone', world);
+    else schedule(state.deadlines, `users:${device}`, over);
+  }
 }
 
 /** The device is put out, or removed. */

@@ -188,6 +188,7 @@ function settle(state: ManagerState, key: string, until: EpochSeconds, world: Wo
   const record: UserRecord = { user, device, chain: [...chain], verdictUntil: until, since, marks };
   placeUser(state.users, leaf, record);
   state.users.proven.add(leaf);
+  state.users.unprovenSince.delete(leaf);
   noteBearer(state.revocation, bearer, record);
   hearVerdict(state, bearer, until, world);
   watchUser(state, leaf, world);

@@ -218,6 +218,18 @@ test('[P21] a device that starts anew without the medium has lost its user 60 s 
   assert.deepEqual([usersOf(t, tv), t.manager.sessions.size, openAt(router)], [[], 0, []]);
 });
 
+test('[P21] a device that comes and goes without its medium keeps no user by that, and one that proves him each time does', () => {
+  for (const isIn of [false, true]) {
+    const { t, tv, anna } = visit();
+    for (let times = 0; times < 6; times++) {
+      if (isIn) tv.breakLink();
+      else tv.restart(); // it has forgotten what was in, and says nothing of it
+      t.advance(50_000);
+    }
+    assert.deepEqual(usersOf(t, tv), isIn ? ['anna'] : [], anna.certificate.subject.commonName ?? '');
+  }
+});
+
 test('[P21] a device that is removed takes its users with it', () => {
   const { t, router, tv } = visit();
   connect({ town: t, caller: router, callee: tv }, 'user:anna');
