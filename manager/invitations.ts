@@ -162,10 +162,13 @@ export function findInvitation(state: ManagerState, token: Uint8Array, world: Wo
 
 const NO_SECRET = new Uint8Array(32);
 
+/** What people do not see in a name, and would take for another one: who enrols chose it, and others are asked about it. */
+const MISLEADING = /[\p{Cf}\p{Zl}\p{Zp}\p{Variation_Selector}]|^\p{Zs}|\p{Zs}$|\p{Zs}{2}/u;
+
 /** @returns the id under which a device may enrol by this invitation; null: not under the one that it asks for */
 export function nameBy({ name }: InvitationRecord, asked: string | null): DeviceId | null {
   if (!name.includes('*')) return deviceId(name);
-  const wished = asked === null || asked.includes('*') ? null : deviceId(asked);
+  const wished = asked === null || asked.includes('*') || MISLEADING.test(asked) ? null : deviceId(asked);
   return wished !== null && matchesGlob(name, wished) ? wished : null;
 }
 

@@ -154,6 +154,23 @@ test('what a person looked at is what the yes counts for: another name does not 
   assert.ok(place.manager.devices.has(idOf('vault')) && !place.manager.devices.has(idOf('lamp')));
 });
 
+test('under a pattern nobody takes a name that looks like that of somebody else', () => {
+  const place = house();
+  const { written } = place.invite('*', { uses: 20 });
+  for (const name of [
+    'phone\u200b',
+    'ph\u00adone',
+    '\u202eenohp',
+    'phone ',
+    ' phone',
+    'tv\u00a0',
+    'phone\ufe0f',
+    'the  tv',
+  ])
+    assert.equal(outcome(newcomer(place, written, { name }).run()), 'forbidden', JSON.stringify(name));
+  for (const name of ['phone', 'Küche tv']) assert.equal(outcome(newcomer(place, written, { name }).run()), 'enrolled');
+});
+
 test('one invitation in wrong hands fills the list of those who wait for itself alone', () => {
   const place = house({ enrolment: { approval: 'operator' } });
   const [stolen, other] = [place.invite('boiler'), place.invite('lamp')];
