@@ -116,6 +116,7 @@ export function takeIssued(state: AgentState, answer: LoginAnswer, world: World)
   if (!life.asked) return false;
   life.asked = false;
   if (answer.issued === undefined) {
+    if (world.wall < life.renewAt) return false; // none was due, by the time that this very login told
     const elsewhere = answer.refusal === 'not-certified';
     const said = answer.reason ?? answer.refusal ?? 'the manager did not say why: look at its log';
     failed(state, said, elsewhere ? PAUSE_CERTIFIED_ELSEWHERE_S : null, world);

@@ -440,3 +440,13 @@ test('the names of the device in a renewal are those of its certificate, whateve
   const names = t.manager.devices.get(lamp.id)?.names;
   assert.deepEqual(names, ['id:lamp', 'fqdn:lamp.example', 'mac:001122334455']);
 });
+
+test('a clock at 2038 asks for a renewal that is not due; that the manager gives none is no fault once the time is known', () => {
+  const { t, wishes } = renewingTown();
+  const lamp = t.add('lamp', { ...short, skewSeconds: 2_145_916_800 - AT });
+  t.advance(120_000);
+  inStep(t, lamp);
+  assert.equal(lamp.state.life.fault, null);
+  assert.deepEqual(said(lamp, 'certificate.not-renewed'), []);
+  assert.equal(wishes.length, 0);
+});
