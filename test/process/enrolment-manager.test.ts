@@ -64,6 +64,31 @@ test('[B6] an operator invites; the secret is in the file that was asked for, an
   assert.ok(look(readFileSync(house.at('planted'))).length > 0, 'the search would find it');
 });
 
+test('an invitation in a pipe is the string alone; no file is overwritten, and none is made that nobody can read', async (t) => {
+  const house = await place(t);
+  const run = (...args: readonly string[]) =>
+    startCommand(['device', 'invite', '--config', house.at('manager.yaml'), ...args], house.directory).ended;
+  const piped = await run('--name', 'boiler');
+  assert.equal(piped.code, 0, piped.stderr);
+  assert.match(piped.stdout, /^kagimori-[\w-]+\n$/);
+  assert.match(piped.stderr, /lets in +1 × boiler/);
+  writeFileSync(house.at('kept'), 'mine');
+  for (const [out, why] of [
+    ['kept', /exists/],
+    ['nowhere/at-all', /does not exist/],
+  ] as const) {
+    const refused = await run('--name', 'lamp', '--out', house.at(out));
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, why);
+  }
+  assert.equal(readFileSync(house.at('kept'), 'utf8'), 'mine');
+  const open = (await house.ask('manager', 'invitation.list')) as { name: string }[];
+  assert.deepEqual(
+    open.map(({ name }) => name),
+    ['boiler'],
+  );
+});
+
 // By what is written when: the CA's index first, then the store, then the answer.
 const MOMENTS_MS = LONG ? [0, 1, 2, 4, 6, 8, 12, 16, 24, 40] : [6];
 
