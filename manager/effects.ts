@@ -12,8 +12,8 @@ export interface CertificateWish {
   readonly device: DeviceId;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
-  /** true: one of this name may be living still, as at a renewal; false: it would be refused. */
-  readonly beside: boolean;
+  /** true: the CA has certified this very key under this name before; false: nobody else may live under the name. */
+  readonly renews: boolean;
   /** At a renewal: what the certificate before proves beside the common name. */
   readonly alternativeNames?: readonly { readonly type: 'dns' | 'email' | 'uri'; readonly value: string }[];
 }

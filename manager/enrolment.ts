@@ -208,7 +208,7 @@ export function begin(state: ManagerState, applicant: Applicant): void {
   desk.underWay.set(key, { applicant, waiting: null, storing: null });
   desk.names.set(device, key);
   if (invitation !== null) desk.reserved.set(invitation, (desk.reserved.get(invitation) ?? 0) + 1);
-  const wish: CertificateWish = { device, spki, beside: false };
+  const wish: CertificateWish = { device, spki, renews: false };
   log(state, 'info', 'enrolment.begun', { device, key: heldId(key), invitation });
   askForCertificateAlone(state, wish, (certified, then) => certifiedNow(state, key, certified, then));
 }

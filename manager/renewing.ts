@@ -56,7 +56,7 @@ export function renewFirst(
   handshake.step = waiting;
   const asked: AskedRenewal = { spki, at: world.now, chain: null };
   note(state.renewing, device, asked);
-  askForCertificateAlone(state, { device, spki, beside: true, alternativeNames: namesOf(leaf) }, (certified, later) => {
+  askForCertificateAlone(state, { device, spki, renews: true, alternativeNames: namesOf(leaf) }, (certified, later) => {
     take(state, device, asked, certified);
     if (sameHandshake(state, partyKey(handshake.party), handshake.id)?.step !== waiting) return;
     handshake.step = step;

@@ -24,14 +24,14 @@ export function townCa(issuer: Holder, days: number): TownCa {
   const self: TownCa = {
     state: 'good',
     made: [],
-    answer({ device, spki, beside }, { crypto, wall }) {
+    answer({ device, spki, renews }, { crypto, wall }) {
       if (self.state === 'silent') return null;
       if (self.state === 'refusing') return { refused: 'the CA is closed' };
       const own = book.filter(({ wish }) => wish.device === device);
       const again = own.findLast(({ wish, at }) => equal(wish.spki, spki) && wall - at <= REPEAT_SECONDS);
       if (again !== undefined) return { chain: [again.der, issuer.certificate.der] };
       const living = own.filter(({ at }) => at + days * DAY >= wall);
-      if (!beside && living.some(({ wish }) => !equal(wish.spki, spki))) return { refused: `${device} has one` };
+      if (!renews && living.some(({ wish }) => !equal(wish.spki, spki))) return { refused: `${device} has one` };
       const der = issueCertificate(crypto, issuer.issuer, {
         name: device,
         spki,
@@ -41,7 +41,7 @@ export function townCa(issuer: Holder, days: number): TownCa {
         keyUsage: ['digitalSignature'],
         extendedKeyUsage: [EXTENDED_KEY_USAGE.kagimoriDevice],
       });
-      book.push({ wish: { device, spki, beside }, der, at: wall });
+      book.push({ wish: { device, spki, renews }, der, at: wall });
       self.made.push({ name: device, der });
       return { chain: [der, issuer.certificate.der] };
     },

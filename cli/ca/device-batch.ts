@@ -29,8 +29,8 @@ export interface DeviceWish {
   readonly name: string;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
-  /** true: it may have a living certificate over another key. */
-  readonly beside: boolean;
+  /** true: only where this CA has certified this key before: who came with a certificate of another CA has to enrol. */
+  readonly renews: boolean;
   readonly alternativeNames?: readonly AlternativeName[];
 }
 
@@ -111,10 +111,12 @@ function enter({ byName, byKey }: Book, entry: CertificateEntry): void {
   }
 }
 
+const ENROL = 'kagimori device invite, and kagimori agent enrol on the device';
+
 /** @returns the certificate to give out again, in hex; null: a new one may be made */
 function lookUp(
   { byName, byKey }: Book,
-  { name, beside }: DeviceWish,
+  { name, renews }: DeviceWish,
   key: string,
   now: number,
 ): { readonly again: string | null } | { readonly refused: string } {
@@ -129,9 +131,10 @@ function lookUp(
   if (revoked !== undefined) return { refused: `its key was revoked with ${revoked.kind} ${revoked.name}` };
   const other = bearers.find((one) => one.name !== name || one.kind !== 'device');
   if (other !== undefined) return { refused: `its key is that of ${other.kind} ${other.name}` };
+  if (renews && bearers.length === 0) return { refused: `its certificate is of another CA: ${ENROL}` };
   const living = (byName.get(name) ?? []).filter((one) => isLive(one, now));
   const taken = living.find(({ publicKey }) => publicKey !== key);
-  if (taken !== undefined && !beside) {
+  if (taken !== undefined && !renews) {
     const remedy = 'kagimori ca revoke it, and let the device ask again';
     return { refused: `device ${name} has a living certificate over another key, serial ${taken.serial}: ${remedy}` };
   }

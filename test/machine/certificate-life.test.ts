@@ -85,7 +85,7 @@ test('[P3] [P4] a certificate is renewed at two thirds of its life, spread by 5 
   assert.equal(wishes.length, 0);
   t.advance(8 * DAY_MS);
   assert.equal(wishes.length, devices.length);
-  assert.ok(wishes.every(({ beside }) => beside));
+  assert.ok(wishes.every(({ renews }) => renews));
   for (const device of devices) {
     inStep(t, device);
     assert.ok(endOf(device) > AT + LIFE_DAYS * DAY);
@@ -324,7 +324,7 @@ test('[P4] only the end of the leaf is overlooked: what else is wrong with an ol
 test('a file that an operator puts in the place is shown at once; one of another key, name or root is refused', () => {
   const t = town();
   const lamp = t.add('lamp', { certificate: { notBefore: AT - DAY, notAfter: AT + 20 * DAY } });
-  const mine = { device: lamp.id, spki: lamp.holder.key.publicSpki, beside: true };
+  const mine = { device: lamp.id, spki: lamp.holder.key.publicSpki, renews: true };
   const chainOf = (certified: Certified): readonly Uint8Array[] => ('chain' in certified ? certified.chain : []);
   const wrong = [
     issued(t, { ...mine, spki: t.ca.key.publicSpki }),
@@ -401,7 +401,7 @@ test('of a restart between the file and the login the resumption of the old cert
   const { t } = renewingTown();
   const lamp = t.add('lamp', short);
   assert.ok(lamp.state.secret !== null);
-  const certified = issued(t, { device: lamp.id, spki: lamp.holder.key.publicSpki, beside: true });
+  const certified = issued(t, { device: lamp.id, spki: lamp.holder.key.publicSpki, renews: true });
   if ('chain' in certified) lamp.chain = certified.chain;
   lamp.restart();
   t.advance(5_000);

@@ -70,7 +70,7 @@ test('[B6] who is put into quarantine while the CA works is not let out by its c
   place.runManager((state) => evict(state, BOILER, 'duplicate', place.world()));
   place.flush();
   place.certifying.state = 'good';
-  const wish = { device: BOILER, spki: holder.key.publicSpki, beside: false };
+  const wish = { device: BOILER, spki: holder.key.publicSpki, renews: false };
   const certified = place.certifying.answer(wish, place.world())!;
   place.runManager((state) => receiveCertified(state, number!, certified, place.world()));
   place.flush();
@@ -108,7 +108,7 @@ test('[B6] a device that is reset while the CA works does not come back with wha
   });
   place.flush();
   place.certifying.state = 'good';
-  const wish = { device: BOILER, spki: holder.key.publicSpki, beside: false };
+  const wish = { device: BOILER, spki: holder.key.publicSpki, renews: false };
   const certified = place.certifying.answer(wish, place.world())!;
   place.runManager((state) => receiveCertified(state, number!, certified, place.world()));
   place.flush();
@@ -128,7 +128,7 @@ test('[P4] a certificate that is revoked while the CA works gets no other in its
   place.revoke(factory);
   place.advance(1000);
   place.certifying.state = 'good';
-  const wish = { device: idOf('tv'), spki: key.publicSpki, beside: false };
+  const wish = { device: idOf('tv'), spki: key.publicSpki, renews: false };
   const certified = place.certifying.answer(wish, place.world())!;
   place.runManager((state) => receiveCertified(state, number!, certified, place.world()));
   place.flush();

@@ -23,7 +23,7 @@ const reasonOf = (answer: ReturnType<typeof certifyDevices>[number] | undefined)
 test('a batch is certified and booked; a repeat is answered alike, in the batch and for ten minutes', async () => {
   await inDirectory((dir) => {
     initAuthority(dir, { name: 'Batch', algorithm: 'p256', years: 2, withIntermediate: true }, { crypto, now: AT });
-    const wishes = Array.from({ length: 20 }, (_, i) => ({ name: `d-${i}`, spki: newKey(), beside: false }));
+    const wishes = Array.from({ length: 20 }, (_, i) => ({ name: `d-${i}`, spki: newKey(), renews: false }));
     const ask = (asked: typeof wishes, now: number) => certifyDevices(dir, asked, 30, { crypto, now });
     const first = ask([...wishes, wishes[0]!], AT);
     assert.ok(equal(chainOf(first[20])[0]!, chainOf(first[0])[0]!));
@@ -44,8 +44,8 @@ test('a name of a living device, a key of another one and a revoked key are refu
     certifyDevices(
       dir,
       [
-        { name: 'boiler', spki: boiler, beside: false },
-        { name: 'lock', spki: lock, beside: false },
+        { name: 'boiler', spki: boiler, renews: false },
+        { name: 'lock', spki: lock, renews: false },
       ],
       30,
       world,
@@ -54,29 +54,31 @@ test('a name of a living device, a key of another one and a revoked key are refu
     const answers = certifyDevices(
       dir,
       [
-        { name: 'boiler', spki: newKey(), beside: false },
-        { name: 'boiler', spki: newKey(), beside: true },
-        { name: 'lamp', spki: boiler, beside: false },
-        { name: 'lock', spki: lock, beside: true },
-        { name: '~', spki: newKey(), beside: false },
-        { name: 'lock', spki: newKey(), beside: false },
+        { name: 'boiler', spki: newKey(), renews: false },
+        { name: 'boiler', spki: newKey(), renews: true },
+        { name: 'lamp', spki: boiler, renews: false },
+        { name: 'lock', spki: lock, renews: true },
+        { name: '~', spki: newKey(), renews: false },
+        { name: 'lock', spki: newKey(), renews: false },
+        { name: 'boiler', spki: boiler, renews: true },
       ],
       30,
       world,
     );
     assert.match(reasonOf(answers[0]), /boiler has a living certificate over another key/);
-    chainOf(answers[1]);
+    assert.match(reasonOf(answers[1]), /its certificate is of another CA: kagimori device invite/);
     assert.match(reasonOf(answers[2]), /its key is that of device boiler/);
     assert.match(reasonOf(answers[3]), /its key was revoked with device lock/);
     assert.match(reasonOf(answers[4]), /is no name/);
     chainOf(answers[5]);
+    chainOf(answers[6]);
   });
 });
 
 test('what was revoked stays on the list after its certificate has run out', async () => {
   await inDirectory((dir) => {
     initAuthority(dir, { name: 'Batch', algorithm: 'p256', years: 2 }, { crypto, now: AT });
-    const [answer] = certifyDevices(dir, [{ name: 'lock', spki: newKey(), beside: false }], 1, { crypto, now: AT });
+    const [answer] = certifyDevices(dir, [{ name: 'lock', spki: newKey(), renews: false }], 1, { crypto, now: AT });
     const { serial } = parse(chainOf(answer)[0]!);
     revokeCertificate(dir, 'lock', { crypto, now: AT });
     writeCrl(dir, { crypto, now: AT + 90 * DAY });
@@ -89,7 +91,7 @@ test('OpenSSL takes the chain that a batch gives', { skip: opensslAbsent }, asyn
   await inDirectory((dir) => {
     const now = Math.floor(Date.now() / 1000);
     initAuthority(dir, { name: 'Batch', algorithm: 'p256', years: 2 }, { crypto, now });
-    const [answer] = certifyDevices(dir, [{ name: 'lock', spki: newKey(), beside: false }], 1, { crypto, now });
+    const [answer] = certifyDevices(dir, [{ name: 'lock', spki: newKey(), renews: false }], 1, { crypto, now });
     writeFileSync(join(dir, 'leaf.pem'), writePem('CERTIFICATE', chainOf(answer)[0]!));
     assert.match(openssl(dir, 'verify', '-CAfile', 'root.pem', '-purpose', 'sslclient', 'leaf.pem'), /OK/);
   });
