@@ -51,7 +51,7 @@ import { endOverdue, helloDue, receiveEnd, receiveEndOk, receiveRecordFrom, time
 import { standingAtStart } from './standing.ts';
 import type { AgentSettings, AgentState } from './state.ts';
 import { type InsertedUser, noUsers } from './user-states.ts';
-import { userDenied, userDone, userInserted, userOverdue, userRemoved, userSigned } from './users.ts';
+import { userDenied, userDone, userInserted, userOverdue, userPutOut, userRemoved, userSigned } from './users.ts';
 
 export type AgentEvent =
   | { readonly type: 'linked'; readonly link: LinkId }
@@ -96,6 +96,7 @@ export function createAgent(
     invitation: null,
     channel: null,
     denied: null,
+    deniedSaid: null,
     failures: 0,
     restUntil: null,
     secret: isSame && secret !== null && secret.device === own.id ? secret : null,
@@ -365,6 +366,8 @@ function receiveMessage(
       );
     case 'Probe':
       return receiveProbe(state, message, world);
+    case 'RemoveUser':
+      return userPutOut(state, message, world);
     case 'Renew':
       return receiveRenew(state, message, bytes, world);
     case 'End': {
@@ -392,7 +395,6 @@ function receiveMessage(
     case 'Present':
     case 'Cancel':
     case 'RegisterUser':
-    case 'RemoveUser':
       throw new ProtocolError('unexpected', `${message.kind} is for the manager to receive`);
     default:
       message satisfies never;

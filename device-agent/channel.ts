@@ -44,6 +44,7 @@ export function channelOpened(
   state.channel = { channel, opening };
   state.failures = 0;
   state.denied = null;
+  state.deniedSaid = null;
   state.openings.push(opening);
   if (state.openings.length > MAX_OPENINGS) state.openings.shift();
   tell(state, { news: 'channelOpened', how: opening.opened, by: opening.by });

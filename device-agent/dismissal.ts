@@ -9,7 +9,7 @@ import type { World } from '../protocol/world.ts';
 import { keepApprovals } from './approval-keeping.ts';
 import { CONSENT_KEY_BYTES } from './consent.ts';
 import { saveMemory } from './memory-keeping.ts';
-import { log, rest, tell } from './outbox.ts';
+import { logDenial, rest, tell } from './outbox.ts';
 import { dropAllSessions } from './sessions.ts';
 import type { AgentState } from './state.ts';
 
@@ -36,7 +36,8 @@ export function dismissed(state: AgentState, reason: Dismissal, by: 'close' | 'l
   if (by === 'close') dropAllSessions(state, reason);
   const share = new DataView(world.crypto.random(4).slice().buffer).getUint32(0) / 2 ** 32;
   const forMs = reason === 'duplicate' && by === 'close' ? MADE_ROOM : Millis(KEPT_OUT * (0.5 + share / 2));
-  log(state, 'error', `device.${reason}`, { remedy: REMEDIES[reason], awaySeconds: Math.round(forMs / 1000) });
+  const fields = { remedy: REMEDIES[reason], awaySeconds: Math.round(forMs / 1000) };
+  logDenial(state, `device.${reason}`, reason, fields, world);
   state.joining = null;
   cancel(state.deadlines, 'exchange');
   cancel(state.deadlines, 'repeat');

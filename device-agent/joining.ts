@@ -30,7 +30,7 @@ import { dismissed, isDismissal } from './dismissal.ts';
 import type { JoiningStep } from './joining-states.ts';
 import { judgeManager, managerChainOf } from './manager-judgement.ts';
 import { saveMemory } from './memory-keeping.ts';
-import { log, managerTopic, publish, rest, sendExchange, tell } from './outbox.ts';
+import { log, logDenial, managerTopic, publish, rest, sendExchange, tell } from './outbox.ts';
 import { addressesChanged, registerAgain } from './registration.ts';
 import { dropAllSessions } from './sessions.ts';
 import type { AgentState } from './state.ts';
@@ -167,7 +167,7 @@ export function receiveMessage4(state: AgentState, body: Uint8Array, world: Worl
     if (isDismissal(reason)) return dismissed(state, reason, 'login', world);
     denied(state, reason);
     if (reason === 'revoked') dropAllSessions(state, 'revoked');
-    log(state, 'error', 'login.denied', { reason, remedy: remedyFor(reason) });
+    logDenial(state, 'login.denied', reason, { reason, remedy: remedyFor(reason) }, world);
     state.joining = null;
     return retryLater(state, world, reason === 'verifier-away' ? UNJUDGED_RETRY_MS : LAST_RETRY_MS);
   }

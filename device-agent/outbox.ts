@@ -135,3 +135,13 @@ export function log(
 ): void {
   state.out.push({ type: 'log', level, event, fields });
 }
+
+const SAY_AGAIN = seconds(3600);
+
+/** Why the manager does not let this device in: an error once, and once an hour while it stays so. */
+export function logDenial(state: AgentState, event: string, reason: string, fields: LogFields, { now }: World): void {
+  const said = state.deniedSaid;
+  const isNews = said === null || said.reason !== reason || now - said.at >= SAY_AGAIN;
+  if (isNews) state.deniedSaid = { reason, at: now };
+  log(state, isNews ? 'error' : 'debug', event, fields);
+}

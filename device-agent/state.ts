@@ -200,6 +200,8 @@ export interface AgentState {
   channel: { readonly channel: Channel; readonly opening: Opening } | null;
   /** Why the manager did not let us in, in its own words. */
   denied: string | null;
+  /** For which reason a denial was last told to the log as an error, and when. */
+  deniedSaid: { readonly reason: string; readonly at: Millis } | null;
   failures: number;
   /** The manager asked not to be bothered before. */
   restUntil: Millis | null;

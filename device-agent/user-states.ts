@@ -26,6 +26,9 @@ export interface LocalUser extends InsertedUser {
   readonly leaf: Uint8Array;
   /** The manager may know of it, and has to hear of the removal. */
   told: boolean;
+  /** Why, the last time, and how often in a row for that. */
+  refusedFor: Reason | null;
+  refusals: number;
   step: UserStep;
 }
 

@@ -7,7 +7,7 @@ import type { Channel } from '../protocol/channel.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
 import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
 import { MAX_USERS, type MessageOf } from '../protocol/messages.ts';
-import { later, seconds } from '../protocol/units.ts';
+import { later, Millis, seconds } from '../protocol/units.ts';
 import { canonicalUser, userAsked } from '../protocol/user-name.ts';
 import { userStatement } from '../protocol/user-proof.ts';
 import type { World } from '../protocol/world.ts';
@@ -19,6 +19,7 @@ import type { InsertedUser, LocalUser } from './user-states.ts';
 
 const ANSWER_TIMEOUT = seconds(20);
 const AGAIN = seconds(10);
+const LAST_AGAIN = seconds(300);
 /** After 60 s without a channel the manager removes its users by itself; removals beyond this number are left to that. */
 const MAX_GONE = 16;
 
@@ -47,7 +48,7 @@ export function userInserted(state: AgentState, { user, chain }: InsertedUser, w
     return tell(state, { news: 'userRefused', user, leaf: key, reason: 'too-many', detail });
   }
   state.users.gone.delete(key); // it is registered anew, which takes the place of what was
-  const local: LocalUser = { user, leaf, chain, told: false, step: { name: 'waiting' } };
+  const local: LocalUser = { user, leaf, chain, told: false, refusedFor: null, refusals: 0, step: { name: 'waiting' } };
   state.users.here.set(key, local);
   log(state, 'info', 'user.inserted', { user });
   askToSign(state, key, local, world);
@@ -160,6 +161,7 @@ export function userDone(state: AgentState, requestId: Uint8Array): boolean {
   const [key, local, channel] = found;
   cancel(state.deadlines, `user:${key}`);
   local.step = { name: 'here', channel };
+  local.refusedFor = null;
   log(state, 'info', 'user.here', { user: local.user });
   tell(state, { news: 'userHere', user: local.user, leaf: key });
   return true;
@@ -176,6 +178,14 @@ export function userDenied(state: AgentState, message: MessageOf<'Denied'>, worl
   const [key, local] = found;
   refused(state, key, local, message.reason, message.detail ?? null, world);
   return true;
+}
+
+/** The manager counts the user here no more: revoked, say, or by the operator. What was made to the user it ends by itself. */
+export function userPutOut(state: AgentState, { leaf, reason }: MessageOf<'RemoveUser'>, world: World): void {
+  const key = toHex(leaf);
+  const local = state.users.here.get(key);
+  if (local === undefined || reason === undefined) return;
+  refused(state, key, local, reason, 'the manager has put the user out', world);
 }
 
 function registering(state: AgentState, requestId: string): readonly [string, LocalUser, Channel] | null {
@@ -195,11 +205,20 @@ function refused(
   world: World,
 ): void {
   const final = !PASSING.has(reason);
+  const isNew = reason !== local.refusedFor;
+  local.refusals = isNew ? 1 : local.refusals + 1;
+  local.refusedFor = reason;
   local.step = { name: 'refused', reason, detail, final };
   if (final) cancel(state.deadlines, `user:${key}`);
-  else schedule(state.deadlines, `user:${key}`, later(world.now, AGAIN));
-  log(state, 'warn', 'user.refused', { user: local.user, reason, detail });
-  tell(state, { news: 'userRefused', user: local.user, leaf: key, reason, detail });
+  else
+    schedule(
+      state.deadlines,
+      `user:${key}`,
+      later(world.now, Millis(Math.min(LAST_AGAIN, AGAIN * 2 ** (local.refusals - 1)))),
+    );
+  // the same again is no news
+  log(state, isNew ? 'warn' : 'debug', 'user.refused', { user: local.user, reason, detail });
+  if (isNew) tell(state, { news: 'userRefused', user: local.user, leaf: key, reason, detail });
 }
 
 // ── What is made to a user ──────────────────────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,7 @@ export function userControl({ state, stored, world }: UserControlParts): Readonl
       const { user } = places[0]!.record;
       const leaves = [...(users.byUser.get(user) ?? [])];
       await stored((done) => {
-        for (const leaf of leaves) takeAway(state, leaf, 'user-gone', world());
+        for (const leaf of leaves) takeAway(state, leaf, 'withdrawn', world());
         commit(
           state,
           leaves.map((leaf) => userChange(leaf, null)),

@@ -2,9 +2,9 @@
  * A user leaves a device (patent 0170): the medium was taken out or is in elsewhere, the device is gone, or the certificate
  * is good no more. What was made to that user there ends; the device's own sessions go on.
  */
-import { toHex } from '../protocol/bytes.ts';
+import { fromHex, toHex } from '../protocol/bytes.ts';
 import { cancel, schedule } from '../protocol/deadlines.ts';
-import type { Reason } from '../protocol/message-values.ts';
+import { NONCE_BYTES, type Reason } from '../protocol/message-values.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import { type DeviceId, later, Millis, seconds } from '../protocol/units.ts';
 import type { World } from '../protocol/world.ts';
@@ -73,6 +73,11 @@ export function takeAway(state: ManagerState, leaf: string, reason: Reason, worl
   state.verdictEnds.delete(bearer);
   cancel(state.deadlines, `verdict:${bearer}`);
   log(state, 'info', 'user.gone', { user: record.user, device: record.device, reason });
+  // who left by himself was told of by his device
+  if (reason !== 'user-gone') {
+    const requestId = world.crypto.random(NONCE_BYTES);
+    sendTo(state, record.device, [{ kind: 'RemoveUser', requestId, leaf: fromHex(leaf), reason }], world);
+  }
   endSessionsWith(state, leaf, record.device, whyEnded(state, reason), world);
 }
 

@@ -340,10 +340,16 @@ export const RegisterUser = message('RegisterUser', 24, 'a user is at this devic
   chain: required(3, certificateChain, 'of the user, leaf first'),
   signature: required(4, bytes(1, 512), "by the user's key over (channel binding, device, user, request id)"),
 });
-export const RemoveUser = message('RemoveUser', 25, 'the medium of a user was taken out [patent 0170]', {
-  requestId: required(1, nonce, 'a repeat gets the stored answer'),
-  leaf: required(2, sha256, "SHA-256 of the user's certificate"),
-});
+export const RemoveUser = message(
+  'RemoveUser',
+  25,
+  'the medium of a user was taken out [patent 0170]; or the manager puts a user out',
+  {
+    requestId: required(1, nonce, 'of a device: a repeat gets the stored answer; of the manager: nobody answers'),
+    leaf: required(2, sha256, "SHA-256 of the user's certificate"),
+    reason: optional(3, Reason, 'manager to device: why'),
+  },
+);
 
 export const channelMessages = family('ChannelMessage', {
   Permit,
