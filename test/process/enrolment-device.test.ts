@@ -184,15 +184,16 @@ test('[P14] a device waits for the yes of the operator; Ctrl-C loses nothing', a
   assert.equal(checkFiles(at), 'all');
 });
 
-test('[P10] an agent with an invitation enrols by itself, however long nobody answers, and erases the invitation', async (t) => {
-  const house = await place(t);
-  const at = folder(house, 'oven');
-  const invitation = await invite(house, 'oven');
-  noted(at, invitation);
-  await house.stop('broker');
-  writeFileSync(
-    join(at, 'agent.yaml'),
-    `broker: { url: 'mqtt://127.0.0.1:${house.port}' }
+if (LONG) {
+  test('[P10] an agent with an invitation enrols by itself, however long nobody answers, and erases the invitation', async (t) => {
+    const house = await place(t);
+    const at = folder(house, 'oven');
+    const invitation = await invite(house, 'oven');
+    noted(at, invitation);
+    await house.stop('broker');
+    writeFileSync(
+      join(at, 'agent.yaml'),
+      `broker: { url: 'mqtt://127.0.0.1:${house.port}' }
 manager: ${MANAGER}
 stateDirectory: state
 certificateFile: own.pem
@@ -200,40 +201,41 @@ keyFile: own.key
 trustAnchorFiles: [anchors.pem]
 invitationFile: invitation.txt
 `,
-  );
-  const run = (): RealProcess => startCommand(['agent', 'run', '--config', 'agent.yaml', '--log', 'json'], at);
-  const first = run();
-  await first.logged('no broker', ({ event }) => event === 'enrolment.trying');
-  const status = await startCommand(['agent', 'status', '--config', 'agent.yaml', '--json'], at).ended;
-  assert.equal(status.code, 0, status.stderr);
-  assert.equal(JSON.parse(status.stdout).device, null);
-  first.child.kill('SIGTERM');
-  assert.equal((await first.ended).code, 0);
-  const agent = run();
-  await house.start('broker');
-  await agent.logged('registered', ({ event }) => event === 'registered');
-  assert.equal(existsSync(join(at, 'invitation.txt')), false);
-  const config = await startCommand(['agent', 'prepare-image', '--config', 'agent.yaml'], at).ended;
-  assert.deepEqual([config.code, /stop it first/.test(config.stderr)], [1, true]);
-  agent.child.kill('SIGTERM');
-  withoutToken(invitation, [await agent.ended, status], house);
-  noted(at, await invite(house, 'copy-*', 2));
-  const image = await startCommand(
-    ['agent', 'prepare-image', '--config', 'agent.yaml', '--invitation', 'invitation.txt'],
-    at,
-  ).ended;
-  assert.equal(image.code, 0, image.stderr);
-  assert.deepEqual(readdirSync(at).sort(), ['agent.yaml', 'anchors.pem', 'invitation.txt', 'state']);
-  assert.deepEqual(readdirSync(join(at, 'state')), []);
-  for (const name of ['copy-one', 'two']) {
-    const copy = folder(house, `copy-${name}`);
-    spawnSync('cp', ['-a', `${at}/.`, copy]);
-    const copied = await enrol(copy, '--file', 'invitation.txt', '--config', 'agent.yaml', '--name', name, '--json')
-      .ended;
-    assert.equal(copied.code, 0, copied.stderr);
-    assert.equal(JSON.parse(copied.stdout).device, name === 'two' ? 'copy-two' : name);
-  }
-});
+    );
+    const run = (): RealProcess => startCommand(['agent', 'run', '--config', 'agent.yaml', '--log', 'json'], at);
+    const first = run();
+    await first.logged('no broker', ({ event }) => event === 'enrolment.trying');
+    const status = await startCommand(['agent', 'status', '--config', 'agent.yaml', '--json'], at).ended;
+    assert.equal(status.code, 0, status.stderr);
+    assert.equal(JSON.parse(status.stdout).device, null);
+    first.child.kill('SIGTERM');
+    assert.equal((await first.ended).code, 0);
+    const agent = run();
+    await house.start('broker');
+    await agent.logged('registered', ({ event }) => event === 'registered');
+    assert.equal(existsSync(join(at, 'invitation.txt')), false);
+    const config = await startCommand(['agent', 'prepare-image', '--config', 'agent.yaml'], at).ended;
+    assert.deepEqual([config.code, /stop it first/.test(config.stderr)], [1, true]);
+    agent.child.kill('SIGTERM');
+    withoutToken(invitation, [await agent.ended, status], house);
+    noted(at, await invite(house, 'copy-*', 2));
+    const image = await startCommand(
+      ['agent', 'prepare-image', '--config', 'agent.yaml', '--invitation', 'invitation.txt'],
+      at,
+    ).ended;
+    assert.equal(image.code, 0, image.stderr);
+    assert.deepEqual(readdirSync(at).sort(), ['agent.yaml', 'anchors.pem', 'invitation.txt', 'state']);
+    assert.deepEqual(readdirSync(join(at, 'state')), []);
+    for (const name of ['copy-one', 'two']) {
+      const copy = folder(house, `copy-${name}`);
+      spawnSync('cp', ['-a', `${at}/.`, copy]);
+      const copied = await enrol(copy, '--file', 'invitation.txt', '--config', 'agent.yaml', '--name', name, '--json')
+        .ended;
+      assert.equal(copied.code, 0, copied.stderr);
+      assert.equal(JSON.parse(copied.stdout).device, name === 'two' ? 'copy-two' : name);
+    }
+  });
+}
 
 test('[P2] the key of a token is made in the token, and enrols there', { skip: softTokenAbsent }, async (t) => {
   const house = await place(t);

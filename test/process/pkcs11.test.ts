@@ -46,6 +46,8 @@ async function talk(house: House): Promise<void> {
   await lamp.until('light', ({ text }) => text === 'light');
 }
 
+const LONG = process.env.KAGIMORI_LONG === '1';
+
 test('[6 keys at home] an agent logs in with a key that is in its token: not in its memory, where the search finds the key of a file', {
   skip: softTokenAbsent || serverAbsent,
 }, async (t) => {
@@ -69,62 +71,65 @@ test('[6 keys at home] an agent logs in with a key that is in its token: not in 
   assert.notEqual(summaryOf(foundIn(other!.child.pid!, keys.switch)), '', 'the search finds the key of a file');
   assert.equal(summaryOf(foundIn(lamp!.child.pid!, keys.lamp)), '');
 
-  await t.test(
-    'its token is gone: what needs no key goes on, a login waits and says why, and works when it is back',
-    async () => {
-      await served.stop();
-      await talk(house);
-      await house.ask('manager', 'device.remove', { id: 'lamp' });
-      const failed = await lamp!.logged('the key is away', ({ event }) => event === 'key-store.failed');
-      assert.equal(failed.level, 'error');
-      assert.match(String(failed.why), /^pkcs11:token=home;/);
-      assert.match(String(failed.remedy), /token/);
-      const before = lamp!.log.length;
-      await served.start();
-      await lamp!.logged(
-        'registered again',
-        (line) => lamp!.log.indexOf(line) >= before && line.event === 'registered',
-      );
-      await talk(house);
-    },
-  );
+  if (LONG)
+    await t.test(
+      'its token is gone: what needs no key goes on, a login waits and says why, and works when it is back',
+      async () => {
+        await served.stop();
+        await talk(house);
+        await house.ask('manager', 'device.remove', { id: 'lamp' });
+        const failed = await lamp!.logged('the key is away', ({ event }) => event === 'key-store.failed');
+        assert.equal(failed.level, 'error');
+        assert.match(String(failed.why), /^pkcs11:token=home;/);
+        assert.match(String(failed.remedy), /token/);
+        const before = lamp!.log.length;
+        await served.start();
+        await lamp!.logged(
+          'registered again',
+          (line) => lamp!.log.indexOf(line) >= before && line.event === 'registered',
+        );
+        await talk(house);
+      },
+    );
   for (const { written } of house.ran) assert.doesNotMatch(written(), new RegExp(PIN));
 });
 
-test('[6 keys at home] made in the token by a command, certified by a request: agent, verifier and manager run on such keys', {
-  skip: softTokenAbsent,
-}, async (t) => {
-  const after: After = (end) => t.after(end);
-  let token: SoftToken | null = null;
-  const house = await buildHouse({ occupants: OCCUPANTS, environment: () => ({ ...token?.environment }) }, after);
-  token = makeSoftToken(house.at('token'), 'home', after);
-  for (const [party, name] of [
-    ['verifier', 'verifier'],
-    ['manager', MANAGER],
-  ] as const) {
-    await house.stop(party, 'SIGTERM');
-    moveKey(house, token, party, name, token.uri(name));
-  }
-  const uri = token.uri('lamp');
-  const run = async (...args: readonly string[]): Promise<string> => {
-    const running = startCommand(args, house.directory, token!.environment);
-    const { code, stdout, stderr } = await running.ended;
-    assert.equal(code, 0, stderr);
-    return stdout;
-  };
-  const made = JSON.parse(await run('key', 'create', uri, '--json')) as { extractable: boolean; algorithm: string };
-  assert.deepEqual([made.algorithm, made.extractable], ['p256', false]);
-  await run('key', 'request', uri, '--name', 'lamp', '--out', 'lamp.csr.pem');
-  await run('ca', 'revoke', 'lamp', '--dir', 'ca');
-  await run('ca', 'sign', 'lamp.csr.pem', '--dir', 'ca', '--kind', 'device', '--out', 'certificates');
-  rmSync(house.at('certificates', 'lamp.key.pem'));
-  house.write('lamp.yaml', house.read('lamp.yaml').replace(/^keyFile: .*$/m, `keyFile: '${uri}'`));
-  for (const party of ['verifier', 'manager'] as const) await house.start(party);
-  await Promise.all(OCCUPANTS.map(({ id }) => house.admit(id)));
-  await talk(house);
-  const checked = await startCommand(['doctor', house.at('lamp.yaml')], house.directory, token.environment).ended;
-  assert.match(checked.stdout, /pkcs11:token=home;object=lamp\S* belongs to /);
-});
+if (LONG) {
+  test('[6 keys at home] made in the token by a command, certified by a request: agent, verifier and manager run on such keys', {
+    skip: softTokenAbsent,
+  }, async (t) => {
+    const after: After = (end) => t.after(end);
+    let token: SoftToken | null = null;
+    const house = await buildHouse({ occupants: OCCUPANTS, environment: () => ({ ...token?.environment }) }, after);
+    token = makeSoftToken(house.at('token'), 'home', after);
+    for (const [party, name] of [
+      ['verifier', 'verifier'],
+      ['manager', MANAGER],
+    ] as const) {
+      await house.stop(party, 'SIGTERM');
+      moveKey(house, token, party, name, token.uri(name));
+    }
+    const uri = token.uri('lamp');
+    const run = async (...args: readonly string[]): Promise<string> => {
+      const running = startCommand(args, house.directory, token!.environment);
+      const { code, stdout, stderr } = await running.ended;
+      assert.equal(code, 0, stderr);
+      return stdout;
+    };
+    const made = JSON.parse(await run('key', 'create', uri, '--json')) as { extractable: boolean; algorithm: string };
+    assert.deepEqual([made.algorithm, made.extractable], ['p256', false]);
+    await run('key', 'request', uri, '--name', 'lamp', '--out', 'lamp.csr.pem');
+    await run('ca', 'revoke', 'lamp', '--dir', 'ca');
+    await run('ca', 'sign', 'lamp.csr.pem', '--dir', 'ca', '--kind', 'device', '--out', 'certificates');
+    rmSync(house.at('certificates', 'lamp.key.pem'));
+    house.write('lamp.yaml', house.read('lamp.yaml').replace(/^keyFile: .*$/m, `keyFile: '${uri}'`));
+    for (const party of ['verifier', 'manager'] as const) await house.start(party);
+    await Promise.all(OCCUPANTS.map(({ id }) => house.admit(id)));
+    await talk(house);
+    const checked = await startCommand(['doctor', house.at('lamp.yaml')], house.directory, token.environment).ended;
+    assert.match(checked.stdout, /pkcs11:token=home;object=lamp\S* belongs to /);
+  });
+}
 
 test('[6 keys at home] without module, token, key or right PIN a start ends with one line that names the key; a PIN is told once', {
   skip: softTokenAbsent || spyAbsent,
@@ -154,6 +159,6 @@ test('[6 keys at home] without module, token, key or right PIN a start ends with
   await ends(`${uri.split('&')[0]}&pin-value=${PIN}`, 2, /&pin-value=\*\*\*: a PIN among the settings is none/);
   writeFileSync(house.at('wrong'), '271828', { mode: 0o600 });
   const before = calls('C_Login');
-  await ends(uri.replace(token.pinFile, house.at('wrong')), refused!, /refuses the PIN in .*wrong.* not asked again/);
+  await ends(uri.replace(token.pinFile, house.at('wrong')), 2, /refuses the PIN in .*wrong.* not asked again/);
   assert.equal(calls('C_Login') - before, 1);
 });

@@ -21,7 +21,7 @@ const MANAGER = `enrolment:
   days: ${DAYS}
 `;
 const LONG = process.env.KAGIMORI_LONG === '1';
-const KILLS = LONG ? 60 : 2;
+const KILLS = LONG ? 60 : 1;
 
 async function houseLater(t: TestContext, lampYaml = ''): Promise<House> {
   return buildHouse(

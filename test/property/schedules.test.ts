@@ -17,7 +17,7 @@ import type { SimWorld } from '../../sim/world.ts';
 const LONG = process.env.KAGIMORI_LONG === '1';
 const SCHEDULES: Readonly<Record<Weather, number>> = LONG
   ? { mishaps: 6000, hostile: 4000 }
-  : { mishaps: 50, hostile: 40 };
+  : { mishaps: 30, hostile: 24 };
 const PAIRS = LONG ? Number.POSITIVE_INFINITY : 40;
 const FIRST_SEED = 2_007_184_993;
 const STEPS = 40;
@@ -54,7 +54,7 @@ test('[B7] [5.6 nonce reuse] schedules of sessions by AES-CTR with HMAC: every l
   ] as const;
   for (const crypto of ['model', 'real'] as const) {
     let [caught, sealings] = [0, 0];
-    for (let seed = 1; seed <= (LONG ? 200 : 20); seed++) {
+    for (let seed = 1; seed <= (LONG ? 200 : 10); seed++) {
       const schedule = { seed, weather: 'mishaps', crypto, devices: 3, steps: STEPS, proposals } as const;
       const before = sealings;
       const { invariants, deeds } = runSchedule(schedule, (world) =>
@@ -65,7 +65,7 @@ test('[B7] [5.6 nonce reuse] schedules of sessions by AES-CTR with HMAC: every l
       const { findings } = runSchedule(schedule, PLANTED.nonce.plant).invariants;
       if (findings.some(({ law }) => law === 'nonce')) caught++;
     }
-    assert.ok(sealings > 50, `${crypto}: ${sealings} records by AES-CTR with HMAC`);
+    assert.ok(sealings > 20, `${crypto}: ${sealings} records by AES-CTR with HMAC`);
     assert.ok(caught > 0, `${crypto}: a nonce was used twice and nobody saw it`);
   }
 });
