@@ -6,7 +6,7 @@
  * With names, only the test files that contain one of them run, without the checks around. The last line is always
  * `N passed, N failed`, with `, N skipped` when there are some. `.test-results/results.json` holds every result.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -16,10 +16,11 @@ import { type FileResult, runFile, type TestResult } from './run-file.ts';
 import { checkTraceability } from './traceability-check.ts';
 
 const TIMEOUT_MS = 120_000;
+const MAX_SAID = 64 * 1024 * 1024;
 const RESULTS = '.test-results/results.json';
 /** These hold promises of seconds and milliseconds: they run one after the other, with nothing beside them. */
 const ALONE: ReadonlySet<string> = new Set(
-  ['broker-walls', 'demo', 'exchange', 'kill-matrix', 'restart', 'storm'].map((name) => `test/process/${name}.test.ts`),
+  ['broker-walls', 'exchange', 'kill-matrix', 'storm'].map((name) => `test/process/${name}.test.ts`),
 );
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -54,10 +55,9 @@ async function main(): Promise<number> {
       );
     }
   };
-  if (whole) {
-    add(runTool('type check', 'tsc', ['-p', '.', '--noEmit']));
-    add(runTool('lint', 'biome', ['ci', '--colors=off', '.']));
-  }
+  const tools = whole
+    ? [runTool('type check', 'tsc', ['-p', '.', '--noEmit']), runTool('lint', 'biome', ['ci', '--colors=off', '.'])]
+    : [];
   const collect = (result: FileResult) => {
     printFile(result);
     // The output of the process belongs to the file, not to one test: it goes with the first failure.
@@ -71,6 +71,7 @@ async function main(): Promise<number> {
   const alone = files.filter((file) => ALONE.has(file));
   // most of them wait for processes most of their time
   await runAll(together, availableParallelism() + 1, collect);
+  for (const tool of tools) add(await tool);
   await runAll(alone, 1, collect);
   results.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
 
@@ -91,14 +92,17 @@ async function runAll(files: readonly string[], width: number, collect: (result:
   await Promise.all(Array.from({ length: width }, worker));
 }
 
-function runTool(name: string, tool: string, args: readonly string[]): TestResult {
+async function runTool(name: string, tool: string, args: readonly string[]): Promise<TestResult> {
   const began = Date.now();
-  const { status, stdout, stderr, error } = spawnSync(`node_modules/.bin/${tool}`, args, { encoding: 'utf8' });
+  const { ok, said } = await new Promise<{ ok: boolean; said: string }>((resolve) => {
+    execFile(`node_modules/.bin/${tool}`, args, { maxBuffer: MAX_SAID }, (error, stdout, stderr) =>
+      resolve({ ok: error === null, said: `${stdout}${stderr}`.trim() || (error?.message ?? '') }),
+    );
+  });
   const ms = Date.now() - began;
   const base = { name, file: `(${tool})`, ms };
-  printLine(status === 0, name, 0, ms);
-  if (status === 0) return { ...base, status: 'passed' };
-  return { ...base, status: 'failed', detail: error ? error.message : `${stdout}${stderr}`.trim() };
+  printLine(ok, name, 0, ms);
+  return ok ? { ...base, status: 'passed' } : { ...base, status: 'failed', detail: said };
 }
 
 function traceabilityResult(results: readonly TestResult[], write: boolean): TestResult {

@@ -145,37 +145,39 @@ test('the channel that is open serves until the renewal is through: the CA may t
   assert.ok(phone.latest('sessionOpened') !== undefined);
 });
 
-test('a CA that refuses, is silent or certifies another key costs nobody his login; it is asked again within the hour', () => {
-  const other = (t: Town) => (wish: CertificateWish) => issued(t, { ...wish, spki: t.root.key.publicSpki });
-  const answers: readonly (readonly [string, (t: Town) => Town['certify']])[] = [
-    ['refuses', () => () => ({ refused: 'no more' })],
-    ['is silent', () => () => null],
-    ['certifies another key', other],
-    ['another name', (t) => (wish) => issued(t, { ...wish, device: 'tv' as never })],
-    ['for a shorter time', (t) => (wish) => issued(t, wish, 10)],
-    ['under another root', (t) => (wish) => issued(t, wish, 90, elsewhere())],
-  ];
-  for (const [what, answer] of answers) {
-    const { t, wishes } = renewingTown();
-    const good = t.certify;
-    const lamp = t.add('lamp', { ...short, certificate: { notBefore: AT - 59 * DAY, notAfter: AT + 31 * DAY } });
-    const before = lamp.chain;
-    t.certify = (wish) => {
-      wishes.push(wish);
-      return answer(t)(wish);
-    };
-    t.advance(6 * DAY_MS);
-    const asked = wishes.length;
-    assert.ok(asked > 1 && asked <= 24 * 6, `${what}: ${asked} times`);
-    assert.equal(lamp.chain, before, what);
-    assert.ok(isIn(t, lamp), what);
-    assert.ok(lamp.state.life.fault !== null || what === 'is silent', what);
-    t.certify = good;
-    t.advance(2 * 3_600_000 + 60_000);
-    assert.notEqual(lamp.chain, before, what);
-    inStep(t, lamp);
-  }
-});
+if (LONG) {
+  test('a CA that refuses, is silent or certifies another key costs nobody his login; it is asked again within the hour', () => {
+    const other = (t: Town) => (wish: CertificateWish) => issued(t, { ...wish, spki: t.root.key.publicSpki });
+    const answers: readonly (readonly [string, (t: Town) => Town['certify']])[] = [
+      ['refuses', () => () => ({ refused: 'no more' })],
+      ['is silent', () => () => null],
+      ['certifies another key', other],
+      ['another name', (t) => (wish) => issued(t, { ...wish, device: 'tv' as never })],
+      ['for a shorter time', (t) => (wish) => issued(t, wish, 10)],
+      ['under another root', (t) => (wish) => issued(t, wish, 90, elsewhere())],
+    ];
+    for (const [what, answer] of answers) {
+      const { t, wishes } = renewingTown();
+      const good = t.certify;
+      const lamp = t.add('lamp', { ...short, certificate: { notBefore: AT - 59 * DAY, notAfter: AT + 31 * DAY } });
+      const before = lamp.chain;
+      t.certify = (wish) => {
+        wishes.push(wish);
+        return answer(t)(wish);
+      };
+      t.advance(6 * DAY_MS);
+      const asked = wishes.length;
+      assert.ok(asked > 1 && asked <= 24 * 6, `${what}: ${asked} times`);
+      assert.equal(lamp.chain, before, what);
+      assert.ok(isIn(t, lamp), what);
+      assert.ok(lamp.state.life.fault !== null || what === 'is silent', what);
+      t.certify = good;
+      t.advance(2 * 3_600_000 + 60_000);
+      assert.notEqual(lamp.chain, before, what);
+      inStep(t, lamp);
+    }
+  });
+}
 
 function elsewhere(): Holder {
   return town().ca;

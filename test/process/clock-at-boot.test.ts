@@ -45,7 +45,7 @@ const houseFor = (end: (act: () => Promise<void>) => void): Promise<House> =>
 const LONG = process.env.KAGIMORI_LONG === '1';
 
 suite('a clock that stands wrong at boot', { concurrency: true, skip }, () => {
-  for (const date of ['1970-01-02T00:00:00Z', '2038-01-10T00:00:00Z']) {
+  for (const date of LONG ? ['1970-01-02T00:00:00Z', '2038-01-10T00:00:00Z'] : ['1970-01-02T00:00:00Z']) {
     test(`[P3] ${date}: a device logs in, registers, connects; the clock is set, and is believed again`, async (t) => {
       const house = await houseFor((act) => t.after(act));
       setClock(house.at('lamp.clock'), offsetTo(date));

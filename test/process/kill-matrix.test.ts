@@ -14,7 +14,8 @@ const MORTALS: readonly Party[] = ['broker', 'manager', 'verifier', CALLER, CALL
 const PAIRS = MORTALS.flatMap((one, at) => MORTALS.slice(at + 1).map((other) => [one, other]));
 
 const SEED = Number(process.env.KAGIMORI_SEED ?? 20_070_802);
-const KILLS = process.env.KAGIMORI_LONG === '1' ? 200 : 2;
+const LONG = process.env.KAGIMORI_LONG === '1';
+const KILLS = LONG ? 200 : 2;
 /** One return may take several, when who is to answer dies too. */
 const SPARE_RESUMPTIONS = 3;
 const LONGEST_LIFE_MS = 1_000;
@@ -52,7 +53,10 @@ async function killAndReturn(parties: readonly Party[], absenceMs: number): Prom
   return tookMs;
 }
 
-for (const parties of [...MORTALS.map((one) => [one]), ...PAIRS]) {
+/** Every second pair, where there is no time for all. */
+const pairs = LONG ? PAIRS : PAIRS.filter((_, turn) => turn % 2 === 0);
+
+for (const parties of [...MORTALS.map((one) => [one]), ...pairs]) {
   test(`[B7] [B5] kill -9 of ${parties.join(' and ')}: the session goes on within ${BACK_MS / 1000} s`, async (t) => {
     t.diagnostic(`${Math.round(await killAndReturn(parties, 0))} ms after the start`);
   });

@@ -126,7 +126,7 @@ test('the program in docs/simulator.md runs', (t) => {
   assert.match(stdout, /^fridge sessionOpened$/m);
 });
 
-const MANY = LONG ? 10_000 : 1_500;
+const MANY = LONG ? 10_000 : 1_100;
 test(`sim run home with ${MANY} devices: all register and connect${LONG ? ', in under a minute' : ''}`, () => {
   const report = reportOf('home', '--devices', String(MANY), '--seed', '1');
   assert.equal(report.crypto, 'model');

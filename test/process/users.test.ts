@@ -136,54 +136,56 @@ test('[P21] a real mount point is noticed within 2 s, coming and going, while no
   await noMedium(house, 'radio');
 });
 
-test('[P21] pulled in the middle: of the PIN, of its trial, of the signature, of the registration', async (t) => {
-  takeOut(t, anna);
-  const moments: Readonly<Record<string, () => Promise<number>>> = {
-    PIN: async () => {
-      anna.insert(slot('tv'));
-      return (await mediumWhen(house, 'tv', 'locked')).process!;
-    },
-    trial: async () => {
-      anna.insert(slot('tv'));
-      const { socket, process: keyProcess } = await mediumWhen(house, 'tv', 'locked');
-      const trying = callControl(socket!, 'unlock', { pin: PIN });
-      trying.catch(() => {});
-      await mediumWhen(house, 'tv', 'unlocking');
-      process.kill(keyProcess!, 'SIGSTOP'); // as long as it takes
+if (LONG) {
+  test('[P21] pulled in the middle: of the PIN, of its trial, of the signature, of the registration', async (t) => {
+    takeOut(t, anna);
+    const moments: Readonly<Record<string, () => Promise<number>>> = {
+      PIN: async () => {
+        anna.insert(slot('tv'));
+        return (await mediumWhen(house, 'tv', 'locked')).process!;
+      },
+      trial: async () => {
+        anna.insert(slot('tv'));
+        const { socket, process: keyProcess } = await mediumWhen(house, 'tv', 'locked');
+        const trying = callControl(socket!, 'unlock', { pin: PIN });
+        trying.catch(() => {});
+        await mediumWhen(house, 'tv', 'unlocking');
+        process.kill(keyProcess!, 'SIGSTOP'); // as long as it takes
+        anna.pull();
+        await assert.rejects(trying, code('closed'));
+        return keyProcess!;
+      },
+      signature: async () => {
+        const keyProcess = await here('tv');
+        process.kill(keyProcess, 'SIGSTOP');
+        await house.ask('tv', 'close', { channel: true });
+        await house.ask('tv', 'register'); // a new channel: everybody signs anew
+        const { users } = (await house.ask('tv', 'status')) as { users: { state: string }[] };
+        assert.equal(users[0]?.state, 'signing');
+        return keyProcess;
+      },
+      registration: async () => {
+        house.running('manager').child.kill('SIGSTOP');
+        anna.insert(slot('tv'));
+        const { process: keyProcess } = await unlock(house, 'tv');
+        return keyProcess!;
+      },
+    };
+    for (const [moment, come] of Object.entries(moments)) {
+      const keyProcess = await come();
       anna.pull();
-      await assert.rejects(trying, code('closed'));
-      return keyProcess!;
-    },
-    signature: async () => {
-      const keyProcess = await here('tv');
-      process.kill(keyProcess, 'SIGSTOP');
-      await house.ask('tv', 'close', { channel: true });
-      await house.ask('tv', 'register'); // a new channel: everybody signs anew
-      const { users } = (await house.ask('tv', 'status')) as { users: { state: string }[] };
-      assert.equal(users[0]?.state, 'signing');
-      return keyProcess;
-    },
-    registration: async () => {
-      house.running('manager').child.kill('SIGSTOP');
-      anna.insert(slot('tv'));
-      const { process: keyProcess } = await unlock(house, 'tv');
-      return keyProcess!;
-    },
-  };
-  for (const [moment, come] of Object.entries(moments)) {
-    const keyProcess = await come();
-    anna.pull();
-    await gone(keyProcess);
-    await noMedium(house, 'tv');
-    house.running('manager').child.kill('SIGCONT');
-    const { users } = (await house.ask('tv', 'status')) as { users: unknown[] };
-    assert.deepEqual(users, [], moment);
-    await house.ask('tv', 'register'); // whatever was on its way has been answered
-    await assert.rejects(house.ask('lamp', 'connect', { callee: 'user:anna' }), code('user-nowhere'), moment);
-    assert.deepEqual(familyOf(agentOf('tv')), [agentOf('tv')], moment);
-    if (LONG) assert.equal(foundIn([agentOf('tv')], anna), '', moment);
-  }
-});
+      await gone(keyProcess);
+      await noMedium(house, 'tv');
+      house.running('manager').child.kill('SIGCONT');
+      const { users } = (await house.ask('tv', 'status')) as { users: unknown[] };
+      assert.deepEqual(users, [], moment);
+      await house.ask('tv', 'register'); // whatever was on its way has been answered
+      await assert.rejects(house.ask('lamp', 'connect', { callee: 'user:anna' }), code('user-nowhere'), moment);
+      assert.deepEqual(familyOf(agentOf('tv')), [agentOf('tv')], moment);
+      if (LONG) assert.equal(foundIn([agentOf('tv')], anna), '', moment);
+    }
+  });
+}
 
 test('[P21] kill -9 of the agent between any two steps: the key ends with it, and comes again with its PIN alone', async (t) => {
   takeOut(t, anna);
