@@ -2,9 +2,6 @@
  * `kagimori key …`: private keys in files and PKCS#11 tokens: made, looked at, and certified by a request.
  */
 import { type Command, Option } from 'commander';
-import { createKeyStore, describeKey, openKeyStore } from '../../hardware/key-store.ts';
-import { writePem } from '../../platform/certificates.ts';
-import { nodeCrypto } from '../../platform/crypto-node.ts';
 import { writeAtomically } from '../../platform/files.ts';
 import { encodeUtf8 } from '../../protocol/bytes.ts';
 import { type CommonOptions, noun, verb } from '../command.ts';
@@ -26,9 +23,10 @@ function create(): Command {
     `kagimori key create ${TOKEN}`,
   )
     .addOption(new Option('--algorithm <name>', 'kind of key').choices(['p256', 'p384', 'ed25519']).default('p256'))
-    .action((place: string, { json, algorithm }: Options) => {
-      createKeyStore(place, algorithm, nodeCrypto().counter).close();
-      tell(place, json);
+    .action(async (place: string, { json, algorithm }: Options) => {
+      const { createKeyStore, crypto } = await keyStores();
+      createKeyStore(place, algorithm, crypto.counter).close();
+      await tell(place, json);
     });
 }
 
@@ -40,8 +38,14 @@ function show(): Command {
   ).action((place: string, { json }: CommonOptions) => tell(place, json));
 }
 
-function tell(place: string, json: boolean | undefined): void {
-  const crypto = nodeCrypto();
+/** Loaded only when it is needed: every other command has to be quick. */
+async function keyStores() {
+  const { nodeCrypto } = await import('../../platform/crypto-node.ts');
+  return { ...(await import('../../hardware/key-store.ts')), crypto: nodeCrypto() };
+}
+
+async function tell(place: string, json: boolean | undefined): Promise<void> {
+  const { describeKey, crypto } = await keyStores();
   const { algorithm, publicSpki, token, shown, isExtractable } = describeKey(place, crypto.counter);
   const fingerprint = Buffer.from(crypto.hash('sha-256', publicSpki)).toString('hex');
   const result = { key: shown, algorithm, fingerprint, token, extractable: isExtractable };
@@ -78,7 +82,9 @@ function request(): Command {
     .action(async (place: string, { json, name, out }: Options) => {
       if (name === '' || name.length > 64) throw new Failure('usage', 'bad-name', 'a name of 1 to 64 characters');
       const { issueRequest } = await import('../../platform/certificate-request-issuing.ts');
-      const key = openKeyStore(place, nodeCrypto().counter);
+      const { writePem } = await import('../../platform/certificates.ts');
+      const { openKeyStore, crypto } = await keyStores();
+      const key = openKeyStore(place, crypto.counter);
       try {
         const der = issueRequest(key, { name });
         writeAtomically(out, encodeUtf8(writePem('CERTIFICATE REQUEST', der)), 0o644);

@@ -2,9 +2,11 @@
  * The command line as it is declared: every command documented, every failure with its exit code.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { CaError } from '../../cli/ca/ca-error.ts';
 import { exampleOf } from '../../cli/command.ts';
@@ -43,6 +45,26 @@ test('every command has --json, a summary, and an example that begins with its o
     assert.ok(exampleOf(command)?.startsWith(path), path);
     for (const option of command.options) assert.ok(option.description.length > 0, `${path} ${option.flags}`);
   }
+});
+
+test('what every command loads before it does anything is little: neither keys nor certificates nor a daemon', () => {
+  const script = `import { registerHooks } from 'node:module';
+    const urls = [];
+    registerHooks({ load: (url, context, next) => { urls.push(url); return next(url, context); } });
+    const { createProgram } = await import(${JSON.stringify(pathToFileURL(join(root, 'cli/program.ts')).href)});
+    createProgram();
+    console.log(JSON.stringify(urls));`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+  const urls = JSON.parse(stdout) as string[];
+  assert.ok(
+    urls.some((url) => url.endsWith('/cli/commands/agent.ts')),
+    'the commands are there',
+  );
+  const heavy = /\/(?:zod|yaml|asn1js|pkijs|koffi|mqtt|aedes|lmdb|uqr)\/|platform\/crypto-|hardware\/|cli\/daemons\//;
+  assert.deepEqual(
+    urls.filter((url) => heavy.test(url)),
+    [],
+  );
 });
 
 test('every exit code stands for one thing', () => {
