@@ -2,7 +2,7 @@
  * Enrolment at a real manager: what an operator sees, and a manager that is killed (SIGKILL) while it enrols a device.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -38,6 +38,7 @@ async function place(t: TestContext): Promise<House> {
 
 async function invite(house: House, ...args: readonly string[]): Promise<string> {
   const options = ['--config', house.at('manager.yaml'), '--out', house.at('invitation.txt'), '--json'];
+  rmSync(house.at('invitation.txt'), { force: true }); // none is overwritten
   const { code, stderr, stdout } = await startCommand(['device', 'invite', ...args, ...options], house.directory).ended;
   assert.equal(code, 0, stderr);
   const written = readFileSync(house.at('invitation.txt'), 'utf8').trim();
